@@ -1,0 +1,14 @@
+"""Fixtures that every test may use."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the project, where it is present."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data are not here: no folder {folder.parent.name}/{folder.name} beside the project")
+    return folder
