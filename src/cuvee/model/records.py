@@ -22,10 +22,12 @@ __all__ = [
     "FluxBlock",
     "Footprint",
     "Geometry",
+    "LightCurves",
     "Moments",
     "Pixels",
     "Readout",
     "Reference",
+    "Stars",
     "Targets",
 ]
 
@@ -356,3 +358,67 @@ class FluxBlock:
     planes: Mapping[str, NDArray[Any]]
     rows: IntArray
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stars:
+    """Rows of a reference catalogue, sorted by ``healpix``; every array has shape (n_star,).
+
+    Parameters
+    ----------
+    healpix : int64 array
+        Order-29 nested HEALPix index of ``ra``, ``dec``.
+    id : int64 array
+        Catalogue id, unique.
+    ra, dec : float64 array
+        Position at ``epoch`` (deg, ICRS).
+    mag : float64 array
+        Magnitude in the instrument's band; NaN where unknown.
+    pmra, pmdec : float64 array
+        Proper motion (mas/yr, ``pmra`` includes cos dec); 0 where unknown.
+    epoch : float64 array
+        Julian year of the position; 2000 for the TIC.
+    """
+
+    healpix: IntArray
+    id: IntArray
+    ra: FloatArray
+    dec: FloatArray
+    mag: FloatArray
+    pmra: FloatArray
+    pmdec: FloatArray
+    epoch: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.id.size)
+
+    def take(self, rows: Any) -> Stars:
+        """Return the stars at ``rows`` (an index array, mask or slice)."""
+        return Stars(*(getattr(self, name)[rows] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class LightCurves:
+    """Light curves of the stars of one patch: one row a star and observation, ragged points.
+
+    Parameters
+    ----------
+    targets : Targets
+        The rows, shape (n_star,); ``crowding`` already is that of the best aperture, shape (n_star, 1).
+    segment, detector : str
+        Which observation.
+    best : str array, shape (n_star,)
+        The aperture that ``flux`` holds, for example ``aperture2``.
+    offsets : int64 array, shape (n_star + 1,)
+        Star ``i`` owns the points ``offsets[i]:offsets[i + 1]``.
+    points : mapping of str to array, each of shape (n_point,)
+        ``time`` (BTJD, float64), ``cadence`` (int32), ``quality``, ``flag`` (int32), float32 ``flux``, ``flux_err``, ``background``,
+        ``centroid_col``, ``centroid_row``, ``aperture1_flux``, ``aperture1_flux_err``, ...
+    """
+
+    targets: Targets
+    segment: str
+    detector: str
+    best: NDArray[np.str_]
+    offsets: IntArray
+    points: Mapping[str, NDArray[Any]]
