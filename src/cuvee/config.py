@@ -1,0 +1,273 @@
+"""The configuration: one commented TOML file a workspace, read into frozen records, unknown keys refused.
+
+Each room's parameters are defined beside the code they drive; this module only gathers them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cuvee.catalog import TargetParams
+from cuvee.collect import CollectParams
+from cuvee.errors import ConfigError, StoreError
+from cuvee.extract import ExtractParams
+from cuvee.reference import ReferenceParams
+
+__all__ = [
+    "CONFIG_NAME",
+    "FOLDERS",
+    "CatalogSources",
+    "Config",
+    "DataSources",
+    "KeepParams",
+    "RunParams",
+    "WorkspaceParams",
+    "load",
+    "write_workspace",
+]
+
+CONFIG_NAME = "cuvee.toml"
+FOLDERS = ("BASE", "RAW", "RED", "REDTEMP", "LC", "PROJ")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkspaceParams(_Section):
+    """``[workspace]``: what is reduced, and where things lie.
+
+    Parameters
+    ----------
+    instrument : str
+        Name of the instrument.
+    base, red, lc : str
+        Folders for catalogues and reference frames, flux blocks, light curves; relative to the workspace.
+    """
+
+    instrument: str
+    base: str = "BASE"
+    red: str = "RED"
+    lc: str = "LC"
+
+
+class DataSources(_Section):
+    """``[data]``: where the raw files lie.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Folders, globs or files, relative to the workspace.
+    """
+
+    files: tuple[str, ...] = ("RAW",)
+
+
+class CatalogSources(_Section):
+    """``[catalog]``: the reference catalogue.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Tables with id, position and magnitude, relative to the workspace.
+    """
+
+    files: tuple[str, ...] = ()
+
+
+class RunParams(_Section):
+    """``[run]``: how the work is spread; never changes a result.
+
+    Parameters
+    ----------
+    workers : int
+        Worker processes; 0 takes one a core.
+    executor : str
+        ``process`` or ``serial``.
+    """
+
+    workers: int = Field(default=0, ge=0)
+    executor: Literal["process", "serial"] = "process"
+
+
+class KeepParams(_Section):
+    """``[keep]``: what stays on disk once it has been used.
+
+    Parameters
+    ----------
+    flux_blocks : bool
+        Keep the flux blocks; without them a repaired frame costs the whole detector again.
+    """
+
+    flux_blocks: bool = True
+
+
+class Config(_Section):
+    """The whole configuration of a workspace, defaults filled in.
+
+    Parameters
+    ----------
+    workspace, data, catalog, targets, reference, extract, collect, run, keep
+        One record a section.
+    """
+
+    workspace: WorkspaceParams
+    data: DataSources = DataSources()
+    catalog: CatalogSources = CatalogSources()
+    targets: TargetParams = TargetParams()
+    reference: ReferenceParams = ReferenceParams()
+    extract: ExtractParams = ExtractParams()
+    collect: CollectParams = CollectParams()
+    run: RunParams = RunParams()
+    keep: KeepParams = KeepParams()
+
+    def effective(self) -> dict[str, Any]:
+        """Return every parameter with its value, ready for JSON."""
+        return json.loads(self.model_dump_json())  # type: ignore[no-any-return]
+
+
+_TEMPLATE = """\
+# cuvee: {instrument} survey. Every value that is commented out shows its default.
+
+[workspace]
+instrument = "{instrument}"
+
+[data]
+files = {data}            # folders, globs or files; data stay where they are
+
+[catalog]
+files = {catalog}         # tables with id, ra, dec and magnitude (TIC rows, csv, ecsv, FITS, Parquet)
+
+[targets]
+# mag_limit = 16.0        # stars this bright or brighter get a light curve; fainter ones count as contaminants
+
+[extract]
+# radii = [1.5, 2.5, 3.5] # apertures (px)
+# background = "{background}"     # or "{other}"
+# mask = "pipeline"       # stamps only: sum the mission's own mask (or a mask FILE), no further background
+
+[run]
+# workers = 0             # 0: one a core
+
+[keep]
+# flux_blocks = true      # false frees disk; a repaired frame then costs its whole detector again
+"""
+
+
+def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog: Sequence[str]) -> Path:
+    """Make a workspace: its folders and a commented configuration.
+
+    Parameters
+    ----------
+    folder : Path
+        The workspace; made if it is missing.
+    instrument : str
+        Name of the instrument.
+    data, catalog : sequence of str
+        Folders, globs or files of raw data and of catalogue tables, relative to the workspace.
+
+    Returns
+    -------
+    Path
+        The configuration file.
+
+    Raises
+    ------
+    ConfigError
+        If the folder already is a workspace, or is a file.
+    StoreError
+        If it cannot be written.
+    """
+    path = folder / CONFIG_NAME
+    if path.exists():
+        raise ConfigError(f"{folder} already is a workspace; edit {path}, or choose another folder.")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; choose a folder for the workspace.")
+    background = ExtractParams().background
+    text = _TEMPLATE.format(
+        instrument=instrument,
+        data=json.dumps(list(data)),
+        catalog=json.dumps(list(catalog)),
+        background=background,
+        other="annulus" if background == "mesh" else "mesh",
+    )
+    try:
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    except OSError as error:
+        raise StoreError(f"Cannot make the workspace {folder}: {error.strerror}.") from error
+    return path
+
+
+def _nearest(word: str, choices: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(choices))}."
+
+
+def _check_keys(given: Mapping[str, Any], path: Path) -> None:
+    sections = Config.model_fields
+    for section, values in given.items():
+        if section not in sections:
+            raise ConfigError(f"{path}: unknown section [{section}]; {_nearest(section, list(sections))}")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section!r} must be a section, written [{section}].")
+        model = sections[section].annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for key in values:
+            if key not in model.model_fields:
+                raise ConfigError(
+                    f"{path}: unknown key {key!r} in [{section}]; {_nearest(key, list(model.model_fields))}"
+                )
+
+
+def load(folder: Path) -> Config:
+    """Read a workspace's configuration.
+
+    Parameters
+    ----------
+    folder : Path
+        The workspace.
+
+    Returns
+    -------
+    Config
+        With defaults filled in.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it is empty, damaged, contradictory, or has an unknown key.
+    """
+    path = folder / CONFIG_NAME
+    if not folder.is_dir():
+        raise ConfigError(f"There is no folder {folder}; make a workspace with: cuvee init {folder} --instrument tess")
+    if not path.is_file():
+        raise ConfigError(
+            f"{folder.resolve()} is not a cuvee workspace (no {CONFIG_NAME}); "
+            "make one with: cuvee init WORKSPACE --instrument tess, or name one with -w"
+        )
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    if not given:
+        raise ConfigError(f'{path} is empty; it needs at least [workspace] with instrument = "tess".')
+    _check_keys(given, path)
+    try:
+        return Config.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = " ".join(f"[{part}]" if i == 0 else str(part) for i, part in enumerate(first["loc"]))
+        what = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where}: {what[:1].lower()}{what[1:]} (got {first['input']!r}).") from error

@@ -1,0 +1,83 @@
+"""Every file name in a workspace is built here, and nowhere else; building a name makes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cuvee.model.keys import DataId
+
+__all__ = ["Paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Names of the files of one workspace.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    base, red, lc : str
+        Its folders, as the configuration names them.
+    """
+
+    root: Path
+    base: str = "BASE"
+    red: str = "RED"
+    lc: str = "LC"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite ledger."""
+        return self.root / "cuvee.db"
+
+    @property
+    def lock(self) -> Path:
+        """The lock that a writer holds."""
+        return self.root / ".cuvee.lock"
+
+    @property
+    def light_curves(self) -> Path:
+        """Root of the light-curve catalogues, one folder an instrument."""
+        return self.root / self.lc
+
+    @property
+    def partitions(self) -> Path:
+        """The reference catalogue, partitioned by HEALPix."""
+        return self.root / self.base / "CAT" / "partitions"
+
+    @property
+    def temporary(self) -> Path:
+        """Scratch, safe to delete."""
+        return self.root / "REDTEMP"
+
+    def reference_set(self, series: DataId) -> Path:
+        """The record of which frames make the reference of a series."""
+        return self.root / self.base / "reference-frames" / f"{_stem(series)}.json"
+
+    def reference(self, series: DataId) -> Path:
+        """The reference image of a series."""
+        return self.root / self.base / "reference-frames" / f"{_stem(series)}.reference"
+
+    def targets(self, group: DataId) -> Path:
+        """The targets of a detector."""
+        return self.root / self.red / group.segment / f"{group.detector}-{group.kind}" / "targets.parquet"
+
+    def fluxes(self, unit: DataId) -> Path:
+        """The flux block of a series."""
+        folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "fluxes"
+        return folder / f"{unit.series}{'-' + unit.part if unit.part else ''}.arrow"
+
+    def summary(self, group: DataId, suffix: str) -> Path:
+        """A detector's table or picture."""
+        return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"
+
+    def receipt(self, stage: str, unit: DataId) -> Path:
+        """The receipt that is written after a unit's products."""
+        folder = self.root / self.red / "receipts" / stage
+        return folder / (unit.segment or "all") / f"{'-'.join(p for p in str(unit).split('/')[2:] if p) or 'all'}.json"
+
+
+def _stem(unit: DataId) -> str:
+    return "-".join(part for part in (unit.segment, unit.detector, unit.kind, unit.series, unit.part) if part)
