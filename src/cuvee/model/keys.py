@@ -39,7 +39,7 @@ class DataId:
     part: str = ""
 
     def __str__(self) -> str:
-        return "/".join((self.instrument, self.segment, self.detector, self.kind, self.series, self.part)).rstrip("/")
+        return f"{self.instrument}/{self.segment}/{self.detector}/{self.kind}/{self.series}/{self.part}".rstrip("/")
 
     @classmethod
     def parse(cls, text: str) -> DataId:

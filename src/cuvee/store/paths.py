@@ -53,28 +53,28 @@ class Paths:
         return self.root / "REDTEMP"
 
     def reference_set(self, series: DataId) -> Path:
-        """The record of which frames make the reference of a series."""
+        """Name the record of which frames make the reference of a series."""
         return self.root / self.base / "reference-frames" / f"{_stem(series)}.json"
 
     def reference(self, series: DataId) -> Path:
-        """The reference image of a series."""
+        """Name the reference image of a series."""
         return self.root / self.base / "reference-frames" / f"{_stem(series)}.reference"
 
     def targets(self, group: DataId) -> Path:
-        """The targets of a detector."""
+        """Name the targets of a detector."""
         return self.root / self.red / group.segment / f"{group.detector}-{group.kind}" / "targets.parquet"
 
     def fluxes(self, unit: DataId) -> Path:
-        """The flux block of a series."""
+        """Name the flux block of a series."""
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "fluxes"
         return folder / f"{unit.series}{'-' + unit.part if unit.part else ''}.arrow"
 
     def summary(self, group: DataId, suffix: str) -> Path:
-        """A detector's table or picture."""
+        """Name a detector's table or picture."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"
 
     def receipt(self, stage: str, unit: DataId) -> Path:
-        """The receipt that is written after a unit's products."""
+        """Name the receipt that is written after a unit's products."""
         folder = self.root / self.red / "receipts" / stage
         return folder / (unit.segment or "all") / f"{'-'.join(p for p in str(unit).split('/')[2:] if p) or 'all'}.json"
 
