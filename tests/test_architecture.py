@@ -108,6 +108,13 @@ def test_kernels_import_only_numpy_and_numba() -> None:
     assert not wrong, f"kernels may import only {sorted(KERNELS_MAY_IMPORT)}: {wrong}"
 
 
+def test_the_floor_plan_does_not_know_how_stages_run() -> None:
+    plan = [path for path in MODULES if room(path) == "pipeline"]
+    names = {name for path in plan for name in imports(path) if name.startswith(("cuvee.run", "cuvee.store"))}
+    wrong = {name for name in names if name != "cuvee.run" and not name.startswith("cuvee.run.stage")}
+    assert not wrong, f"cuvee.pipeline is a table; it needs cuvee.run.stage and the rooms, not {sorted(wrong)}"
+
+
 def test_arithmetic_reads_no_fits_files() -> None:
     # A forbidden contract of import-linter cannot name a part of another package, and astropy.wcs and .time are welcome.
     wrong = [
