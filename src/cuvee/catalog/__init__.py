@@ -1,0 +1,8 @@
+"""Catalogue to targets: which stars fall on which pixels, and how much of an aperture's light is theirs."""
+
+from cuvee.catalog.motion import move
+from cuvee.catalog.params import TargetParams
+from cuvee.catalog.project import Cone, footprint_cone, footprint_pixels, project
+from cuvee.catalog.select import select_targets
+
+__all__ = ["Cone", "TargetParams", "footprint_cone", "footprint_pixels", "move", "project", "select_targets"]
