@@ -1,0 +1,88 @@
+"""The commands that look at results: show, explain, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cuvee.cli.reduce import Json, Workspace
+
+__all__ = ["explain", "export", "show"]
+
+_BJD_START = 2_400_000.0
+"""Times above this are Julian dates, below it BTJD."""
+
+
+def show(
+    star: Annotated[str, typer.Argument(help="Catalogue id, or 'RA DEC' in degrees.")],
+    workspace: Workspace = Path(),
+    period: Annotated[float, typer.Option(min=0.0, help="Fold at this period (days).")] = 0.0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture to write (png, pdf, svg).")] = None,
+) -> None:
+    """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
+
+    Example: cuvee show 144996772 -w my-survey --period 0.76 -o star.png
+    """
+    from cuvee.quicklook import save, show_star
+    from cuvee.survey import open_survey
+
+    survey = open_survey(workspace)
+    light_curve = survey.light_curve(survey.resolve(star))
+    path = output or Path(f"{light_curve.id}.png")
+    save(show_star(survey, light_curve, period or None), path)
+    good = int(light_curve.good.sum())
+    typer.echo(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good")
+
+
+def explain(
+    star: Annotated[str, typer.Argument(help="Catalogue id, or 'RA DEC' in degrees.")],
+    workspace: Workspace = Path(),
+    time: Annotated[float | None, typer.Option(help="Explain the point nearest this time (BTJD or BJD).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say where a star's fluxes come from: products, files, parameters, versions, and every flag in words.
+
+    Example: cuvee explain 144996772 -w my-survey --time 2458530.3
+    """
+    from cuvee.provenance import explain_star, format_explanation
+    from cuvee.survey import open_survey
+
+    survey = open_survey(workspace)
+    if time is not None and time > _BJD_START:
+        time -= 2_457_000.0
+    facts = explain_star(survey, survey.resolve(star), time)
+    typer.echo(json.dumps(facts, indent=1) if as_json else format_explanation(facts))
+
+
+def export(
+    stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids; none: all stars.")] = None,
+    workspace: Workspace = Path(),
+    format_: Annotated[str, typer.Option("--format", "-f", help="fits or csv.")] = "fits",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("export"),
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Write light curves as files, one a star and observation, that lightkurve, astropy and others open.
+
+    Example: cuvee export 144996772 -w my-survey --format fits -o out
+    """
+    from cuvee.cli.progress import TerminalReporter
+    from cuvee.export import export as write
+    from cuvee.survey import open_survey
+
+    survey = open_survey(workspace)
+    ids = [survey.resolve(star) for star in stars or []]
+    with TerminalReporter(quiet) as reporter:
+        begun = False
+
+        def progress(done: int, total: int) -> None:
+            nonlocal begun
+            if not begun:
+                reporter.begin("Writing", total)
+                begun = True
+            reporter.advance(done)
+
+        n = write(survey, ids or None, format_, output, progress)
+    typer.echo(f"Wrote {n} files into {output}")

@@ -1,0 +1,65 @@
+"""The commands that make their own data: simulate and demo."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["demo", "simulate"]
+
+
+class Simulated(enum.StrEnum):
+    """What can be simulated."""
+
+    TESS = "tess"
+
+
+def simulate(
+    what: Annotated[Simulated, typer.Argument(help="Instrument to simulate.")],
+    out: Annotated[Path, typer.Argument(help="Workspace to make.")],
+    frames: Annotated[int, typer.Option(min=1, help="Number of frames.")] = 64,
+    stars: Annotated[int, typer.Option(min=1, help="Number of stars on the pixels.")] = 2000,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Science pixels a side; 2048: the whole CCD.")] = 512,
+    cadence: Annotated[float, typer.Option(help="Seconds between frames: 1800, 600 or 200.")] = 1800.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Make a workspace of simulated full-frame images with catalogue and truth.
+
+    Example: cuvee simulate tess sim --frames 240 --stars 3000 --size 512, then: cuvee run -w sim
+    """
+    from cuvee.cli.progress import TerminalReporter
+    from cuvee.simulate.tess import simulate as simulate_tess
+
+    with TerminalReporter(quiet) as reporter:
+        reporter.begin(f"Simulating {what.value}", frames)
+        simulate_tess(
+            out,
+            frames=frames,
+            stars=stars,
+            size=size,
+            cadence=cadence,
+            seed=seed,
+            progress=lambda _done, _total: reporter.advance(),
+        )
+    typer.echo(f"Made {out}: {frames} frames of {size} x {size} pixels. Next: cuvee run -w {out}")
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to make; must not exist yet.")] = Path("demo"),
+    frames: Annotated[int, typer.Option(min=48, help="Number of frames.")] = 384,
+    stars: Annotated[int, typer.Option(min=100, help="Number of stars.")] = 2500,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Simulate a piece of a TESS CCD, with three damaged files, reduce it, draw it, compare it with the truth.
+
+    Example: cuvee demo
+    """
+    from cuvee.cli.progress import TerminalReporter
+    from cuvee.demo import run_demo
+
+    with TerminalReporter(quiet) as reporter:
+        typer.echo(run_demo(out, frames, stars, reporter))
