@@ -4,5 +4,16 @@ from cuvee.catalog.motion import move
 from cuvee.catalog.params import TargetParams
 from cuvee.catalog.project import Cone, footprint_cone, footprint_pixels, project
 from cuvee.catalog.select import select_targets
+from cuvee.catalog.stars import healpix_index, make_stars
 
-__all__ = ["Cone", "TargetParams", "footprint_cone", "footprint_pixels", "move", "project", "select_targets"]
+__all__ = [
+    "Cone",
+    "TargetParams",
+    "footprint_cone",
+    "footprint_pixels",
+    "healpix_index",
+    "make_stars",
+    "move",
+    "project",
+    "select_targets",
+]

@@ -25,7 +25,6 @@ FloatArray = NDArray[np.float64]
 
 CLOSURE = 0.01  # px; largest error of a position led back through the distortion
 EDGE_SAMPLES = 33  # points along each edge; TESS' edges bend by some pixels, which 33 points follow to 0.01 px
-MAX_ORDER = 29
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cuvee.catalog.crowding import crowding
 from cuvee.catalog.motion import MAS, move
 from cuvee.catalog.params import TargetParams
-from cuvee.catalog.project import MAX_ORDER, Cone, cone_cells, footprint_cone, project
+from cuvee.catalog.project import Cone, cone_cells, footprint_cone, project
+from cuvee.catalog.stars import CATALOG_EPOCH, HEALPIX_ORDER, healpix_index
 from cuvee.errors import NoWork
 from cuvee.model.records import Footprint, Geometry, Stars, Targets
 
@@ -19,14 +20,12 @@ __all__ = ["select_targets"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-CATALOG_EPOCH = 2000.0
-
 
 def _near(stars: Stars, cone: Cone) -> IntArray:
     """Return the stars, by their rows, whose HEALPix cell meets a circle; reads nothing but the sorted index."""
     # Cells of about a quarter of the radius: a hundred ranges, and little overhang.
     order = int(np.clip(np.ceil(np.log2(58.6 / max(cone.radius, 1e-4))) + 2, 0, 14))
-    shift = 2 * (MAX_ORDER - order)
+    shift = 2 * (HEALPIX_ORDER - order)
     cells = cone_cells(cone, order)
     first = np.searchsorted(stars.healpix, cells << shift, side="left")
     last = np.searchsorted(stars.healpix, (cells + 1) << shift, side="left")
@@ -131,7 +130,7 @@ def select_targets(
     healpix = stars.healpix[rows].copy()
     shifted = stars.epoch[rows] != CATALOG_EPOCH
     if shifted.any():
-        healpix[shifted] = _cells(ra[shifted], dec[shifted])
+        healpix[shifted] = healpix_index(ra[shifted], dec[shifted])
     targets = Targets(
         healpix=healpix,
         id=stars.id[rows],
@@ -156,14 +155,6 @@ def _at_catalog_epoch(stars: Stars, rows: IntArray) -> tuple[FloatArray, FloatAr
         part = stars.take(rows[shifted])
         ra[shifted], dec[shifted] = move(part.ra, part.dec, part.pmra, part.pmdec, CATALOG_EPOCH - part.epoch)
     return ra, dec
-
-
-def _cells(ra: FloatArray, dec: FloatArray) -> IntArray:
-    import astropy.units as u
-    from astropy.coordinates import Latitude, Longitude
-    from cdshealpix.nested import lonlat_to_healpix
-
-    return np.asarray(lonlat_to_healpix(Longitude(ra, u.deg), Latitude(dec, u.deg), MAX_ORDER)).astype(np.int64)
 
 
 def _nothing(ordered: Sequence[Footprint], params: TargetParams, n_star: int) -> str:
