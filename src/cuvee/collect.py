@@ -1,0 +1,277 @@
+"""From blocks of frames to light curves of stars: one patch of the sky at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from cuvee.errors import AlgorithmError, ConfigError, NoWork
+from cuvee.metrics import median, point_to_point_scatter
+from cuvee.model.flags import FLAGS, NO_FRAME, NO_TIME, default_mask
+from cuvee.model.records import FluxBlock, LightCurves, Targets
+from cuvee.model.time import earth_position, move_time
+
+__all__ = ["CollectParams", "SeriesFluxes", "choose_aperture", "collect"]
+
+_SINGLE = ("background", "centroid_col", "centroid_row")
+
+
+class CollectParams(BaseModel):
+    """``[collect]``: how light curves are put together.
+
+    Parameters
+    ----------
+    aperture : str
+        What ``flux`` holds: ``best`` takes the aperture of the smallest scatter for each star, ``aperture1``,
+        ``aperture2``, ... the same one for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    aperture: str = Field(default="best", pattern=r"^(best|aperture[1-9][0-9]*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFluxes:
+    """What one frame series contributes to a patch.
+
+    Parameters
+    ----------
+    blocks : sequence of FluxBlock
+        Its blocks, cut to the stars of the patch, all with the same stars in the same order.
+    rows : int64 array, shape (n_star,)
+        Where these stars stand among the patch's targets.
+    time_ra, time_dec : float
+        Direction (deg) for which the frames' times hold; NaN where unknown, then times are left as they are.
+    """
+
+    blocks: Sequence[FluxBlock]
+    rows: NDArray[np.int64]
+    time_ra: float = float("nan")
+    time_dec: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """One series on one time axis: planes of shape (n_star, n_frame)."""
+
+    rows: NDArray[np.int64]
+    time: NDArray[np.float64]
+    cadence: NDArray[np.int64]
+    quality: NDArray[np.int32]
+    planes: Mapping[str, NDArray[Any]]
+
+
+def collect(
+    series: Sequence[SeriesFluxes],
+    targets: Targets,
+    segment: str,
+    detector: str,
+    params: CollectParams,
+    quality_mask: int,
+) -> LightCurves:
+    """Put the flux blocks of a patch together into light curves.
+
+    A cadence in which a series has no frame is left out. The time of a point is its frame's mid-exposure, moved from the
+    direction in which the frame's times hold to the star.
+
+    Parameters
+    ----------
+    series : sequence of SeriesFluxes
+        One for full-frame images, one a stamp otherwise.
+    targets : Targets
+        The patch's rows.
+    segment, detector : str
+        Which observation.
+    params : CollectParams
+        Which aperture becomes ``flux``.
+    quality_mask : int
+        Mission's quality bits that the default mask leaves out (`cuvee.model.flags.default_mask`).
+
+    Returns
+    -------
+    LightCurves
+        Stars in the order of ``targets``; those that no series measures have no points.
+
+    Raises
+    ------
+    NoWork
+        If there is nothing to collect.
+    ConfigError
+        If ``params`` names an aperture that was not measured.
+    AlgorithmError
+        If the blocks do not belong together.
+    """
+    matrices = [_join(one, targets) for one in series if one.blocks and one.rows.size]
+    if not matrices:
+        raise NoWork(f"There is no flux block for this patch of {segment} {detector}.")
+    apertures = _apertures(matrices)
+    if params.aperture != "best" and params.aperture not in apertures:
+        raise ConfigError(
+            f"[collect] aperture: {params.aperture!r} was not measured; choose best or one of {', '.join(apertures)}."
+        )
+    n_star = len(targets)
+    crowding = targets.crowding
+    if crowding.shape != (n_star, len(apertures)):
+        # The mission's own mask has no radius that the catalogue's crowding could belong to.
+        crowding = np.full((n_star, len(apertures)), np.nan)
+    chosen = np.full(n_star, _by_distance_from_middle(len(apertures))[0])
+    if params.aperture == "best":
+        for matrix in matrices:
+            fluxes = [matrix.planes[f"{name}_flux"] for name in apertures]
+            good = _good(matrix, quality_mask)
+            chosen[matrix.rows] = choose_aperture(fluxes, good, crowding[matrix.rows])
+    else:
+        chosen[:] = apertures.index(params.aperture)
+
+    counts = np.zeros(n_star, np.int64)
+    for matrix in matrices:
+        counts[matrix.rows] = matrix.cadence.size
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    points = _empty_points(int(offsets[-1]), apertures)
+    for matrix in matrices:
+        _fill(points, matrix, offsets, chosen, apertures)
+    rows = targets.take(slice(None))
+    values = {name: getattr(rows, name) for name in Targets.__slots__}
+    values["crowding"] = crowding[np.arange(n_star), chosen][:, None]
+    best = np.asarray(apertures, dtype=np.str_)[chosen]
+    return LightCurves(Targets(**values), segment, detector, best, offsets, points)
+
+
+def choose_aperture(
+    fluxes: Sequence[NDArray[Any]], good: NDArray[np.bool_], crowding: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return which aperture has the smallest scatter relative to the star's own flux.
+
+    A neighbour's light lowers the scatter relative to the *total* flux without showing more of the star, so the
+    median flux is multiplied by the star's share of it where that is known.
+
+    Parameters
+    ----------
+    fluxes : sequence of float arrays, each of shape (n_star, n_point)
+        One an aperture (e-/s).
+    good : bool array, shape (n_star, n_point)
+        Points to use.
+    crowding : float64 array, shape (n_star, n_aperture)
+        The star's share of each aperture's flux; NaN where unknown.
+
+    Returns
+    -------
+    int64 array, shape (n_star,)
+        Index of the aperture. Of equals, the one nearest the middle; the middle one where nothing can be measured.
+    """
+    share = np.where(np.isfinite(crowding), crowding, 1.0)
+    scatter = np.empty((good.shape[0], len(fluxes)))
+    for k, flux in enumerate(fluxes):
+        level = median(np.where(good, flux, np.nan)) * share[:, k]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            relative = point_to_point_scatter(flux, good) / level
+        scatter[:, k] = np.where((level > 0) & np.isfinite(relative), relative, np.inf)
+    order = _by_distance_from_middle(len(fluxes))
+    return order[np.argmin(scatter[:, order], axis=1)]
+
+
+def _by_distance_from_middle(n: int) -> NDArray[np.int64]:
+    middle = (n - 1) // 2
+    return np.asarray(sorted(range(n), key=lambda k: (abs(k - middle), k)), dtype=np.int64)
+
+
+def _apertures(matrices: Sequence[_Matrix]) -> list[str]:
+    names = {tuple(key for key in matrix.planes if key.endswith("_flux")) for matrix in matrices}
+    if len(names) != 1 or not next(iter(names)):
+        raise AlgorithmError(
+            "The flux blocks of one patch hold different apertures; run extract again for all of them."
+        )
+    return [key.removesuffix("_flux") for key in names.pop()]
+
+
+def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
+    """Join the blocks of a series along time, without the cadences that have no frame."""
+    blocks = sorted(one.blocks, key=lambda block: int(block.moments.cadence[0]))
+    names = list(blocks[0].planes)
+    for block in blocks:
+        if list(block.planes) != names or block.planes["flag"].shape != (one.rows.size, block.moments.cadence.size):
+            raise AlgorithmError(
+                "The flux blocks of one series differ in stars or planes; run extract again for all of them.",
+                {"stars": one.rows.size, "cadence": int(block.moments.cadence[0])},
+            )
+    kept = [~((block.planes["flag"] & NO_FRAME) != 0).all(axis=0) for block in blocks]
+    ends = np.cumsum([int(keep.sum()) for keep in kept])
+    planes = {}
+    for name in names:
+        first = blocks[0].planes[name]
+        joined = np.empty((one.rows.size, int(ends[-1])), first.dtype)
+        for block, keep, end in zip(blocks, kept, ends, strict=True):
+            part = block.planes[name]
+            joined[:, end - int(keep.sum()) : end] = part if keep.all() else part[:, keep]
+        planes[name] = joined
+
+    def axis(field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(block.moments, field)[keep] for block, keep in zip(blocks, kept, strict=True)])
+
+    mid = axis("mid")
+    time = _star_times(mid, one, targets.ra[one.rows], targets.dec[one.rows])
+    planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
+    return _Matrix(one.rows, time, axis("cadence"), axis("quality"), planes)
+
+
+def _star_times(
+    mid: NDArray[np.float64], one: SeriesFluxes, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the time of each point, shape (n_star, n_frame); NaN stays NaN."""
+    time = np.full((ra.size, mid.size), np.nan)
+    known = np.isfinite(mid)
+    if not known.any():
+        return time
+    if np.isfinite(one.time_ra) and np.isfinite(one.time_dec):
+        finite = mid[known]
+        time[:, known] = move_time(finite, one.time_ra, one.time_dec, ra, dec, earth_position(finite))
+    else:
+        time[:, known] = mid[known]
+    return time
+
+
+def _good(matrix: _Matrix, quality_mask: int) -> NDArray[np.bool_]:
+    clean: NDArray[np.bool_] = (matrix.planes["flag"] & default_mask(FLAGS)) == 0
+    return clean & ((matrix.quality & quality_mask) == 0)
+
+
+def _empty_points(n: int, apertures: Sequence[str]) -> dict[str, NDArray[Any]]:
+    points: dict[str, NDArray[Any]] = {"time": np.empty(n, np.float64)}
+    points |= {name: np.empty(n, np.int32) for name in ("cadence", "quality", "flag")}
+    points |= {name: np.empty(n, np.float32) for name in ("flux", "flux_err", *_SINGLE)}
+    for name in apertures:
+        points[f"{name}_flux"] = np.empty(n, np.float32)
+        points[f"{name}_flux_err"] = np.empty(n, np.float32)
+    return points
+
+
+def _fill(
+    points: dict[str, NDArray[Any]],
+    matrix: _Matrix,
+    offsets: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    apertures: Sequence[str],
+) -> None:
+    """Copy a series into its stars' stretches of the points."""
+    n_frame = matrix.cadence.size
+    where: Any = (offsets[matrix.rows][:, None] + np.arange(n_frame)).ravel()
+    if where.size and where[-1] - where[0] + 1 == where.size and (np.diff(matrix.rows) == 1).all():
+        where = slice(int(where[0]), int(where[-1]) + 1)  # neighbouring stars: one plain copy instead of a scatter
+    n_star = matrix.rows.size
+    points["time"][where] = matrix.time.ravel()
+    points["cadence"][where] = np.tile(matrix.cadence, n_star)
+    points["quality"][where] = np.tile(matrix.quality, n_star)
+    for name in ("flag", *_SINGLE, *(f"{a}{end}" for a in apertures for end in ("_flux", "_flux_err"))):
+        points[name][where] = matrix.planes[name].ravel()
+    for end in ("flux", "flux_err"):
+        best = np.empty((n_star, n_frame), np.float32)
+        for k, name in enumerate(apertures):
+            stars = chosen[matrix.rows] == k
+            best[stars] = matrix.planes[f"{name}_{end}"][stars]
+        points[end][where] = best.ravel()
