@@ -18,7 +18,7 @@ from cuvee.errors import ConfigError, StoreError
 from cuvee.model.records import Stars
 from cuvee.store.atomic import atomic_path
 from cuvee.store.columns import Column, find_columns
-from cuvee.store.tables import open_table
+from cuvee.store.formats import open_table
 
 __all__ = [
     "PARTITION_ORDER",

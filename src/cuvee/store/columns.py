@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
-from cuvee.store.tables import NULL_WORDS, OpenTable
+from cuvee.store.formats import NULL_WORDS, OpenTable
 
 __all__ = [
     "EPOCH_NAMES",
@@ -173,16 +173,19 @@ class Column:
 
     @property
     def name(self) -> str:
+        """The column's name in the table."""
         return self.table.names[self.column] if self.table.names else TIC_COLUMNS[self.column]
 
     def complain(self, row: int, what: str) -> ConfigError:
+        """Return an error that names file, row (counted from 0 here, from 1 there) and value."""
         value = self.values[row].as_py()
-        shown = "missing" if value is None else repr(value) if isinstance(value, str) else f"{value!r}"
+        shown = "missing" if value is None else repr(value)
         return ConfigError(
             f"{self.table.path}: row {row + 1}: {self.name} is {shown}, {what}; mend or remove that row."
         )
 
     def words(self) -> pa.ChunkedArray:
+        """Return the column as trimmed text, null for no value."""
         words = pc.utf8_trim_whitespace(self.values.cast(pa.string()))
         return pc.if_else(pc.is_in(words, value_set=pa.array(NULL_WORDS)), pa.scalar(None, pa.string()), words)
 
