@@ -33,7 +33,7 @@ help:
 .venv/made:
 	@if [ -z "$(PYTHON)" ]; then \
 	  echo "cuvee needs Python 3.11 or newer with its venv module, and found none on the PATH: install one, or say 'make PYTHON=/path/to/python3'." >&2; exit 2; fi
-	@if ! $(PYTHON) -c '$(SUITS)' 2>/dev/null; then \
+	@if ! $(PYTHON) -c '$(SUITS)' >/dev/null 2>&1; then \
 	  echo "cuvee needs Python 3.11 or newer with its venv module, and $(PYTHON) is not that: say 'make PYTHON=/path/to/python3'." >&2; exit 2; fi
 	@echo "making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv

@@ -99,6 +99,17 @@ def test_public_modules_list_all_their_names() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_room_has_its_tests() -> None:
+    tests = ROOT / "tests"
+    rooms = {room(path) for path in MODULES if public_definitions(path)} - {""}
+    bare = [
+        name
+        for name in rooms
+        if not (tests / f"test_{name}.py").is_file() and not list((tests / name).glob("test_*.py"))
+    ]
+    assert not bare, f"tests/ mirrors src/cuvee/, and has nothing for {sorted(bare)}"
+
+
 def test_kernels_import_only_numpy_and_numba() -> None:
     wrong = {
         dotted(path): sorted(found)
