@@ -1,0 +1,101 @@
+"""The mesh: clean pixels of each cell, and the way from cells to stars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.background.layout import Tiles, cell_position, cubic_rows
+
+__all__ = ["Mesh", "mesh"]
+
+N_PICK = 400
+"""Clean pixels used of a mesh cell: the error of the cell is then a twentieth of the pixel noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """Static mesh: the clean pixels of its cells, and the rows that lead from cells to stars.
+
+    Parameters
+    ----------
+    ptr : int64 array, shape (n_cell + 1,)
+        Cells in the order of the tiles; a cell owns ``pixel[ptr[k]:ptr[k + 1]]``.
+    pixel : int32 array, shape (n_entry, 1)
+        Pixel numbers in the cell's tile.
+    of_tile : int64 array, shape (n_tile + 1,)
+        Where each tile's cells begin.
+    grid : int64 array, shape (n_cell,)
+        Place of each cell in the mesh, row by row.
+    shape : tuple of int
+        Rows and columns of the mesh.
+    shift : float64 array, shape (n_cell_row, n_cell_col, 2)
+        Centroid of the chosen pixels less the centre of the cell, in cells.
+    cell, weight : int32 and float32 arrays, shape (n_star, 16)
+        The interpolation rows.
+    """
+
+    ptr: NDArray[np.int64]
+    pixel: NDArray[np.int32]
+    of_tile: NDArray[np.int64]
+    grid: NDArray[np.int64]
+    shape: tuple[int, int]
+    shift: NDArray[np.float64]
+    cell: NDArray[np.int32]
+    weight: NDArray[np.float32]
+
+
+def mesh(clean: NDArray[np.bool_], layout: Tiles, col: NDArray[np.float64], row: NDArray[np.float64]) -> Mesh:
+    """Choose the pixels of each mesh cell and the rows that lead from the mesh to the stars.
+
+    Parameters
+    ----------
+    clean : bool array, shape (n_row, n_col)
+        From `clean_pixels`.
+    layout : Tiles
+        Mesh cells and tiles.
+    col, row : float64 array, shape (n_star,)
+        Positions, from the centre of pixel [0, 0] (px).
+
+    Returns
+    -------
+    Mesh
+    """
+    n_up, n_across = layout.row_edges.size - 1, layout.col_edges.size - 1
+    pixels, grid, of_tile = [], [], [0]
+    shift = np.zeros((n_up, n_across, 2))
+    for tile, (r0, r1, c0, c1) in enumerate(layout.core):
+        top, _, left, right = layout.outer[tile]
+        for i in range(int(np.searchsorted(layout.row_edges, r0)), int(np.searchsorted(layout.row_edges, r1))):
+            for j in range(int(np.searchsorted(layout.col_edges, c0)), int(np.searchsorted(layout.col_edges, c1))):
+                y0, y1 = layout.row_edges[i], layout.row_edges[i + 1]
+                x0, x1 = layout.col_edges[j], layout.col_edges[j + 1]
+                found = np.flatnonzero(clean[y0:y1, x0:x1])
+                if found.size > N_PICK:
+                    found = found[(np.arange(N_PICK) * found.size) // N_PICK]
+                y, x = y0 + found // (x1 - x0), x0 + found % (x1 - x0)
+                if found.size:
+                    shift[i, j] = (
+                        (y.mean() - 0.5 * (y0 + y1 - 1)) / (y1 - y0),
+                        (x.mean() - 0.5 * (x0 + x1 - 1)) / (x1 - x0),
+                    )
+                pixels.append(((y - top) * (right - left) + x - left).astype(np.int32))
+                grid.append(i * n_across + j)
+        of_tile.append(len(grid))
+    ptr = np.concatenate([[0], np.cumsum([p.size for p in pixels])]).astype(np.int64)
+    node_row, weight_row = cubic_rows(cell_position(row, layout.row_edges), n_up)
+    node_col, weight_col = cubic_rows(cell_position(col, layout.col_edges), n_across)
+    cell = (node_row[:, :, None] * n_across + node_col[:, None, :]).reshape(-1, 16).astype(np.int32)
+    weight = (weight_row[:, :, None] * weight_col[:, None, :]).reshape(-1, 16).astype(np.float32)
+    return Mesh(
+        ptr=ptr,
+        pixel=np.concatenate(pixels)[:, None],
+        of_tile=np.array(of_tile, np.int64),
+        grid=np.array(grid, np.int64),
+        shape=(n_up, n_across),
+        shift=shift,
+        cell=cell,
+        weight=weight,
+    )

@@ -1,0 +1,15 @@
+"""The one pass over pixels: every star of every frame of a block, sixteen frames at a time.
+
+The plan holds everything that does not depend on the frame, as sparse rows of weights: apertures, annulus pixels, mesh
+pixels, the way from mesh to star. A batch of sixteen frames is taken through it tile by tile: a tile is transposed so that
+one pixel of all frames is one cache line, and while it is in the processor's cache all sums of its stars are taken. The rest
+is arithmetic on stars.
+"""
+
+from cuvee.extract.frames import extract
+from cuvee.extract.measure import warm_up
+from cuvee.extract.params import ExtractParams
+from cuvee.extract.plan import Plan, make_plan
+from cuvee.extract.series import extract_series
+
+__all__ = ["ExtractParams", "Plan", "extract", "extract_series", "make_plan", "warm_up"]

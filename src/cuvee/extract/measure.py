@@ -1,0 +1,149 @@
+"""Take one batch of sixteen frames through the plan, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee import background
+from cuvee.extract.plan import Plan
+from cuvee.model import flags
+from cuvee.model.records import LANES, FluxBlock, Moments, Readout
+
+__all__ = ["Scratch", "block", "empty", "finish", "measure_tile", "mesh_to_stars", "tile_lanes", "warm_up", "words"]
+
+N_LEAST = 10
+"""With fewer accepted pixels a cell or an annulus has no background."""
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from numba's cache; call it once before workers start."""
+    from cuvee.kernels import lanes, overlap, robust  # noqa: F401  (signatures are explicit: importing compiles)
+
+
+class Scratch:
+    """Arrays that one plan needs for a batch, allocated once."""
+
+    def __init__(self, plan: Plan) -> None:
+        n_star, n_aperture = plan.apertures.area.shape[:2]
+        outer = plan.layout.outer
+        n_pixel = int(((outer[:, 1] - outer[:, 0]) * (outer[:, 3] - outer[:, 2])).max())
+        self.image = np.empty((n_pixel, LANES), np.float32)
+        self.counts = self.image
+        self.acc = np.empty((n_aperture, LANES))
+        self.acc32 = np.empty((n_aperture + 3, LANES), np.float32)
+        self.clip = np.empty((6, LANES), np.float32)
+        self.flux = np.empty((n_star, n_aperture, LANES))
+        self.rest = np.empty((n_star, n_aperture + 3, LANES), np.float32)
+        self.level = np.full((n_star, LANES), np.nan, np.float32)
+        self.level_err = np.full((n_star, LANES), np.nan, np.float32)
+        n_cell = plan.mesh.grid.size if plan.mesh is not None else 0
+        self.cell = np.empty((n_cell, LANES), np.float32)
+        self.cell_err = np.empty((n_cell, LANES), np.float32)
+
+
+def words(
+    frames: Sequence[NDArray[Any]], lane: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[tuple[NDArray[np.uint32], ...], bool]:
+    """Return sixteen frames as 32-bit words, empty lanes filled with NaN, and whether the bytes must be swapped."""
+    native = all(frame.dtype.isnative for frame in frames)
+    dtype = np.dtype(np.float32) if native else np.dtype(np.float32).newbyteorder()
+    missing = np.full(shape[1], np.nan, dtype).view(np.uint32)
+    words = [np.lib.stride_tricks.as_strided(missing, shape, (0, 4), writeable=False)] * LANES
+    for k, frame in zip(lane, frames, strict=True):
+        view = frame
+        if view.dtype != dtype or view.strides[1] != 4 or not view.flags.aligned:
+            view = np.ascontiguousarray(view, dtype=dtype)
+        words[k] = view.view(np.uint32)
+    return tuple(words), not native
+
+
+def tile_lanes(
+    words: tuple[NDArray[np.uint32], ...], swap: bool, outer: NDArray[np.int64], image: NDArray[np.float32]
+) -> None:
+    """Interleave one tile, ``outer`` = (row0, row1, col0, col1), of the sixteen frames into ``image``."""
+    from cuvee.kernels import lanes
+
+    row0, row1, col0, col1 = (int(v) for v in outer)
+    if col1 - col0 >= LANES:
+        lanes.to_lanes(words, swap, row0, row1, col0, col1, image.view(np.uint32))
+        return
+    # An image too narrow for whole vectors is a small one: plain numpy will do.
+    stack = np.stack([frame[row0:row1, col0:col1].ravel() for frame in words], axis=1)
+    values = (stack.byteswap() if swap else stack).view(np.float32)
+    image[: values.shape[0]] = np.where(np.isfinite(values), values, np.float32(np.nan))
+
+
+def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
+    """Take all sums of a tile whose lanes lie in ``scratch.image`` (and ``scratch.counts``)."""
+    from cuvee.kernels import lanes, robust
+
+    first, last = int(plan.of_tile[tile]), int(plan.of_tile[tile + 1])
+    rows = plan.apertures
+    if last > first:
+        lanes.sum_apertures(
+            scratch.image, scratch.counts, first, last, rows.ptr, rows.pixel, rows.weight, rows.offset,
+            plan.middle, scratch.acc, scratch.acc32, scratch.flux, scratch.rest,
+        )  # fmt: skip
+    if plan.annuli is not None and last > first:
+        robust.clipped_mean(
+            scratch.image, first, last, plan.annuli.ptr, plan.annuli.pixel, 3.0, 4, N_LEAST,
+            scratch.clip, scratch.level, scratch.level_err,
+        )  # fmt: skip
+    if plan.mesh is not None:
+        robust.clipped_mean(
+            scratch.image, int(plan.mesh.of_tile[tile]), int(plan.mesh.of_tile[tile + 1]), plan.mesh.ptr,
+            plan.mesh.pixel, 3.0, 4, N_LEAST, scratch.clip, scratch.cell, scratch.cell_err,
+        )  # fmt: skip
+
+
+def mesh_to_stars(mesh: background.Mesh, scratch: Scratch) -> None:
+    """Fill the mesh's gaps and carry it to the stars: ``scratch.level`` and ``scratch.level_err``."""
+    from cuvee.kernels import robust
+
+    mean = np.empty((*mesh.shape, LANES), np.float32)
+    error = np.empty((*mesh.shape, LANES), np.float32)
+    mean.reshape(-1, LANES)[mesh.grid] = scratch.cell
+    error.reshape(-1, LANES)[mesh.grid] = scratch.cell_err
+    robust.fill_cells(mean, error, mesh.shift)
+    robust.interpolate(
+        mean.reshape(-1, LANES), error.reshape(-1, LANES), mesh.cell, mesh.weight, scratch.level, scratch.level_err
+    )
+
+
+def finish(
+    plan: Plan, scratch: Scratch, readout: Readout, column: NDArray[np.int64], planes: NDArray[np.float32],
+    flag: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Turn the sums in ``scratch`` into planes and flags; lane ``b`` goes to the frame ``column[b]``, -1 to none."""
+    from cuvee.kernels import lanes
+
+    bits = np.array([flags.NAN_PIXEL, flags.SATURATED, flags.NO_BACKGROUND], np.int32)
+    lanes.finish(
+        scratch.flux, scratch.rest, scratch.level, scratch.level_err, plan.apertures.area, plan.position,
+        plan.pixel_variance, readout.exposure, readout.saturation, plan.middle, plan.middle_radius, plan.static_flag,
+        plan.order, column, bits, planes, flag,
+    )  # fmt: skip
+
+
+def empty(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Planes without any frame: NaN, and the static bits with ``NO_FRAME``."""
+    n_star, n_aperture = plan.apertures.area.shape[:2]
+    planes = np.full((2 * n_aperture + 4, n_star, n_frame), np.nan, np.float32)
+    flag = np.empty((n_star, n_frame), np.int32)
+    flag[plan.order] = (plan.static_flag | flags.NO_FRAME)[:, None]
+    return planes, flag
+
+
+def block(
+    planes: NDArray[np.float32], flag: NDArray[np.int32], moments: Moments, names: tuple[str, ...],
+    rows: NDArray[np.int64], meta: dict[str, Any],
+) -> FluxBlock:  # fmt: skip
+    """Name the planes, shape (2 n_aperture + 4, n_star, n_frame), and pack the block."""
+    n_aperture = (planes.shape[0] - 4) // 2
+    keys = [f"aperture{a + 1}_{what}" for a in range(n_aperture) for what in ("flux", "flux_err")]
+    keys += ["background", "background_err", "centroid_col", "centroid_row"]
+    return FluxBlock(moments, names, {**dict(zip(keys, planes, strict=True)), "flag": flag}, rows, meta)

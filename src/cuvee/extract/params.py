@@ -1,0 +1,49 @@
+"""Parameters of the extraction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["ExtractParams"]
+
+Positive = Annotated[float, Field(gt=0.0, le=50.0)]
+
+
+class ExtractParams(BaseModel):
+    """Parameters of the extraction.
+
+    Parameters
+    ----------
+    radii : tuple of float
+        Radii of the apertures (px), ascending; centroids are taken in the middle one.
+    annulus : tuple of float
+        Inner and outer radius of the background annulus (px).
+    background : {"mesh", "annulus"}
+        Where the background of a full frame comes from.
+    mesh_size : int
+        Side of a mesh cell (px).
+    mask : str, optional
+        Small series only: ``pipeline`` sums the mission's own mask, anything else names a file with a mask; neither has
+        any further background subtracted.
+    small_series : int
+        A series narrower or lower than this (px) takes its background from the faintest third of its pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    radii: tuple[Positive, ...] = Field(default=(1.5, 2.5, 3.5), min_length=1, max_length=9)
+    annulus: tuple[Positive, Positive] = (6.0, 9.0)
+    background: Literal["mesh", "annulus"] = "mesh"
+    mesh_size: int = Field(default=64, ge=16, le=512)
+    mask: str | None = None
+    small_series: int = Field(default=64, ge=16)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> ExtractParams:
+        if list(self.radii) != sorted(set(self.radii)):
+            raise ValueError(f"radii must ascend, but are {self.radii}")
+        if not self.annulus[0] < self.annulus[1]:
+            raise ValueError(f"annulus needs an inner radius below the outer one, but is {self.annulus}")
+        return self

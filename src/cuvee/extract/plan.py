@@ -1,0 +1,175 @@
+"""All that does not depend on the frame, as sparse rows of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from cuvee import background
+from cuvee.errors import NoWork
+from cuvee.extract.params import ExtractParams
+from cuvee.model import flags
+from cuvee.model.records import Geometry, Readout, Reference, Targets
+from cuvee.photometry import aperture, noise
+
+__all__ = ["Plan", "make_plan", "plan_of", "rows_of_series", "star_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that does not depend on the frame; stars stand in the order of the tiles.
+
+    Parameters
+    ----------
+    order : int64 array, shape (n_star,)
+        Output row of each star.
+    of_tile : int64 array, shape (n_tile + 1,)
+        Where each tile's stars begin.
+    layout : Tiles
+        Tiles and mesh cells.
+    apertures : Apertures
+        Sparse rows of the apertures.
+    position : float64 array, shape (n_star, 2)
+        Detector column and row.
+    pixel_variance : float64 array, shape (n_star,)
+        Read noise and digitisation of a pixel ((e-/s)^2).
+    static_flag : int32 array, shape (n_star,)
+        Bits that hold in every frame.
+    middle : int
+        Aperture of the centroids.
+    middle_radius : float
+        Its radius (px).
+    mesh, annuli
+        The background; None where not used.
+    """
+
+    order: NDArray[np.int64]
+    of_tile: NDArray[np.int64]
+    layout: background.Tiles
+    apertures: aperture.Apertures
+    position: NDArray[np.float64]
+    pixel_variance: NDArray[np.float64]
+    static_flag: NDArray[np.int32]
+    middle: int
+    middle_radius: float
+    mesh: background.Mesh | None = None
+    annuli: background.Annuli | None = None
+
+
+def star_plan(
+    targets: Targets,
+    rows: NDArray[np.int64],
+    geometry: Geometry,
+    readout: Readout,
+    layout: background.Tiles,
+    radii: Sequence[float],
+    mask: NDArray[np.bool_] | None = None,
+) -> Plan:
+    """Order the stars by tile and make the rows of their apertures."""
+    shape = (geometry.n_row, geometry.n_col)
+    col = targets.col[rows].astype(np.float64) - geometry.col0
+    row = targets.row[rows].astype(np.float64) - geometry.row0
+    tile = layout.of(col, row)
+    order = np.lexsort((np.nan_to_num(col), tile))
+    col, row, tile = np.ascontiguousarray(col[order]), np.ascontiguousarray(row[order]), tile[order]
+    detector_col = col + geometry.col0
+    flag = targets.flag[rows][order].astype(np.int32)
+    if mask is None:
+        row0, col0, width = _tile_corners(layout, tile)
+        rows_of = aperture.circles(col, row, radii, shape, row0, col0, width)
+        reach = radii[-1]
+    else:
+        rows_of, reach = aperture.mask_rows(mask, col, row), 0.0
+    flag |= np.where(rows_of.clipped, flags.EDGE, 0).astype(np.int32)
+    first = noise.output_of(np.floor(detector_col - reach + 0.5), readout)
+    last = noise.output_of(np.ceil(detector_col + reach - 0.5), readout)
+    flag |= np.where(first != last, flags.STRADDLES_OUTPUTS, 0).astype(np.int32)
+    middle = rows_of.area.shape[1] // 2
+    return Plan(
+        order=order,
+        of_tile=np.searchsorted(tile, np.arange(layout.core.shape[0] + 1)).astype(np.int64),
+        layout=layout,
+        apertures=rows_of,
+        position=np.stack([detector_col, row + geometry.row0], axis=1),
+        pixel_variance=noise.pixel_variance(readout)[noise.output_of(detector_col, readout)],
+        static_flag=flag,
+        middle=middle,
+        middle_radius=float(radii[middle]) if mask is None else float(np.hypot(*shape)),
+    )
+
+
+def _tile_corners(
+    layout: background.Tiles, tile: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """First row, first column and width of each star's tile."""
+    outer = layout.outer[tile]
+    return (
+        np.ascontiguousarray(outer[:, 0]),
+        np.ascontiguousarray(outer[:, 2]),
+        np.ascontiguousarray(outer[:, 3] - outer[:, 2]),
+    )
+
+
+def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> Plan:
+    """Make the plan of a full-frame series.
+
+    Parameters
+    ----------
+    targets : Targets
+        Stars; those of other series are left out.
+    reference : Reference
+        The series' reference image.
+    params : ExtractParams
+        Radii and background.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    NoWork
+        If no star belongs to the series.
+    """
+    rows = rows_of_series(targets, reference.series)
+    shape = (reference.geometry.n_row, reference.geometry.n_col)
+    margin = int(np.ceil(max(params.radii[-1], params.annulus[1]))) + 1
+    layout = background.tiles(shape, params.mesh_size, margin)
+    plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
+    col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
+    row = np.ascontiguousarray(plan.position[:, 1] - reference.geometry.row0)
+    image = np.ascontiguousarray(reference.image, dtype=np.float32)
+    clean = background.clean_pixels(image, layout)
+    if params.background == "mesh":
+        return replace(plan, mesh=background.mesh(clean, layout, col, row))
+    row0, col0, width = _tile_corners(layout, layout.of(col, row))
+    inner, outer = params.annulus
+    return replace(plan, annuli=background.annuli(col, row, inner, outer, clean, image, row0, col0, width))
+
+
+def rows_of_series(targets: Targets, series: str) -> NDArray[np.int64]:
+    """Return the rows of the targets that a series measures, shape (n_star,); raise `NoWork` if there are none."""
+    rows = np.flatnonzero(targets.series == series)
+    if rows.size == 0:
+        raise NoWork(f"No target belongs to the series {series}: there is nothing to extract from it.")
+    return rows
+
+
+_LAST_PLAN: dict[str, Plan] = {}
+
+
+def plan_of(targets: Targets, reference: Reference, params: ExtractParams) -> Plan:
+    """Return the plan, made again only when its inputs differ from the last ones: a worker meets many blocks of a detector."""
+    digest = xxhash.xxh3_128()
+    for array in (targets.col, targets.row, targets.flag, targets.series, reference.image):
+        digest.update(array.tobytes())
+    digest.update(repr((reference.series, reference.geometry, reference.readout, params)).encode())
+    key = digest.hexdigest()
+    if key not in _LAST_PLAN:
+        _LAST_PLAN.clear()
+        _LAST_PLAN[key] = make_plan(targets, reference, params)
+    return _LAST_PLAN[key]

@@ -1,0 +1,331 @@
+"""Sixteen frames side by side: one pixel of sixteen frames is one cache line, and every sum runs on all at once.
+
+``T`` below is the lane image of a tile: float32, shape (n_pixel, 16), pixel-interleaved. The sums over it are written
+with explicit 16-wide vectors, because LLVM cannot prove that numba's arrays do not overlap and would otherwise work
+lane by lane (3.3 ms a frame instead of 1.0 for 50,000 stars and three apertures). The vectors are plain LLVM IR, so any processor runs them.
+"""
+# mypy: disable-error-code="no-untyped-call,no-untyped-def"
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import boolean, float32, float64, int32, int64, njit, types, uint32, void
+from numba.core.cgutils import ir  # the language of numba's own compiler
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+__all__ = ["finish", "sum_apertures", "to_lanes"]
+
+N_LANE = 16
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+_F32 = ir.FloatType()
+_WORDS = ir.VectorType(_I32, N_LANE)
+_FLOATS = ir.VectorType(_F32, N_LANE)
+_FRAME = types.Array(uint32, 2, "A", readonly=True)
+
+
+def _row(context, builder, kind, value, index_type, index):
+    """Return a pointer to row ``index`` of an array of rows of sixteen, as a pointer to one vector."""
+    array = context.make_array(kind)(context, builder, value)
+    step = builder.mul(context.cast(builder, index, index_type, int64), ir.Constant(_I64, N_LANE))
+    vector = ir.VectorType(context.get_value_type(kind.dtype), N_LANE)
+    return builder.bitcast(builder.gep(array.data, [step]), vector.as_pointer()), vector
+
+
+def _splat(builder, value, vector):
+    undefined = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
+
+
+@intrinsic
+def _add(_typing, acc, i, weight, image, p):
+    """Add ``weight * image[p]`` to ``acc[i]``, in the precision of ``acc``."""
+
+    def build(context, builder, signature, args):
+        a_type, i_type, w_type, t_type, p_type = signature.args
+        target, vector = _row(context, builder, a_type, args[0], i_type, args[1])
+        source, _ = _row(context, builder, t_type, args[3], p_type, args[4])
+        values = builder.load(source, align=4)
+        if a_type.dtype == float64:
+            values = builder.fpext(values, vector)
+        factor = _splat(builder, context.cast(builder, args[2], w_type, a_type.dtype), vector)
+        product = builder.fmul(factor, values, flags=["contract"])
+        builder.store(builder.fadd(builder.load(target, align=4), product, flags=["contract"]), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(acc, i, weight, image, p), build
+
+
+@intrinsic
+def _keep_largest(_typing, acc, i, image, p):
+    """Set ``acc[i]`` to the larger of itself and ``image[p]``; NaN never wins."""
+
+    def build(context, builder, signature, args):
+        a_type, i_type, t_type, p_type = signature.args
+        target, _ = _row(context, builder, a_type, args[0], i_type, args[1])
+        source, _ = _row(context, builder, t_type, args[2], p_type, args[3])
+        old, new = builder.load(target, align=4), builder.load(source, align=4)
+        builder.store(builder.select(builder.fcmp_ordered(">", new, old), new, old), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(acc, i, image, p), build
+
+
+@intrinsic
+def _transpose(_typing, frames, swap, row, col, image, p):
+    """Write pixels [row, col:col + 16] of sixteen frames to ``image[p:p + 16]``; what is not finite becomes NaN."""
+
+    def build(context, builder, signature, args):
+        f_type, _, r_type, c_type, t_type, p_type = signature.args
+        r = context.cast(builder, args[2], r_type, int64)
+        c = context.cast(builder, args[3], c_type, int64)
+        name = f"llvm.bswap.v{N_LANE}i32"
+        bswap = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(_WORDS, [_WORDS]), name)
+        exponent = _splat(builder, ir.Constant(_I32, 0x7F800000), _WORDS)
+        nan = _splat(builder, ir.Constant(_I32, 0x7FC00000), _WORDS)
+        swapping = _splat(builder, args[1], ir.VectorType(ir.IntType(1), N_LANE))
+        rows = []
+        for lane in range(N_LANE):
+            frame = context.make_array(f_type.dtype)(context, builder, builder.extract_value(args[0], lane))
+            step = builder.extract_value(frame.strides, 0)
+            offset = builder.add(builder.mul(r, step), builder.mul(c, ir.Constant(_I64, 4)))
+            place = builder.inttoptr(builder.add(builder.ptrtoint(frame.data, _I64), offset), _WORDS.as_pointer())
+            raw = builder.load(place, align=4)
+            word = builder.select(swapping, builder.call(bswap, [raw]), raw)
+            finite = builder.icmp_unsigned("!=", builder.and_(word, exponent), exponent)
+            rows.append(builder.select(finite, word, nan))
+        # A 16 x 16 transpose in four rounds: swap the off-diagonal blocks of size 8, 4, 2, 1.
+        for size in (8, 4, 2, 1):
+            low = [(k if not k & size else N_LANE + (k ^ size)) for k in range(N_LANE)]
+            high = [((k | size) if not k & size else N_LANE + k) for k in range(N_LANE)]
+            mixed = list(rows)
+            for k in range(N_LANE):
+                if not k & size:
+                    a, b = rows[k], rows[k | size]
+                    mixed[k] = builder.shuffle_vector(a, b, ir.Constant(_WORDS, low))
+                    mixed[k | size] = builder.shuffle_vector(a, b, ir.Constant(_WORDS, high))
+            rows = mixed
+        start = context.cast(builder, args[5], p_type, int64)
+        for k in range(N_LANE):
+            target, _ = _row(context, builder, t_type, args[4], int64, builder.add(start, ir.Constant(_I64, k)))
+            builder.store(rows[k], target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(frames, swap, row, col, image, p), build
+
+
+@njit(
+    [void(types.UniTuple(_FRAME, N_LANE), boolean, int64, int64, int64, int64, uint32[:, ::1])], cache=True, nogil=True
+)
+def to_lanes(frames: Any, swap: bool, row0: int, row1: int, col0: int, col1: int, image: NDArray[np.uint32]) -> None:
+    """Interleave a tile of sixteen frames.
+
+    Parameters
+    ----------
+    frames : tuple of 16 uint32 arrays, each of shape (n_row, n_col)
+        The frames' float32 words; columns must be contiguous, rows may be strided.
+    swap : bool
+        Whether the words are of the other byte order.
+    row0, row1, col0, col1 : int
+        The tile; at least 16 columns wide.
+    image : uint32 array, shape (>= n_pixel of the tile, 16)
+        Receives the lanes, row by row; infinities become NaN.
+    """
+    width = col1 - col0
+    for r in range(row0, row1):
+        start = (r - row0) * width
+        for c in range(0, width - 15, 16):
+            _transpose(frames, swap, r, col0 + c, image, start + c)
+        if width % 16:
+            _transpose(frames, swap, r, col1 - 16, image, start + width - 16)
+
+
+@njit(
+    [
+        void(
+            float32[:, ::1], float32[:, ::1], int64, int64, int64[:, ::1], int32[:, ::1], float32[:, ::1],
+            float32[:, ::1], int64, float64[:, ::1], float32[:, ::1], float64[:, :, ::1], float32[:, :, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def sum_apertures(
+    image: NDArray[np.float32],
+    counts: NDArray[np.float32],
+    first: int,
+    last: int,
+    ptr: NDArray[np.int64],
+    pixel: NDArray[np.int32],
+    weight: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    middle: int,
+    acc: NDArray[np.float64],
+    acc32: NDArray[np.float32],
+    flux: NDArray[np.float64],
+    rest: NDArray[np.float32],
+) -> None:
+    """Sum all apertures of the stars ``first:last`` over a tile, in one visit to each pixel.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_pixel, 16)
+        Lanes of the tile (e-/s).
+    counts : float32 array, shape (n_pixel, 16)
+        What the shot noise and the saturation test see: ``image`` plus what the mission subtracted; may be ``image``.
+    first, last : int
+        Range of stars.
+    ptr : int64 array, shape (n_star, n_aperture + 1)
+        Star ``s`` owns the rows ``ptr[s, 0]:ptr[s, a + 1]`` of ``pixel`` in aperture ``a``: pixels stand in the order
+        of the smallest aperture that holds them, so a bad pixel outside an aperture never meets its sum.
+    pixel : int32 array, shape (n_entry, 1)
+        Pixel number in the tile.
+    weight : float32 array, shape (n_entry, n_aperture)
+        Overlap of pixel and aperture.
+    offset : float32 array, shape (n_entry, 2)
+        Column and row of the pixel less those of the star (px).
+    middle : int
+        The aperture in which first moments are taken.
+    acc, acc32 : arrays, shapes (n_aperture, 16) and (n_aperture + 3, 16)
+        Scratch.
+    flux : float64 array, shape (n_star, n_aperture, 16)
+        Receives the sums of weight x image.
+    rest : float32 array, shape (n_star, n_aperture + 3, 16)
+        Receives the sums of weight^2 x counts, the first moments in column and row, and the largest count.
+    """
+    n_aperture = weight.shape[1]
+    for s in range(first, last):
+        for a in range(n_aperture):
+            for b in range(N_LANE):
+                acc[a, b] = 0.0
+        for a in range(n_aperture + 2):
+            for b in range(N_LANE):
+                acc32[a, b] = 0.0
+        for b in range(N_LANE):
+            acc32[n_aperture + 2, b] = -np.inf
+        for level in range(n_aperture):
+            for k in range(ptr[s, level], ptr[s, level + 1]):
+                p = pixel[k, 0]
+                for a in range(level, n_aperture):
+                    w = weight[k, a]
+                    _add(acc, a, w, image, p)
+                    _add(acc32, a, w * w, counts, p)
+                if level <= middle:
+                    _add(acc32, n_aperture, weight[k, middle] * offset[k, 0], image, p)
+                    _add(acc32, n_aperture + 1, weight[k, middle] * offset[k, 1], image, p)
+                _keep_largest(acc32, n_aperture + 2, counts, p)
+        for a in range(n_aperture):
+            for b in range(N_LANE):
+                flux[s, a, b] = acc[a, b]
+        for a in range(n_aperture + 3):
+            for b in range(N_LANE):
+                rest[s, a, b] = acc32[a, b]
+
+
+@njit(
+    [
+        void(
+            float64[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float64[:, :, ::1],
+            float64[:, ::1], float64[::1], float64, float64, int64, float64, int32[::1], int64[::1], int64[::1],
+            int32[::1], float32[:, :, ::1], int32[:, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def finish(
+    flux: NDArray[np.float64],
+    rest: NDArray[np.float32],
+    level: NDArray[np.float32],
+    level_err: NDArray[np.float32],
+    area: NDArray[np.float64],
+    position: NDArray[np.float64],
+    pixel_variance: NDArray[np.float64],
+    exposure: float,
+    saturation: float,
+    middle: int,
+    middle_radius: float,
+    static_flag: NDArray[np.int32],
+    order: NDArray[np.int64],
+    column: NDArray[np.int64],
+    bits: NDArray[np.int32],
+    planes: NDArray[np.float32],
+    flag: NDArray[np.int32],
+) -> None:
+    """Turn raw sums into fluxes, errors, centroids and flags, and put them in their place on the time axis.
+
+    Parameters
+    ----------
+    flux, rest : arrays
+        As `sum_apertures` leaves them, stars in the plan's order.
+    level, level_err : float32 array, shape (n_star, 16)
+        Background to subtract and its error (e-/s/pixel); NaN where there is none.
+    area : float64 array, shape (n_star, n_aperture, 4)
+        Sums of weight, weight^2, weight x column offset, weight x row offset.
+    position : float64 array, shape (n_star, 2)
+        Column and row of the star (px).
+    pixel_variance : float64 array, shape (n_star,)
+        Read noise and digitisation of one pixel ((e-/s)^2).
+    exposure : float
+        Time on source (s).
+    saturation : float
+        e-/s.
+    middle : int
+        Aperture of the centroid.
+    middle_radius : float
+        A centroid outside this radius (px) means nothing and becomes NaN.
+    static_flag : int32 array, shape (n_star,)
+        Bits that hold in every frame.
+    order : int64 array, shape (n_star,)
+        Output row of each star.
+    column : int64 array, shape (16,)
+        Output column of each lane; -1 for an empty lane.
+    bits : int32 array, shape (3,)
+        Bits for a NaN pixel, a saturated pixel and a missing background.
+    planes : float32 array, shape (2 n_aperture + 4, n_star, n_frame)
+        Receives flux and error of each aperture, background and its error, centroid column and row.
+    flag : int32 array, shape (n_star, n_frame)
+        Receives the bits.
+    """
+    n_aperture = area.shape[1]
+    for s in range(order.size):
+        i = order[s]
+        for b in range(N_LANE):
+            j = column[b]
+            if j < 0:
+                continue
+            sky = float64(level[s, b])
+            sky_err = float64(level_err[s, b])
+            f = static_flag[s]
+            if np.isnan(sky):
+                f |= bits[2]
+            if rest[s, n_aperture + 2, b] >= saturation:
+                f |= bits[1]
+            for a in range(n_aperture):
+                if area[s, a, 0] > 0.0:
+                    raw = flux[s, a, b]
+                    if a == n_aperture - 1 and np.isnan(raw):
+                        f |= bits[0]
+                    shot = float64(rest[s, a, b])
+                    if shot < 0.0:
+                        # Noise alone made the total negative: the background is the better guess of it.
+                        shot = max(sky * area[s, a, 1], 0.0)
+                    variance = shot / exposure + area[s, a, 1] * pixel_variance[s] + (area[s, a, 0] * sky_err) ** 2
+                    value = raw - sky * area[s, a, 0]
+                    planes[2 * a, i, j] = value
+                    if np.isnan(value):
+                        variance = np.nan
+                    planes[2 * a + 1, i, j] = np.sqrt(variance)
+                    if a == middle and value > 0.0:
+                        x = (rest[s, n_aperture, b] - sky * area[s, a, 2]) / value
+                        y = (rest[s, n_aperture + 1, b] - sky * area[s, a, 3]) / value
+                        if x * x + y * y < middle_radius * middle_radius:
+                            planes[2 * n_aperture + 2, i, j] = x + position[s, 0]
+                            planes[2 * n_aperture + 3, i, j] = y + position[s, 1]
+            planes[2 * n_aperture, i, j] = sky
+            planes[2 * n_aperture + 1, i, j] = sky_err
+            flag[i, j] = f
