@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAD_TO_SIGMA", "median", "point_to_point_scatter", "robust_scatter"]
+from cuvee.model.records import LightCurves
+
+__all__ = ["MAD_TO_SIGMA", "median", "point_to_point_scatter", "robust_scatter", "summarise"]
 
 MAD_TO_SIGMA = 1.482602218505602
 """Standard deviation of a normal distribution over its median absolute deviation, 1 / Phi^-1(3/4)."""
@@ -87,3 +89,55 @@ def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_]) -> Float
     kept = np.where(good, flux, np.nan)
     with np.errstate(invalid="ignore"):
         return robust_scatter(np.diff(kept, axis=1)) / np.sqrt(2.0)
+
+
+def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[str, NDArray[Any]]:
+    """Return one row of numbers a star, for ledgers and pictures.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Of one patch.
+    quality_mask, flag_mask : int
+        Bits of ``quality`` and ``flag`` that make a point bad.
+
+    Returns
+    -------
+    dict of str to array, each of shape (n_star,)
+        ``id``, ``healpix``, ``ra``, ``decl``, ``mag``, ``series``, ``col``, ``row``, ``crowding``, ``best``, ``n_point``, ``n_good``;
+        medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s.
+    """
+    targets, points, offsets = curves.targets, curves.points, curves.offsets
+    good = (points["quality"] & quality_mask) == 0
+    good &= (points["flag"] & flag_mask) == 0
+    good &= np.isfinite(points["flux"]) & np.isfinite(points["time"])
+    counts = np.diff(offsets)
+    width = int(counts.max(initial=0))
+    # Ragged points as a padded matrix: row, and place within the row.
+    row = np.repeat(np.arange(counts.size), counts)
+    place = np.arange(row.size) - np.repeat(offsets[:-1], counts)
+
+    def matrix(name: str) -> NDArray[Any]:
+        padded = np.full((counts.size, width), np.nan, np.float32)
+        padded[row[good], place[good]] = points[name][good]
+        return padded
+
+    flux = matrix("flux")
+    return {
+        "id": targets.id,
+        "healpix": targets.healpix,
+        "ra": targets.ra,
+        "decl": targets.dec,
+        "mag": targets.mag,
+        "series": targets.series,
+        "col": targets.col,
+        "row": targets.row,
+        "crowding": targets.crowding[:, 0],
+        "best": curves.best,
+        "n_point": counts,
+        "n_good": np.isfinite(flux).sum(axis=1),
+        "flux": median(flux),
+        "flux_err": median(matrix("flux_err")),
+        "background": median(matrix("background")),
+        "scatter": point_to_point_scatter(flux, np.isfinite(flux)),
+    }

@@ -156,7 +156,9 @@ def status(workspace: Workspace = Path(), as_json: Json = False) -> None:
         return
     last = report["runs"][-1]
     state = "finished" if last["finished"] else "running or interrupted"
-    console.print(f"{report['light_curves']} light curves; {report['files']} good files; last run {last['started']} ({state})")
+    console.print(
+        f"{report['light_curves']} light curves; {report['files']} good files; last run {last['started']} ({state})"
+    )
     outcomes = sorted({outcome for counts in report["stages"].values() for outcome in counts})
     table = Table(box=None, pad_edge=False)
     table.add_column("stage")

@@ -230,14 +230,13 @@ class _Driver:
 
     def _tables(self, paths: Sequence[str]) -> list[Product]:
         # A catalogue table is read whole, once; its content is then known as long as the file stays untouched.
-        known = {r.data_id: r for r in self.stock.units("catalog", DataId(self.device.name))}
+        known = {product.data_id: product for product in self.stock.take(DataId(self.device.name)).get("table", ())}
         products = []
         for path, state in stat_files(paths).items():
             name = Path(path).name
             data_id = DataId(self.device.name, part=name)
-            last = known.get(data_id)
-            seen = last.products[0].meta.get("table_state") if last is not None and last.products else None
-            content = last.products[0].meta["table_content"] if seen is not None and list(seen) == list(state) else ""
+            old = known.get(data_id)
+            content = old.content if old is not None and tuple(old.meta["stat"]) == state else ""
             products.append(Product("table", data_id, content, path, {"table": name, "stat": state}))
         return products
 

@@ -370,7 +370,9 @@ def facts_from_row(row: Mapping[str, Any]) -> FileFacts:
         np.array([barycorr]),
         np.array([int(quality)], np.int32),
     )
-    readout = {key: tuple(value) if isinstance(value, list) else value for key, value in kept["readout"].items()}
+    readout: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in kept["readout"].items()
+    }
     info = FileInfo(**kept["rest"], moments=moments, geometry=Geometry(**kept["geometry"]), readout=Readout(**readout))
     state = (row["size"], row["mtime_ns"], row["inode"])
     return FileFacts(

@@ -89,7 +89,7 @@ def perform(task: Task) -> Receipt:
     try:
         inputs, log = get_inputs(unit, device, task.config, task.paths)
         output = unit.stage.run(inputs, task.config, device)
-        products, counts = put_output(unit, output, task.paths)
+        products, counts = put_output(unit, output, task.paths, log)
     except NoWork as error:
         outcome, message = "no-work", error.message
     except BadData as error:
@@ -114,7 +114,7 @@ def perform(task: Task) -> Receipt:
         reason,
         products,
         _contents(unit, log),
-        _bad_files(unit, log),
+        _bad_files(log),
         time.perf_counter() - start,
         _memory(),
         counts,
@@ -155,11 +155,11 @@ def _recipe(unit: Unit, task: Task, log: StreamLog) -> str:
 
 
 def _contents(unit: Unit, log: StreamLog) -> dict[str, tuple[Stat, str]]:
-    states = {p.path: f.stat for p in unit.inputs if (f := _facts(p)) is not None}
+    states = {p.path: f.stat if (f := _facts(p)) is not None else p.meta.get("stat", (0, 0, 0)) for p in unit.inputs}
     return {path: (states[path], content) for path, content in log.contents.items() if path in states}
 
 
-def _bad_files(unit: Unit, log: StreamLog) -> tuple[BadFile, ...]:
+def _bad_files(log: StreamLog) -> tuple[BadFile, ...]:
     states = stat_files(path for path, _, _ in log.bad)
     return tuple(BadFile(path, states.get(path, (0, 0, 0)), why, text) for path, why, text in log.bad)
 

@@ -24,6 +24,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "targets": (*_GROUP, "patch"),
     "fluxes": (*_GROUP, "series", "block", "patch"),
     "lightcurves": (*_GROUP, "patch"),
+    "metrics": (*_GROUP, "patch"),
     "summary": _GROUP,
     "catalog": ("instrument",),
 }
@@ -81,25 +82,25 @@ class Stage:
     reads : tuple of str
         Kinds of products; the first one decides which units there are. A product finer than ``per`` arrives
         as a list, a coarser one once.
-    writes : str
-        Kind of the product.
+    writes : tuple of str
+        Kinds of its products.
     params : tuple of str
         Sections of the configuration that the result depends on.
     run : callable
         ``run(inputs, params, instrument) -> output``; pure, in memory.
     where : callable, optional
-        ``where(first, product) -> bool``: which products of the other kinds belong to the unit, where equal
-        dimensions do not say it.
+        ``where(first)(product) -> bool``: which products of the other kinds belong to the unit whose first kind
+        is ``first``, where equal dimensions do not say it.
     """
 
     name: str
     version: int
     per: tuple[str, ...]
     reads: tuple[str, ...]
-    writes: str
+    writes: tuple[str, ...]
     params: tuple[str, ...]
     run: Callable[..., Any]
-    where: Callable[[Sequence[Product], Product], bool] | None = None
+    where: Callable[[Sequence[Product]], Callable[[Product], bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +171,11 @@ def units_of(stage: Stage, products: Mapping[str, Iterable[Product]]) -> list[Un
     units = []
     for key in sorted(groups):
         inputs = list(groups[key])
+        belongs = stage.where(groups[key]) if stage.where is not None else None
         for positions, index in joins:
             joined = index.get(tuple(key[i] for i in positions), [])
-            if stage.where is not None:
-                joined = [product for product in joined if stage.where(groups[key], product)]
+            if belongs is not None:
+                joined = [product for product in joined if belongs(product)]
             inputs += joined
         units.append(Unit(stage, _data_id(stage.per, key), tuple(inputs)))
     return units

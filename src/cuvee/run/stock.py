@@ -105,10 +105,10 @@ class Stock:
             return None
         # A receipt that the ledger missed, as after a kill: what it read is known as far as the files are unchanged.
         known = tuple(_with_content(product, receipt) for product in unit.inputs)
-        if all(product.content for product in known):
-            if Unit(unit.stage, unit.data_id, known).recipe(params) == receipt.recipe:
-                self._adopted.append(receipt)
-                return receipt
+        complete = all(product.content for product in known)
+        if complete and Unit(unit.stage, unit.data_id, known).recipe(params) == receipt.recipe:
+            self._adopted.append(receipt)
+            return receipt
         return None
 
     def adopt(self) -> None:

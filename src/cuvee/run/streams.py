@@ -110,16 +110,14 @@ class FrameStream:
         The block's frames, at most one a cadence.
     first : int
         First cadence number of the block.
-    width : int
-        Number of cadences of the block.
+    log : StreamLog
+        Takes the content hashes and the bad files while the stream is read.
     """
 
-    def __init__(
-        self, instrument: Instrument, infos: Sequence[FileInfo], first: int, width: int = BLOCK_CADENCES
-    ) -> None:
-        self.log = StreamLog()
+    def __init__(self, instrument: Instrument, infos: Sequence[FileInfo], first: int, log: StreamLog) -> None:
+        self.log = log
         self.first = first
-        self.width = width
+        self.width = BLOCK_CADENCES
         self._instrument = instrument
         self._infos = sorted(infos, key=self._position)
 

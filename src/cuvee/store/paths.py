@@ -69,6 +69,11 @@ class Paths:
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "fluxes"
         return folder / f"{unit.series}{'-' + unit.part if unit.part else ''}.arrow"
 
+    def metrics(self, unit: DataId) -> Path:
+        """Name the table of numbers of a patch's stars."""
+        folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "metrics"
+        return folder / f"{unit.part}.parquet"
+
     def summary(self, group: DataId, suffix: str) -> Path:
         """Name a detector's table or picture."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"

@@ -1,0 +1,94 @@
+"""The floor plan: every stage, one record each, in the order of the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cuvee import steps
+from cuvee.run.stage import Product, Stage
+
+__all__ = ["PIPELINE"]
+
+_DETECTOR = ("instrument", "segment", "detector", "kind")
+
+
+def _meets_footprint(footprints: Sequence[Product]) -> Callable[[Product], bool]:
+    cells = frozenset().union(*(product.meta["cells"] for product in footprints))
+    return lambda product: product.kind != "partition" or product.meta["cell"] in cells
+
+
+PIPELINE: tuple[Stage, ...] = (
+    Stage(
+        name="catalog",
+        version=1,
+        per=("instrument", "table"),
+        reads=("table",),
+        writes=("partition",),
+        params=(),
+        run=steps.import_table,
+    ),
+    Stage(
+        name="reference",
+        version=1,
+        per=(*_DETECTOR, "series"),
+        reads=("member", "footprint"),
+        writes=("reference",),
+        params=("reference",),
+        run=steps.build_reference,
+    ),
+    Stage(
+        name="targets",
+        version=1,
+        per=_DETECTOR,
+        reads=("footprint", "partition"),
+        writes=("targets",),
+        params=("targets", "extract"),
+        run=steps.choose_targets,
+        where=_meets_footprint,
+    ),
+    Stage(
+        name="extract",
+        version=1,
+        per=(*_DETECTOR, "series", "block"),
+        reads=("frame", "reference", "targets"),
+        writes=("fluxes",),
+        params=("extract",),
+        run=steps.extract_block,
+    ),
+    Stage(
+        name="extract-series",
+        version=1,
+        per=(*_DETECTOR, "series"),
+        reads=("stamp", "targets"),
+        writes=("fluxes",),
+        params=("extract",),
+        run=steps.extract_stamp,
+    ),
+    Stage(
+        name="collect",
+        version=1,
+        per=(*_DETECTOR, "patch"),
+        reads=("targets", "fluxes", "footprint"),
+        writes=("lightcurves", "metrics"),
+        params=("collect",),
+        run=steps.collect_patch,
+    ),
+    Stage(
+        name="summary",
+        version=1,
+        per=_DETECTOR,
+        reads=("metrics",),
+        writes=("summary",),
+        params=(),
+        run=steps.join_summary,
+    ),
+    Stage(
+        name="publish",
+        version=1,
+        per=("instrument",),
+        reads=("lightcurves",),
+        writes=("catalog",),
+        params=(),
+        run=steps.publish,
+    ),
+)

@@ -1,0 +1,94 @@
+"""What each stage does, in memory: the thin joints between the pipeline's table and the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cuvee import reference
+from cuvee.catalog import select_targets
+from cuvee.collect import collect
+from cuvee.extract import extract, extract_series
+from cuvee.metrics import summarise
+from cuvee.model.flags import FLAGS, default_mask
+from cuvee.model.instrument import Instrument
+from cuvee.model.records import FluxBlock, LightCurves, Reference, Targets
+
+if TYPE_CHECKING:
+    from cuvee.config import Config
+
+__all__ = [
+    "build_reference",
+    "choose_targets",
+    "collect_patch",
+    "extract_block",
+    "extract_stamp",
+    "import_table",
+    "join_summary",
+    "publish",
+]
+
+Inputs = Mapping[str, Any]
+
+
+def import_table(inputs: Inputs, config: Config, device: Instrument) -> Any:  # noqa: ARG001
+    """Take a catalogue table in: its stars, which are written as partitions."""
+    return inputs["table"]
+
+
+def build_reference(inputs: Inputs, config: Config, device: Instrument) -> Reference:  # noqa: ARG001
+    """Make the reference image of a series from its reference set."""
+    middle, members = inputs["member"]
+    infos = [info for info, _ in members]
+    times = np.array([float(info.moments.mid[0]) for info in infos])
+    return reference.build(middle, [flux for _, flux in members], [info.name for info in infos], config.reference, times)
+
+
+def choose_targets(inputs: Inputs, config: Config, device: Instrument) -> Targets:
+    """Choose the stars of a detector and say how crowded they are."""
+    return select_targets(
+        [footprint for footprint, _, _ in inputs["footprint"]],
+        inputs["partition"],
+        config.targets,
+        fwhm=device.fwhm,
+        zero_point=device.zero_point,
+        radii=config.extract.radii,
+    )
+
+
+def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
+    """Measure all stars of a series in one block of frames."""
+    stream = inputs["frame"]
+    moments, names = stream.axis()
+    block = extract(iter(stream), moments, names, inputs["targets"], inputs["reference"], config.extract)
+    # Only now is it known which frames could be read.
+    moments, names = stream.axis()
+    return replace(block, moments=moments, names=names)
+
+
+def extract_stamp(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
+    """Measure the stars of a stamp in all its frames."""
+    pixels, info, mask = inputs["stamp"]
+    return extract_series(pixels, info, inputs["targets"], config.extract, mask)
+
+
+def collect_patch(inputs: Inputs, config: Config, device: Instrument) -> tuple[LightCurves, dict[str, Any]]:
+    """Put the light curves of a patch together, and judge them."""
+    segment, detector, targets = inputs["targets"]
+    mask = default_mask(device.quality)
+    curves = collect(inputs["fluxes"], targets, segment, detector, config.collect, mask)
+    return curves, summarise(curves, mask, default_mask(FLAGS))
+
+
+def join_summary(inputs: Inputs, config: Config, device: Instrument) -> dict[str, Any]:  # noqa: ARG001
+    """Join the patches' numbers to one table a detector."""
+    tables = inputs["metrics"]
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def publish(inputs: Inputs, config: Config, device: Instrument) -> str:  # noqa: ARG001
+    """Name the instrument whose light-curve catalogue is to be described."""
+    return device.name
