@@ -74,7 +74,7 @@ def wrong_shape(path: Path) -> None:
     with fits.open(path, memmap=False) as file:
         units = [fits.PrimaryHDU(header=file[0].header)]
         units += [fits.ImageHDU(unit.data[:-7, :-4].copy(), unit.header) for unit in file[1:]]
-    fits.HDUList(units).writeto(path, overwrite=True)
+    fits.HDUList(units).writeto(path, overwrite=True, checksum=True)
 
 
 def duplicate(path: Path) -> Path:
