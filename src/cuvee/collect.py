@@ -52,8 +52,8 @@ class SeriesFluxes:
 
     blocks: Sequence[FluxBlock]
     rows: NDArray[np.int64]
-    time_ra: float = float("nan")
-    time_dec: float = float("nan")
+    time_ra: float
+    time_dec: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,8 @@ def choose_aperture(
             relative = point_to_point_scatter(flux, good) / level
         scatter[:, k] = np.where((level > 0) & np.isfinite(relative), relative, np.inf)
     order = _by_distance_from_middle(len(fluxes))
-    return order[np.argmin(scatter[:, order], axis=1)]
+    chosen: NDArray[np.int64] = order[np.argmin(scatter[:, order], axis=1)]
+    return chosen
 
 
 def _by_distance_from_middle(n: int) -> NDArray[np.int64]:
@@ -238,7 +239,8 @@ def _star_times(
 
 def _good(matrix: _Matrix, quality_mask: int) -> NDArray[np.bool_]:
     clean: NDArray[np.bool_] = (matrix.planes["flag"] & default_mask(FLAGS)) == 0
-    return clean & ((matrix.quality & quality_mask) == 0)
+    good: NDArray[np.bool_] = clean & ((matrix.quality & quality_mask) == 0)
+    return good
 
 
 def _empty_points(n: int, apertures: Sequence[str]) -> dict[str, NDArray[Any]]:

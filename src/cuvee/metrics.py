@@ -88,7 +88,8 @@ def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_]) -> Float
     """
     kept = np.where(good, flux, np.nan)
     with np.errstate(invalid="ignore"):
-        return robust_scatter(np.diff(kept, axis=1)) / np.sqrt(2.0)
+        scatter: FloatArray = robust_scatter(np.diff(kept, axis=1)) / np.sqrt(2.0)
+    return scatter
 
 
 def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
-from cuvee.model.records import FluxBlock, Moments
+from cuvee.model.records import FluxBlock, Moments, Readout
 from cuvee.store.atomic import atomic_path
+from cuvee.store.tables import readout_from
 
 __all__ = ["read_block", "write_block"]
 
 _ROWS = "rows"
-_MOMENTS = {
+_MOMENTS: dict[str, np.dtype[Any]] = {
     "cadence": np.dtype("<i8"),
     "start": np.dtype("<f8"),
     "stop": np.dtype("<f8"),
     "barycorr": np.dtype("<f8"),
     "quality": np.dtype("<i4"),
 }
-_DAMAGED = (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowTypeError, KeyError, ValueError, TypeError, OSError)
+_DAMAGED = (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError)
 
 
 def write_block(path: Path, block: FluxBlock) -> None:
@@ -57,7 +59,7 @@ def write_block(path: Path, block: FluxBlock) -> None:
         for name, dtype in _MOMENTS.items()
     }
     metadata["names"] = json.dumps(list(block.names)).encode()
-    metadata["meta"] = json.dumps(dict(block.meta), sort_keys=True).encode()
+    metadata["meta"] = json.dumps(dict(block.meta), sort_keys=True, default=_plain).encode()
     fields = [
         pa.field(name, array.type, nullable=False) for name, array in zip([_ROWS, *block.planes], arrays, strict=True)
     ]
@@ -102,6 +104,8 @@ def read_block(path: Path, rows: slice | None = None) -> FluxBlock:
         }
         names = tuple(json.loads(metadata["names"]))
         meta = json.loads(metadata["meta"])
+        if "readout" in meta:
+            meta["readout"] = readout_from(meta["readout"])
         start, stop, step = (rows or slice(None)).indices(batch.num_rows)
         if step != 1:
             raise IndexError("Stars of a flux block are read as one run, in steps of one.")
@@ -117,6 +121,14 @@ def read_block(path: Path, rows: slice | None = None) -> FluxBlock:
         raise StoreError(
             f"The flux block {path} is damaged ({error}); delete it and run again to make it anew."
         ) from error
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Readout):
+        return asdict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"The meta of a flux block cannot hold a {type(value).__name__}.")
 
 
 def _column(plane: NDArray[Any], n_star: int, n_frame: int) -> pa.FixedSizeListArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from cuvee.errors import StoreError
 from cuvee.model.records import Geometry, Readout, Reference, Targets
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["read_reference", "read_targets", "write_reference", "write_targets"]
+__all__ = ["read_reference", "read_targets", "readout_from", "write_reference", "write_targets"]
 
-_DAMAGED = (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowTypeError, KeyError, ValueError, TypeError, OSError)
+_DAMAGED = (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError)
 _PLAIN = ("healpix", "id", "ra", "dec", "mag", "series", "col", "row", "flag")
 _UNITS = {
     "healpix": ("", "order-29 nested HEALPix index of the catalogue position"),
@@ -31,6 +32,27 @@ _UNITS = {
     "flag": ("", "bits of cuvee's flag column"),
     "crowding": ("", "the star's share of the flux in each aperture"),
 }
+
+
+def readout_from(facts: Mapping[str, Any]) -> Readout:
+    """Return the readout that `dataclasses.asdict` turned into plain facts and JSON into lists.
+
+    Parameters
+    ----------
+    facts : mapping
+        One item a field.
+
+    Returns
+    -------
+    Readout
+
+    Raises
+    ------
+    TypeError
+        If fields are missing or unknown.
+    """
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return Readout(**values)
 
 
 def write_targets(path: Path, targets: Targets) -> None:
@@ -150,7 +172,7 @@ def read_reference(path: Path) -> Reference:
         batch.validate()
         facts = json.loads(batch.schema.metadata[b"reference"])
         geometry = Geometry(**facts.pop("geometry"))
-        readout = Readout(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.pop("readout").items()})
+        readout = readout_from(facts.pop("readout"))
         image = batch.column("image").flatten().to_numpy(zero_copy_only=True).reshape(geometry.n_row, geometry.n_col)
         members = tuple(facts.pop("members"))
         return Reference(image=image, geometry=geometry, readout=readout, members=members, **facts)
