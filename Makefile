@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11 or newer and make; they set up .venv themselves, from constraints.txt.
 #
-#   make demo    simulate a small TESS survey, reduce it, draw it (results in demo/)
+#   make demo    simulate a small TESS survey, reduce it, draw it; demo/ is made anew each time
 #   make test    ruff, mypy, import-linter, pytest
 #   make lint    the first three of these
 #   make bench   time cuvee against its peers (table on the screen, JSON beside it)
@@ -15,7 +15,6 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 WORKERS ?= 2
-DEMO ?= demo
 BIN := .venv/bin
 PINS := constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(PINS) --build-constraint $(PINS)
@@ -56,7 +55,8 @@ help:
 	@touch $@
 
 demo: .venv/installed
-	@$(BIN)/cuvee demo $(DEMO)
+	@rm -rf demo
+	@$(BIN)/cuvee demo demo
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -78,5 +78,5 @@ docs: .venv/installed
 	$(BIN)/python docs/make_tables.py
 
 clean:
-	rm -rf .venv $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
