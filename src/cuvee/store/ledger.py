@@ -1,0 +1,361 @@
+"""The ledger: what exists, what became of each unit of work, and what is wrong with which file.
+
+One SQLite file in WAL mode. The driver of a run is its only writer and writes in batches, one transaction each; readers
+need no lock and see the last finished batch. It can be rebuilt from the receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from cuvee.errors import StoreError
+from cuvee.store.schema import TABLES
+from cuvee.store.sqlite import bring_up_to_date, database_path, reading_engine, transaction, writing_engine
+
+__all__ = ["Ledger"]
+
+Row = Mapping[str, Any]
+
+
+class Ledger:
+    """The ledger of one workspace; made by `open`.
+
+    Rows go in and come out as mappings from column to value (`cuvee.store.schema`); columns that a row leaves out
+    take their defaults. All methods raise `cuvee.errors.StoreError` where the database cannot be used.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        A database that has the tables.
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, engine: sa.Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+
+    @classmethod
+    def open(cls, where: str | Path, *, read_only: bool = False) -> Ledger:
+        """Open the ledger, bringing it up to date or making it where that is needed.
+
+        Parameters
+        ----------
+        where : str or Path
+            The file, or a URL ``sqlite:///FILE``.
+        read_only : bool
+            Never write; works while somebody else writes, and in a folder that cannot be written.
+
+        Returns
+        -------
+        Ledger
+
+        Raises
+        ------
+        StoreError
+            If it is no ledger, or a newer cuvee wrote it, or the file cannot be used.
+        """
+        path = database_path(where)
+        if read_only:
+            if not path.is_file():
+                raise StoreError(f"There is no ledger {path} yet; make one with: cuvee run")
+            engine = reading_engine(path)
+        else:
+            engine = writing_engine(path)
+        try:
+            bring_up_to_date(engine, str(path), read_only)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, str(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    # -- rows of any table ---------------------------------------------------------------------------------------
+
+    def rows(self, table: str, **equal: Any) -> list[dict[str, Any]]:
+        """Return rows of a table in the order of its key.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        **equal
+            Values that columns must have; all rows by default.
+
+        Returns
+        -------
+        list of dict
+        """
+        source = TABLES[table]
+        query = sa.select(source).order_by(*source.primary_key.columns)
+        for name, value in equal.items():
+            query = query.where(source.c[name] == value)
+        with self._transaction() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def put(self, table: str, rows: Iterable[Row]) -> None:
+        """Add rows, in place of those with the same key; one transaction.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        rows : iterable of mapping
+            Columns and values.
+
+        Raises
+        ------
+        KeyError
+            If a row has a column that the table lacks, or lacks one of its key.
+        """
+        with self._transaction() as connection:
+            _put(connection, TABLES[table], rows)
+
+    def drop(self, table: str, keys: Iterable[Sequence[Any]]) -> None:
+        """Delete rows by their key; one transaction.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        keys : iterable of sequences
+            Values of the key's columns, in the order of the schema.
+        """
+        columns = list(TABLES[table].primary_key.columns)
+        names = [f"key_{column.name}" for column in columns]
+        values = [dict(zip(names, key, strict=True)) for key in keys]
+        query = sa.delete(TABLES[table]).where(
+            *(column == sa.bindparam(name) for column, name in zip(columns, names, strict=True))
+        )
+        if values:
+            with self._transaction() as connection:
+                connection.execute(query, values)
+
+    def replace(self, table: str, rows: Iterable[Row], **equal: Any) -> None:
+        """Make ``rows`` all that a table holds with the given values; one transaction.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        rows : iterable of mapping
+            Columns and values.
+        **equal
+            Values of the columns that say which rows are replaced.
+        """
+        source = TABLES[table]
+        with self._transaction() as connection:
+            connection.execute(sa.delete(source).where(*(source.c[name] == value for name, value in equal.items())))
+            _put(connection, source, rows)
+
+    # -- what the engine asks and tells --------------------------------------------------------------------------
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Return the raw files by path."""
+        return {row["path"]: row for row in self.rows("files")}
+
+    def put_files(self, rows: Iterable[Row]) -> None:
+        """Remember raw files."""
+        self.put("files", rows)
+
+    def drop_files(self, paths: Iterable[str]) -> None:
+        """Forget raw files, and their frames."""
+        paths = list(paths)
+        self.drop("files", [(path,) for path in paths])
+        self.drop("frames", [(path,) for path in paths])
+
+    def put_frames(self, rows: Iterable[Row]) -> None:
+        """Remember the frames of single-frame files."""
+        self.put("frames", rows)
+
+    def units(self, stage: str = "") -> list[dict[str, Any]]:
+        """Return what became of the units, of one stage or of all."""
+        return self.rows("units", stage=stage) if stage else self.rows("units")
+
+    def put_units(self, rows: Iterable[Row]) -> None:
+        """Write down what became of units."""
+        self.put("units", rows)
+
+    def drop_units(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Forget units, by stage and data id."""
+        self.drop("units", keys)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return the number of units by stage and outcome."""
+        units = TABLES["units"].c
+        query = sa.select(units.stage, units.outcome, sa.func.count()).group_by(units.stage, units.outcome)
+        with self._transaction() as connection:
+            return {(stage, outcome): number for stage, outcome, number in connection.execute(query)}
+
+    def products(self, kind: str = "") -> list[dict[str, Any]]:
+        """Return what exists, of one kind or all."""
+        return self.rows("products", kind=kind) if kind else self.rows("products")
+
+    def put_products(self, rows: Iterable[Row]) -> None:
+        """Write down what exists."""
+        self.put("products", rows)
+
+    def drop_products(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Forget products and their lineage, by kind and data id."""
+        keys = list(keys)
+        self.drop("products", keys)
+        lineage = TABLES["lineage"]
+        query = sa.delete(lineage).where(
+            lineage.c.kind == sa.bindparam("key_kind"), lineage.c.data_id == sa.bindparam("key_data_id")
+        )
+        if keys:
+            with self._transaction() as connection:
+                connection.execute(query, [{"key_kind": kind, "key_data_id": data_id} for kind, data_id in keys])
+
+    def lineage(self, kind: str, data_id: str) -> list[dict[str, Any]]:
+        """Return what a product was made from."""
+        return self.rows("lineage", kind=kind, data_id=data_id)
+
+    def replace_lineage(self, kind: str, data_id: str, inputs: Iterable[tuple[str, str, str]]) -> None:
+        """Write down all that a product was made from: kind, data id and content of each input."""
+        names = ("input_kind", "input_id", "content")
+        rows = [{"kind": kind, "data_id": data_id, **dict(zip(names, one, strict=True))} for one in inputs]
+        self.replace("lineage", rows, kind=kind, data_id=data_id)
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        """Return the files that cannot be used."""
+        return self.rows("quarantine", still=True)
+
+    def put_quarantine(self, rows: Iterable[Row]) -> None:
+        """Add files to the quarantine; ``run_id`` stays that of the run which first saw the file in this state."""
+        with self._transaction() as connection:
+            _put_quarantine(connection, rows)
+
+    def replace_quarantine(self, rows: Iterable[Row]) -> None:
+        """Make these all the files in quarantine; others have been mended or are gone, and are kept as such."""
+        with self._transaction() as connection:
+            rows = list(rows)
+            paths = {row["path"] for row in rows}
+            table = TABLES["quarantine"]
+            before = connection.scalars(sa.select(table.c.path).where(table.c.still))
+            _clear_quarantine(connection, [path for path in before if path not in paths])
+            _put_quarantine(connection, rows)
+
+    def clear_quarantine(self, paths: Iterable[str]) -> None:
+        """Let files out of the quarantine."""
+        with self._transaction() as connection:
+            _clear_quarantine(connection, list(paths))
+
+    def start_run(self, version: str, config: Mapping[str, Any], command: str) -> int:
+        """Open a run and return its number.
+
+        Parameters
+        ----------
+        version : str
+            cuvee's.
+        config : mapping
+            The effective configuration.
+        command : str
+            What was typed.
+        """
+        runs = TABLES["runs"]
+        with self._transaction() as connection:
+            number = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(runs.c.id), 0))) or 0) + 1
+            row = {"id": number, "started": _now(), "version": version, "config": dict(config), "command": command}
+            _put(connection, runs, [row])
+        return number
+
+    def finish_run(self, number: int) -> None:
+        """Close a run; one that was killed stays open for ever."""
+        runs = TABLES["runs"]
+        with self._transaction() as connection:
+            connection.execute(sa.update(runs).where(runs.c.id == number).values(finished=_now()))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs, oldest first."""
+        return self.rows("runs")
+
+    def replace_targets(self, segment: str, detector: str, kind: str, rows: Iterable[Row]) -> None:
+        """Make these all the targets of a detector."""
+        self.replace("targets", rows, segment=segment, detector=detector, kind=kind)
+
+    def targets(self, id: int) -> list[dict[str, Any]]:  # noqa: A002 - the column's name
+        """Return where a star is measured."""
+        return self.rows("targets", id=id)
+
+    def replace_light_curves(self, path: str, rows: Iterable[Row]) -> None:
+        """Make these all the light curves in a file of the store."""
+        self.replace("light_curves", rows, path=path)
+
+    def put_light_curves(self, rows: Iterable[Row]) -> None:
+        """Write down where light curves are."""
+        self.put("light_curves", rows)
+
+    def light_curves(self, id: int) -> list[dict[str, Any]]:  # noqa: A002 - the column's name
+        """Return where a star's light curves are."""
+        return self.rows("light_curves", id=id)
+
+    # -- the database underneath ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with transaction(self._engine, self._name) as connection:
+            yield connection
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _complete(table: sa.Table, rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Give every row every column, as one statement for many rows needs."""
+    defaults = {column.name: getattr(column.default, "arg", None) for column in table.columns}
+    keys = {column.name for column in table.primary_key.columns}
+    complete = []
+    for row in rows:
+        if unknown := row.keys() - defaults.keys():
+            raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
+        if missing := keys - row.keys():
+            raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
+        complete.append({**defaults, **row})
+    return complete
+
+
+def _put(connection: sa.Connection, table: sa.Table, rows: Iterable[Row], **changes: Any) -> None:
+    values = _complete(table, rows)
+    if not values:
+        return
+    query = insert(table)
+    keys = [column.name for column in table.primary_key.columns]
+    new = {column.name: query.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(query.on_conflict_do_update(index_elements=keys, set_={**new, **changes}), values)
+
+
+def _put_quarantine(connection: sa.Connection, rows: Iterable[Row]) -> None:
+    table = TABLES["quarantine"]
+    new = insert(table).excluded
+    same: sa.ColumnElement[bool] = table.c.still
+    for name in ("size", "mtime_ns", "inode", "reason"):
+        same = same & (table.c[name] == new[name])
+    _put(connection, table, rows, run_id=sa.case((same, table.c.run_id), else_=new.run_id))
+
+
+def _clear_quarantine(connection: sa.Connection, paths: Sequence[str]) -> None:
+    table = TABLES["quarantine"]
+    query = sa.update(table).where(table.c.path == sa.bindparam("key_path")).values(still=False)
+    if paths:
+        connection.execute(query, [{"key_path": path} for path in paths])

@@ -1,0 +1,198 @@
+"""The tables of the ledger. A change here needs a migration in ``store/migrations/versions`` and its name in `REVISIONS`.
+
+The ledger holds facts about things, never points of light curves nor pixels. Keys come from the data; ids are never
+counted up by the database.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+__all__ = ["METADATA", "REVISIONS", "TABLES"]
+
+REVISIONS = ("0001",)
+"""The migrations in their order; a ledger at the last one opens without loading Alembic."""
+
+METADATA = sa.MetaData()
+
+# Texts in keys have a length because MySQL indexes 3072 bytes at most; SQLite takes no notice.
+_WORD = sa.String(64)
+_KEY = sa.String(255)
+_PATH = sa.String(750)
+
+
+def _text(name: str, kind: sa.String | sa.Text = _WORD, key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, kind, primary_key=key, nullable=False, default="")
+
+
+def _count(name: str, default: int = 0) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, default=default)
+
+
+def _key(name: str, kind: sa.types.TypeEngine[int] | None = None) -> sa.Column[int]:
+    return sa.Column(name, kind or sa.BigInteger, primary_key=True, autoincrement=False)
+
+
+def _json(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.JSON, nullable=False, default={})
+
+
+# Raw files that are good, with what their headers say, so that nobody opens an unchanged file for planning.
+sa.Table(
+    "files",
+    METADATA,
+    _text("path", _PATH, key=True),
+    _count("size"),
+    _count("mtime_ns"),
+    _count("inode"),
+    _text("content"),
+    _text("instrument"),
+    _text("segment"),
+    _text("detector"),
+    _text("kind"),
+    _text("series", _KEY),
+    _text("name", _KEY),
+    _count("n_frame"),
+    _count("first_cadence", -1),
+    _count("last_cadence", -1),
+    _text("state"),
+    _json("info"),
+    sa.Index("files_by_detector", "segment", "detector", "kind"),
+    sqlite_with_rowid=False,
+)
+
+# Frames of files that hold one frame each.
+sa.Table(
+    "frames",
+    METADATA,
+    _text("file", _PATH, key=True),
+    _text("segment"),
+    _text("detector"),
+    _text("kind"),
+    _count("cadence"),
+    sa.Column("start", sa.Double),
+    sa.Column("stop", sa.Double),
+    _count("quality"),
+    sa.Column("has_wcs", sa.Boolean, nullable=False, default=False),
+    sa.Index("frames_by_cadence", "segment", "detector", "kind", "cadence"),
+    sqlite_with_rowid=False,
+)
+
+# Stars that are measured, with the row that they have in the flux blocks.
+sa.Table(
+    "targets",
+    METADATA,
+    _text("instrument", key=True),
+    _text("segment", key=True),
+    _text("detector", key=True),
+    _text("kind", key=True),
+    _key("id"),
+    _count("healpix"),
+    _text("series", _KEY),
+    _count("row_number"),
+    sa.Column("ra", sa.Double),
+    sa.Column("decl", sa.Double),
+    sa.Column("col", sa.Double),
+    sa.Column("row", sa.Double),
+    sa.Column("mag", sa.Double),
+    sa.Index("targets_by_id", "id"),
+    sa.Index("targets_by_healpix", "healpix"),
+    sqlite_with_rowid=False,
+)
+
+# What became of each unit of work when it was last done.
+sa.Table(
+    "units",
+    METADATA,
+    _text("stage", key=True),
+    _text("data_id", _KEY, key=True),
+    _text("recipe"),
+    _text("outcome"),
+    _text("message", sa.Text()),
+    _text("reason"),
+    sa.Column("seconds", sa.Double, nullable=False, default=0.0),
+    sa.Column("memory", sa.Double, nullable=False, default=0.0),
+    _json("counts"),
+    _count("run_id"),
+    sa.Index("units_by_outcome", "outcome"),
+    sqlite_with_rowid=False,
+)
+
+# What exists, and which unit made it.
+sa.Table(
+    "products",
+    METADATA,
+    _text("kind", key=True),
+    _text("data_id", _KEY, key=True),
+    _text("content"),
+    _text("path", _PATH),
+    _count("size"),
+    _json("meta"),
+    _text("stage"),
+    _text("unit", _KEY),
+    _text("recipe"),
+    sa.Index("products_by_unit", "stage", "unit"),
+    sqlite_with_rowid=False,
+)
+
+# What a product was made from.
+sa.Table(
+    "lineage",
+    METADATA,
+    _text("kind", key=True),
+    _text("data_id", _KEY, key=True),
+    _text("input_kind", key=True),
+    _text("input_id", _KEY, key=True),
+    _text("content"),
+    sa.Index("lineage_by_input", "input_kind", "input_id"),
+    sqlite_with_rowid=False,
+)
+
+sa.Table(
+    "runs",
+    METADATA,
+    _key("id", sa.Integer()),
+    _text("started"),
+    _text("finished"),
+    _text("version"),
+    _json("config"),
+    _text("command", sa.Text()),
+)
+
+# Files that cannot be used; those that were mended since have still = false.
+sa.Table(
+    "quarantine",
+    METADATA,
+    _text("path", _PATH, key=True),
+    _count("size"),
+    _count("mtime_ns"),
+    _count("inode"),
+    _text("reason"),
+    _text("message", sa.Text()),
+    _count("run_id"),
+    sa.Column("still", sa.Boolean, nullable=False, default=True),
+    sqlite_with_rowid=False,
+)
+
+# Where each star's light curves are.
+sa.Table(
+    "light_curves",
+    METADATA,
+    _key("id"),
+    _text("instrument", key=True),
+    _text("segment", key=True),
+    _text("detector", key=True),
+    _text("kind", key=True),
+    _count("healpix"),
+    _text("series", _KEY),
+    _text("path", _PATH),
+    _text("best"),
+    _count("n_point"),
+    sa.Column("scatter", sa.Double),
+    sa.Index("light_curves_by_healpix", "healpix"),
+    sa.Index("light_curves_by_path", "path"),
+    sqlite_with_rowid=False,
+)
+
+TABLES: dict[str, sa.Table] = dict(METADATA.tables)
+"""All tables by name."""

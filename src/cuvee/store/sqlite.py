@@ -1,0 +1,203 @@
+"""Opening the ledger's SQLite file: for the one writer, for readers, and bringing its tables up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from cuvee.errors import StoreError
+from cuvee.store.schema import REVISIONS
+
+__all__ = ["bring_up_to_date", "database_path", "reading_engine", "transaction", "writing_engine"]
+
+_BUSY_SECONDS = 30.0
+
+
+def database_path(where: str | Path) -> Path:
+    """Return the file that a path or a URL ``sqlite:///FILE`` names.
+
+    Parameters
+    ----------
+    where : str or Path
+        The path or URL.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    StoreError
+        If it is a URL of another database.
+    """
+    if isinstance(where, str) and "://" in where:
+        url = sa.make_url(where)
+        if url.get_backend_name() != "sqlite" or not url.database:
+            raise StoreError(
+                f"The ledger {url.render_as_string()} cannot be used; this cuvee keeps it in an SQLite file."
+            )
+        where = url.database
+    return Path(where)
+
+
+def writing_engine(path: Path) -> sa.Engine:
+    """Return an engine for the one writer; the file is made when it is first used.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    sqlalchemy.Engine
+    """
+    return _engine(lambda: sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None), writes=True)
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], writes: bool) -> sa.Engine:
+    engine = sa.create_engine(
+        "sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_reset_on_return="rollback"
+    )
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # sqlite3 would begin transactions on its own, but not before a change of the schema.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    if writes:
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    return engine
+
+
+def reading_engine(path: Path) -> sa.Engine:
+    """Return an engine that only reads; in a folder that cannot be written, SQLite must be told that nobody writes.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which exists.
+
+    Returns
+    -------
+    sqlalchemy.Engine
+
+    Raises
+    ------
+    StoreError
+        If it is no database.
+    """
+    name = quote(str(path.resolve()))
+    mode = "mode=ro"
+    try:
+        probe = sqlite3.connect(f"file:{name}?{mode}", uri=True, timeout=_BUSY_SECONDS)
+        try:
+            probe.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        finally:
+            probe.close()
+    except sqlite3.OperationalError:
+        mode = "immutable=1"
+    except sqlite3.DatabaseError as error:
+        raise _unusable(str(path), error) from error
+    address = f"file:{name}?{mode}"
+    return _engine(
+        lambda: sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None), writes=False
+    )
+
+
+def _unusable(name: str, error: BaseException | None) -> StoreError:
+    text = str(error)
+    if "not a database" in text or "malformed" in text:
+        return StoreError(f"{name} is not a database, or damaged; move it away, and cuvee run makes it anew.")
+    if "locked" in text:
+        return StoreError(f"The ledger {name} is locked by another program; close that, then run again.")
+    return StoreError(f"The ledger {name} cannot be used: {text}; check the disk and the permissions, then run again.")
+
+
+@contextmanager
+def transaction(engine: sa.Engine, name: str) -> Iterator[sa.Connection]:
+    """Yield a connection in one transaction.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    StoreError
+        If the database cannot be used.
+    """
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except sa.exc.DBAPIError as error:
+        raise _unusable(name, error.orig) from error
+    except sqlite3.Error as error:  # from preparing the connection
+        raise _unusable(name, error) from error
+
+
+def bring_up_to_date(engine: sa.Engine, name: str, read_only: bool) -> None:
+    """See that the tables are those of this version of cuvee; make or change them where they are older.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        The database.
+    name : str
+        What messages call it.
+    read_only : bool
+        Whether to refuse an older one instead.
+
+    Raises
+    ------
+    StoreError
+        If it is no ledger, or a newer cuvee wrote it.
+    """
+    with transaction(engine, name) as connection:
+        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+        version = None
+        if "alembic_version" in names:
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    if version == REVISIONS[-1]:
+        return
+    if names and version is None:
+        raise StoreError(f"{name} is a database, but not a cuvee ledger; move it away, then run again.")
+    if version is not None and version not in REVISIONS:
+        raise StoreError(f"The ledger {name} was written by a newer cuvee; update cuvee, or run the newer one.")
+    if read_only:
+        raise StoreError(f"The ledger {name} is not up to date; bring it up to date with: cuvee run")
+    _migrate(engine, name)
+
+
+def _migrate(engine: sa.Engine, name: str) -> None:
+    # Alembic takes longer to import than a ledger that is up to date takes to open.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    _log_ahead(engine)
+    with transaction(engine, name) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _log_ahead(engine: sa.Engine) -> None:
+    """Let readers read while somebody writes: WAL mode, which the file keeps."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
