@@ -26,6 +26,7 @@ from cuvee.run.inventory import (
     facts_from_row,
     facts_to_row,
     footprint_product,
+    frame_row,
     stat_files,
     take_inventory,
 )
@@ -219,6 +220,7 @@ class _Driver:
             self.stock.run_id = self.ledger.start_run(__version__, self.config.effective(), self.options.command)
             self.ledger.drop_files(inventory.gone)
             self.ledger.put_files([facts_to_row(facts) for facts in inventory.fresh])
+            self.ledger.put_frames([frame_row(facts) for facts in inventory.fresh if facts.is_frame])
             rows = [bad_file_to_row(bad, self.stock.run_id) for bad in inventory.bad.values()]
             self.ledger.replace_quarantine(rows)
         for path, facts in inventory.good.items():
@@ -331,7 +333,7 @@ class _Driver:
             if isinstance(result, BaseException):
                 unit = task.unit
                 result = Receipt(stage.name, unit.data_id, "", "failed", f"{type(result).__name__}: {result}")
-            self.stock.settle([result])
+            self.stock.settle([(task.unit, result)])
             self._count(result)
             self.reporter.advance()
         self.reporter.end()

@@ -306,8 +306,9 @@ def _put_fluxes(unit: Unit, block: FluxBlock, paths: Paths) -> Put:
 def _put_patch(unit: Unit, output: tuple[LightCurves, dict[str, Any]], paths: Paths) -> Put:
     curves, metrics = output
     data_id = unit.data_id
+    patch = int(data_id.part.removeprefix("p"))
     path = hats.patch_path(
-        paths.light_curves, data_id.instrument, data_id.part, data_id.segment, data_id.detector, data_id.kind
+        paths.light_curves, data_id.instrument, patch, data_id.segment, data_id.detector, data_id.kind
     )
     hats.write_patch(path, curves)
     table = paths.metrics(data_id)
@@ -326,9 +327,9 @@ def _put_summary(unit: Unit, table: dict[str, NDArray[Any]], paths: Paths) -> Pu
 
 
 def _put_catalog(unit: Unit, instrument: str, paths: Paths) -> Put:
-    rows = hats.write_catalog_metadata(paths.light_curves, instrument)
-    path = paths.light_curves / instrument / "partition_info.csv"
-    return (_product("catalog", unit.data_id, path, paths),), {"rows": rows}
+    written = hats.write_catalog_metadata(paths.light_curves, instrument)
+    products = [_product("catalog", DataId(instrument, part=path.name), path, paths) for path in written]
+    return tuple(products), {"files": len(unit.inputs)}
 
 
 _PUT: dict[str, Callable[[Unit, Any, Paths], Put]] = {

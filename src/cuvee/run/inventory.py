@@ -29,6 +29,7 @@ __all__ = [
     "facts_from_row",
     "facts_to_row",
     "footprint_product",
+    "frame_row",
     "scan_files",
     "stat_files",
     "take_inventory",
@@ -356,6 +357,22 @@ def facts_to_row(facts: FileFacts) -> dict[str, Any]:
             "has_wcs": facts.has_wcs,
             "cells": list(facts.cells),
         },
+    }
+
+
+def frame_row(facts: FileFacts) -> dict[str, Any]:
+    """Return a single frame as the ledger's table ``frames`` keeps it."""
+    moments = facts.info.moments
+    return {
+        "file": facts.info.path,
+        "segment": facts.info.segment,
+        "detector": facts.info.detector,
+        "kind": facts.info.kind,
+        "cadence": facts.first,
+        "start": float(moments.start[0]),
+        "stop": float(moments.stop[0]),
+        "quality": int(moments.quality[0]),
+        "has_wcs": facts.has_wcs,
     }
 
 

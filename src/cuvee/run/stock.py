@@ -10,8 +10,11 @@ from cuvee.model.keys import DataId
 from cuvee.run.inventory import BadFile, FileFacts, Inventory, facts_to_row
 from cuvee.run.receipts import Receipt, read_receipt
 from cuvee.run.stage import Product, Unit
+from cuvee.store.hats import patch_path
 from cuvee.store.ledger import Ledger
+from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
+from cuvee.store.tables import read_targets
 
 __all__ = ["Stock", "bad_file_from_row", "bad_file_to_row"]
 
@@ -53,7 +56,7 @@ class Stock:
         self.run_id = 0
         self._products: dict[DataId, dict[str, dict[DataId, Product]]] = defaultdict(lambda: defaultdict(dict))
         self._units: dict[str, dict[DataId, Receipt]] = defaultdict(dict)
-        self._adopted: list[Receipt] = []
+        self._adopted: list[tuple[Unit, Receipt]] = []
         self._makers: dict[tuple[str, DataId], list[Product]] = defaultdict(list)
         for row in ledger.products():
             product = Product(row["kind"], DataId.parse(row["data_id"]), row["content"], row["path"], row["meta"])
@@ -107,7 +110,7 @@ class Stock:
         known = tuple(_with_content(product, receipt) for product in unit.inputs)
         complete = all(product.content for product in known)
         if complete and Unit(unit.stage, unit.data_id, known).recipe(params) == receipt.recipe:
-            self._adopted.append(receipt)
+            self._adopted.append((unit, receipt))
             return receipt
         return None
 
@@ -130,9 +133,10 @@ class Stock:
         except OSError:
             return False
 
-    def settle(self, receipts: Iterable[Receipt]) -> None:
+    def settle(self, done: Iterable[tuple[Unit, Receipt]]) -> None:
         """Take receipts in: products replace those of the unit's last time, and the ledger is told in one batch."""
-        receipts = list(receipts)
+        done = list(done)
+        receipts = [receipt for _, receipt in done]
         dropped: list[Product] = []
         fresh: list[FileFacts] = []
         for receipt in receipts:
@@ -156,9 +160,36 @@ class Stock:
         self.ledger.drop_products([(p.kind, str(p.data_id)) for p in dropped])
         self.ledger.put_units([_unit_row(receipt, self.run_id) for receipt in new_units])
         self.ledger.put_products([_product_row(p, receipt) for receipt in new_units for p in receipt.products])
+        self.ledger.put("lineage", [row for unit, r in done if r.outcome != "have" for row in _lineage(unit, r)])
+        for receipt in new_units:
+            for product in receipt.products:
+                self._index(product)
         for product in dropped:
             if product.path:
                 (self.paths.root / product.path).unlink(missing_ok=True)
+
+    def _index(self, product: Product) -> None:
+        """Let the ledger find stars: where they are measured, and where their light curves are."""
+        unit = product.data_id
+        where = {"instrument": unit.instrument, "segment": unit.segment, "detector": unit.detector, "kind": unit.kind}
+        if product.kind == "targets":
+            targets = read_targets(self.paths.root / product.path)
+            names = ("id", "healpix", "series", "ra", "col", "row", "mag")
+            columns = [getattr(targets, name).tolist() for name in names]
+            rows = [
+                {**where, **dict(zip(names, values, strict=True)), "decl": dec, "row_number": i}
+                for i, (*values, dec) in enumerate(zip(*columns, targets.dec.tolist(), strict=True))
+            ]
+            self.ledger.replace_targets(unit.segment, unit.detector, unit.kind, rows)
+        elif product.kind == "metrics":
+            table = read_columns(self.paths.root / product.path)
+            patch = int(unit.part.removeprefix("p"))
+            file = patch_path(self.paths.light_curves, unit.instrument, patch, unit.segment, unit.detector, unit.kind)
+            path = str(file.relative_to(self.paths.root))
+            facts = {name: table[name].tolist() for name in ("id", "healpix", "series", "best", "n_point", "scatter")}
+            stars = (dict(zip(facts, values, strict=True)) for values in zip(*facts.values(), strict=True))
+            rows = [{**where, "path": path, **star} for star in stars]
+            self.ledger.replace_light_curves(path, rows)
 
     def _learn(self, receipt: Receipt) -> list[FileFacts]:
         learnt = []
@@ -216,6 +247,20 @@ def _with_content(product: Product, receipt: Receipt) -> Product:
     stat = facts.stat if isinstance(facts, FileFacts) else product.meta.get("stat")
     content = seen[1] if stat is not None and tuple(seen[0]) == tuple(stat) else ""
     return Product(product.kind, product.data_id, content, product.path, product.meta)
+
+
+def _lineage(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": product.kind,
+            "data_id": str(product.data_id),
+            "input_kind": source.kind,
+            "input_id": str(source.data_id),
+            "content": receipt.contents[source.path][1] if source.path in receipt.contents else source.content,
+        }
+        for product in receipt.products
+        for source in unit.inputs
+    ]
 
 
 def _unit_row(receipt: Receipt, run_id: int) -> dict[str, Any]:

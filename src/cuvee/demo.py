@@ -1,0 +1,80 @@
+"""The demonstration: a simulated piece of a TESS CCD with damaged files, reduced, drawn, and compared with the truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cuvee.errors import ConfigError
+from cuvee.pipeline import PIPELINE
+from cuvee.quicklook import draw_run, figure_recovery, save, show_star
+from cuvee.run.drive import Reporter, RunOptions, run_workspace
+from cuvee.simulate import faults
+from cuvee.simulate.recover import format_table, recover
+from cuvee.simulate.tess import simulate
+from cuvee.store.numbers import read_columns
+from cuvee.survey import Survey, open_survey
+
+__all__ = ["run_demo"]
+
+SIZE = 512
+"""Science pixels a side of the simulated window."""
+
+
+def run_demo(out: Path, frames: int, stars: int, reporter: Reporter) -> str:
+    """Simulate, damage, reduce, draw and compare.
+
+    Parameters
+    ----------
+    out : Path
+        The workspace to make; must be empty or absent.
+    frames, stars : int
+        How much to simulate.
+    reporter : Reporter
+        Takes the news.
+
+    Returns
+    -------
+    str
+        What was found, for the terminal.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is in use.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is in use; remove it, or name another folder: cuvee demo FOLDER")
+    reporter.begin("simulate tess", frames)
+    simulate(out, frames=frames, stars=stars, size=SIZE, progress=lambda _done, _total: reporter.advance())
+    reporter.end()
+    raw = sorted((out / "RAW").glob("*_ffic.fits"))
+    faults.truncate(raw[frames // 5])
+    faults.replace_by_html(raw[2 * frames // 5])
+    faults.strip_wcs(raw[3 * frames // 5])
+    summary = run_workspace(out, PIPELINE, RunOptions(command="demo"), reporter)
+    survey = open_survey(out)
+    pictures = [*draw_run(survey), *_compare(out, survey)]
+    lines = [(out / "recovery.txt").read_text(), ""]
+    lines += [f"One frame has no WCS: it was measured all the same. {len(summary.bad)} files were damaged on purpose:"]
+    lines += [f"  {bad.reason:10s} {Path(bad.path).name}" for bad in summary.bad.values()]
+    lines += ["", "Look at these:", *(f"  {path}" for path in pictures)]
+    lines += ["", f"Go on: cuvee status -w {out}; cuvee show ID -w {out}; cuvee explain ID -w {out}"]
+    return "\n".join(lines)
+
+
+def _compare(out: Path, survey: Survey) -> list[Path]:
+    """Compare with the truth: a table, a picture, and the light curve of the best recovered star."""
+    truth = read_columns(out / "truth" / "stars.parquet")
+    comparison = recover(truth, (curve.as_dict() for curve in survey.iterate()))
+    (out / "recovery.txt").write_text(format_table(comparison) + "\n")
+    sure = [star for star in comparison.stars if star.sure]
+    (out / "recovery.json").write_text(json.dumps({"injected": len(comparison.stars), "above_5_sigma": len(sure)}))
+    path = out / "recovery.png"
+    save(figure_recovery(comparison, survey), path)
+    pictures = [path]
+    for star in sorted(sure, key=lambda s: s.amplitude_err / s.amplitude)[:1]:
+        path = out / f"star-{star.id}.png"
+        save(show_star(survey, survey.light_curve(star.id), star.period), path)
+        pictures.append(path)
+    return pictures
