@@ -12,7 +12,6 @@ __all__ = ["crowding", "gaussian_sigma"]
 FloatArray = NDArray[np.float64]
 
 REACH = 6.0  # Gaussian widths; a star ten magnitudes brighter leaves 2e-5 of the target's flux beyond
-N_NODE = 8  # the overlap of circle and pixel is then good to 1e-4 of the aperture's flux
 
 
 def gaussian_sigma(fwhm: float) -> float:
@@ -66,9 +65,8 @@ def crowding(
     # In order of row the stars share cache lines, and the sums do not depend on the order of the catalogue.
     order = np.lexsort((flux, x, y))
     render_stars(x[order], y[order], flux[order], sigma, REACH * sigma + 0.5, image)
-    nodes, weights = np.polynomial.legendre.leggauss(N_NODE)
     shares: FloatArray = aperture_shares(
-        x[target], y[target], flux[target], sigma, np.asarray(radii, dtype=np.float64), nodes, weights, image
+        x[target], y[target], flux[target], sigma, np.asarray(radii, dtype=np.float64), image
     )
     # Where a star is alone, rounding and the PRF's cut wings may lift its share a hair above one.
     return np.minimum(shares, 1.0)

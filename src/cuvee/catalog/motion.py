@@ -56,8 +56,9 @@ def move(
 ) -> tuple[FloatArray, FloatArray]:
     """Carry positions along their proper motion.
 
-    Uniform motion in space along the tangent of the celestial sphere: exact at the poles and for any interval, but for
-    perspective acceleration (parallax and radial velocity are taken as zero; below 1 mas in 25 years for all but a dozen stars).
+    Uniform motion in space along the tangent of the celestial sphere: exact at the poles and over any interval, but for
+    perspective acceleration, because parallax and radial velocity are taken as zero (0.4 arcsec in 26 years for Barnard's
+    star, the worst case: 0.02 TESS pixels).
 
     Parameters
     ----------

@@ -61,17 +61,30 @@ def render_stars(
 
 
 @njit(cache=True, nogil=True)
+def _corner_area(x: float, y: float, radius: float) -> float:
+    """Area of the circle around the origin between the axes and (x, y); odd in both, so corners add up to rectangles."""
+    sign = 1.0 if (x >= 0.0) == (y >= 0.0) else -1.0
+    x = min(abs(x), radius)
+    y = min(abs(y), radius)
+    if x * x + y * y <= radius * radius:
+        return sign * x * y
+    # A rectangle as far as the circle is above y, then the integral of the circle itself.
+    turn = math.sqrt(radius * radius - y * y)
+    end = math.sqrt(radius * radius - x * x)
+    sector = radius * radius * (math.asin(x / radius) - math.asin(turn / radius))
+    return sign * 0.5 * (turn * y + x * end + sector)
+
+
+@njit(cache=True, nogil=True)
 def aperture_shares(
     col: NDArray[np.float64],
     row: NDArray[np.float64],
     flux: NDArray[np.float64],
     sigma: float,
     radii: NDArray[np.float64],
-    nodes: NDArray[np.float64],
-    weights: NDArray[np.float64],
     image: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return each star's share of the light in circles around it.
+    """Return each star's share of the light in circles around it, pixels weighted by their exact overlap.
 
     Parameters
     ----------
@@ -83,8 +96,6 @@ def aperture_shares(
         Width of the Gaussian (px), before it is integrated over pixels.
     radii : float64 array, shape (n_radii,)
         Radii of the circles (px).
-    nodes, weights : float64 array, shape (n_node,)
-        Gauss-Legendre rule on [-1, 1]; along it the overlap of circle and pixel is integrated.
     image : float64 array, shape (n_row, n_col)
         The light of all stars, these included.
 
@@ -96,6 +107,9 @@ def aperture_shares(
     n_row, n_col = image.shape
     scale = 1.0 / (sigma * math.sqrt(2.0))
     shares = np.empty((col.size, radii.size))
+    width = int(2.0 * radii.max()) + 3
+    across = np.empty(width)
+    below = np.empty(width)
     for s in range(col.size):
         for a in range(radii.size):
             radius = radii[a]
@@ -105,25 +119,28 @@ def aperture_shares(
             last_row = min(n_row - 1, math.floor(row[s] + radius + 0.5))
             own = 0.0
             total = 0.0
-            for r in range(first_row, last_row + 1):
-                # The part of the pixel row that the circle reaches, so that the rule's ends lie on the circle's.
-                low = max(r - 0.5 - row[s], -radius)
-                high = min(r + 0.5 - row[s], radius)
-                if high <= low:
-                    continue
-                middle = 0.5 * (low + high)
-                half = 0.5 * (high - low)
-                light_row = 0.25 * (math.erf((r + 0.5 - row[s]) * scale) - math.erf((r - 0.5 - row[s]) * scale))
-                for c in range(first_col, last_col + 1):
-                    left = c - 0.5 - col[s]
-                    overlap = 0.0
-                    for k in range(nodes.size):
-                        y = middle + half * nodes[k]
-                        chord = math.sqrt(max(radius * radius - y * y, 0.0))
-                        overlap += weights[k] * max(min(left + 1.0, chord) - max(left, -chord), 0.0)
-                    overlap *= half
-                    if overlap > 0.0:
-                        total += overlap * image[r, c]
-                        own += overlap * light_row * (math.erf((left + 1.0) * scale) - math.erf(left * scale))
+            left = first_col - 0.5 - col[s]
+            low = first_row - 0.5 - row[s]
+            edge = math.erf(left * scale)
+            for c in range(last_col - first_col + 1):
+                nxt = math.erf((left + c + 1.0) * scale)
+                across[c] = 0.5 * (nxt - edge)
+                edge = nxt
+                below[c] = _corner_area(left + c + 1.0, low, radius) - _corner_area(left + c, low, radius)
+            edge = math.erf(low * scale)
+            for r in range(last_row - first_row + 1):
+                high = low + r + 1.0
+                nxt = math.erf(high * scale)
+                light = 0.5 * (nxt - edge)
+                edge = nxt
+                corner = _corner_area(left, high, radius)
+                for c in range(last_col - first_col + 1):
+                    next_corner = _corner_area(left + c + 1.0, high, radius)
+                    strip = next_corner - corner
+                    corner = next_corner
+                    overlap = strip - below[c]
+                    below[c] = strip
+                    total += overlap * image[first_row + r, first_col + c]
+                    own += overlap * light * across[c]
             shares[s, a] = flux[s] * own / total if total > 0.0 else np.nan
     return shares

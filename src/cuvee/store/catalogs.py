@@ -231,20 +231,19 @@ def write_partitions(stars: Stars, folder: Path, tag: str) -> list[Path]:
         If they cannot be written.
     """
     pixels = stars.healpix >> 2 * (HEALPIX_ORDER - PARTITION_ORDER)
-    starts = np.flatnonzero(np.diff(pixels, prepend=-1))
+    present, starts = np.unique(pixels, return_index=True)
     paths = []
-    for first, last in zip(starts, [*starts[1:], pixels.size], strict=True):
+    for pixel, first, last in zip(present.tolist(), starts, np.append(starts[1:], pixels.size), strict=False):
         part = stars.take(slice(first, last))
-        path = _pixel_folder(folder, int(pixels[first])) / f"{tag}.parquet"
+        path = _pixel_folder(folder, pixel) / f"{tag}.parquet"
         table = pa.table({"_healpix_29": part.healpix, **{name: getattr(part, name) for name in _COLUMNS}})
         with atomic_path(path) as temporary:
             pq.write_table(
                 table, temporary, compression="zstd", use_dictionary=False, use_byte_stream_split=list(_COLUMNS[1:])
             )
         paths.append(path)
-    for path in folder.glob(f"Norder={PARTITION_ORDER}/Dir=0/Npix=*/{tag}.parquet"):
-        if path not in set(paths):
-            path.unlink()
+    for stale in set(folder.glob(f"Norder={PARTITION_ORDER}/Dir=0/Npix=*/{tag}.parquet")).difference(paths):
+        stale.unlink()
     return paths
 
 
