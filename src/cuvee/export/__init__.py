@@ -1,6 +1,15 @@
 """Light curves in other people's formats."""
 
-from cuvee.export.files import FORMATS, check_format, export, file_name
-from cuvee.export.rows import Observation, observations
+from cuvee.export.files import FORMATS, LightCurveSource, export, file_name
+from cuvee.export.rows import Observation, describe_column, observations, star_name
 
-__all__ = ["FORMATS", "Observation", "check_format", "export", "file_name", "observations"]
+__all__ = [
+    "FORMATS",
+    "LightCurveSource",
+    "Observation",
+    "describe_column",
+    "export",
+    "file_name",
+    "observations",
+    "star_name",
+]

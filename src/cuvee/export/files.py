@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,10 +15,24 @@ from cuvee.export.fits import fits_bytes
 from cuvee.export.rows import Observation, observations, star_name
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["FORMATS", "check_format", "export", "file_name"]
+__all__ = ["FORMATS", "LightCurveSource", "export", "file_name"]
 
 FORMATS: dict[str, Callable[[str, Observation], bytes]] = {"fits": fits_bytes, "csv": csv_bytes}
 """What writes each format; a format's name is the suffix of its files."""
+
+
+class LightCurveSource(Protocol):
+    """Where light curves come from; `cuvee.survey.Survey` is one."""
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument."""
+
+    def index(self, ids: Collection[int] | None = None) -> pa.Table:
+        """Return the columns ``id`` and ``segment`` of the rows there are (of some stars)."""
+
+    def batches(self, ids: Collection[int] | None = None) -> Iterator[pa.Table]:
+        """Walk through the rows (of some stars) in pieces that fit into memory."""
 
 
 def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bool = False) -> str:
@@ -41,47 +56,32 @@ def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bo
     """
     catalog, star = star_name(instrument, int(row["id"]))
     segment, detector, series = (str(row[name]) for name in ("segment", "detector", "series"))
-    kind = "tpf" if str(row.get("kind", "")).startswith("tpf") or instrument == "kepler" else "ffi"
+    kind = "tpf" if instrument == "kepler" else "ffi"
     where = f"{segment}-{detector}-{series}" if repeated else segment
     return f"hlsp_cuvee_{instrument}_{kind}_{where}-{catalog}{star:016d}_{instrument}_v1_llc.{suffix}"
 
 
-def check_format(name: str) -> None:
-    """Refuse a format that there is not.
-
-    Raises
-    ------
-    ConfigError
-        Naming those that there are.
-    """
-    if name not in FORMATS:
-        raise ConfigError(f"There is no export format {name!r}; choose from {', '.join(sorted(FORMATS))}.")
-
-
 def export(
-    tables: Iterable[pa.Table],
-    instrument: str,
-    format: str,  # noqa: A002  (the word of the command line)
+    survey: LightCurveSource,
+    ids: Collection[int] | None,
+    format: str,  # noqa: A002 (the word of the command line)
     folder: Path,
-    repeated: Collection[tuple[int, str]] = frozenset(),
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write one file a row: one star in one observation.
 
     Parameters
     ----------
-    tables : iterable of pyarrow.Table
-        Rows of the light-curve store, in pieces that fit into memory.
-    instrument : str
-        Name of the instrument.
+    survey : LightCurveSource
+        The survey.
+    ids : collection of int, optional
+        Only these stars; all of them where it is None.
     format : str
         One of `FORMATS`.
     folder : Path
-        Where the files go; made if it is missing. Each file appears whole or not at all.
-    repeated : collection of (id, segment)
-        Stars with more than one row in a segment; their files also name detector and series.
+        Where the files go; made if it is missing. Each file appears whole or not at all, and replaces one of its name.
     progress : callable, optional
-        Called with 1 after each file.
+        Called after each file as ``progress(1, total)``.
 
     Returns
     -------
@@ -91,21 +91,25 @@ def export(
     Raises
     ------
     ConfigError
-        If there is no such format, or ``folder`` is a file.
+        If there is no such format or no such star, or ``folder`` is a file.
     StoreError
-        If the disk is full or the folder cannot be written.
+        If there are no light curves, or the disk is full, or the folder cannot be written.
     """
-    check_format(format)
+    if format not in FORMATS:
+        raise ConfigError(f"There is no export format {format!r}; choose from {', '.join(sorted(FORMATS))}.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder to export to.")
+    index = survey.index(ids)
+    rows = Counter(zip(index["id"].to_pylist(), index["segment"].to_pylist(), strict=True))
     count = 0
-    for table in tables:
+    for table in survey.batches(ids):
         for observation in observations(table):
-            key = (int(observation.row["id"]), str(observation.row["segment"]))
-            content = FORMATS[format](instrument, observation)
-            with atomic_path(folder / file_name(instrument, observation.row, format, key in repeated)) as temporary:
+            row = observation.row
+            content = FORMATS[format](survey.instrument, observation)
+            name = file_name(survey.instrument, row, format, repeated=rows[row["id"], row["segment"]] > 1)
+            with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(content)
             count += 1
             if progress is not None:
-                progress(1)
+                progress(1, index.num_rows)
     return count

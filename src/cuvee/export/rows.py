@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -44,6 +45,12 @@ class Observation:
     row: Mapping[str, Any]
     points: Mapping[str, NDArray[Any]]
 
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a nested column, NaN where this observation has none of that name."""
+        if name in self.points:
+            return self.points[name]
+        return np.full(self.points["time"].size, np.nan, np.float32)
+
 
 def observations(table: pa.Table) -> Iterator[Observation]:
     """Walk through the rows of a light-curve table without copying their points.
@@ -56,16 +63,17 @@ def observations(table: pa.Table) -> Iterator[Observation]:
     Yields
     ------
     Observation
-        Row by row; the arrays are views.
+        Row by row; the arrays are views. A nested column that the store has not for this observation is left out.
     """
     for batch in table.to_batches():
         nested = batch.column("lc")
-        fields = [field.name for field in nested.type]
-        lists = [nested.field(name) for name in fields]
-        values = [(x.values.to_numpy(zero_copy_only=False), x.offsets.to_numpy()) for x in lists]
+        lists = {field.name: nested.field(field.name) for field in nested.type}
+        values = {name: x.values.to_numpy(zero_copy_only=False) for name, x in lists.items()}
+        offsets = {name: x.offsets.to_numpy() for name, x in lists.items()}
+        known = {name: x.is_valid().to_numpy(zero_copy_only=False) for name, x in lists.items()}
         rows = batch.drop_columns(["lc"]).to_pylist()
         for i, row in enumerate(rows):
-            points = {name: data[at[i] : at[i + 1]] for name, (data, at) in zip(fields, values, strict=True)}
+            points = {name: values[name][offsets[name][i] : offsets[name][i + 1]] for name in lists if known[name][i]}
             yield Observation(row, points)
 
 

@@ -1,0 +1,21 @@
+"""Figures: one a star, one a run, one a simulation."""
+
+from cuvee.quicklook.noise import NoiseCurve, noise_curve
+from cuvee.quicklook.recovery import Example, Injection, figure_recovery
+from cuvee.quicklook.scatter import figure_scatter
+from cuvee.quicklook.stamp import Stamp
+from cuvee.quicklook.star import figure_light_curve, show_star
+from cuvee.quicklook.style import save
+
+__all__ = [
+    "Example",
+    "Injection",
+    "NoiseCurve",
+    "Stamp",
+    "figure_light_curve",
+    "figure_recovery",
+    "figure_scatter",
+    "noise_curve",
+    "save",
+    "show_star",
+]

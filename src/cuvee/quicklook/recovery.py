@@ -1,0 +1,150 @@
+"""The picture of a simulation: what was put in against what came out, and some of the light curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from cuvee.quicklook.star import draw_folded
+from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, styled
+
+__all__ = ["Example", "Injection", "figure_recovery"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """Signals of one kind; every array has shape (n_star,).
+
+    Parameters
+    ----------
+    kind : str
+        What they are, in the plural: ``transits``, ``sinusoids``.
+    injected : float64 array
+        True depth or semi-amplitude relative to the star's flux.
+    recovered, error : float64 array
+        What the light curves give back, and its error; NaN where nothing was found.
+    """
+
+    kind: str
+    injected: FloatArray
+    recovered: FloatArray
+    error: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One light curve of the gallery.
+
+    Parameters
+    ----------
+    title : str
+        What to write over it.
+    time : float64 array, shape (n,)
+        BTJD of good points.
+    relative : float64 array, shape (n,)
+        Flux over its median, less 1.
+    period, epoch : float
+        Days; BTJD of phase 0.
+    model : tuple of two float64 arrays, optional
+        Phase (-0.5 to 0.5) and relative flux of what was injected.
+    """
+
+    title: str
+    time: FloatArray
+    relative: FloatArray
+    period: float
+    epoch: float
+    model: tuple[FloatArray, FloatArray] | None = None
+
+
+@styled
+def figure_recovery(injections: Sequence[Injection], examples: Sequence[Example] = (), title: str = "") -> Figure:
+    """Draw injected against recovered amplitudes, and a gallery of folded light curves.
+
+    Parameters
+    ----------
+    injections : sequence of Injection
+        One a kind of signal.
+    examples : sequence of Example
+        Up to six light curves.
+    title : str
+        What the simulation is of.
+
+    Returns
+    -------
+    Figure
+        16:9, for a slide.
+    """
+    figure = Figure(figsize=(13.33, 7.5), layout="constrained")
+    figure.suptitle(title or "Injected and recovered signals", x=0.01, ha="left")
+    halves: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.25)) if examples else (figure, None)
+    left, right = halves
+    upper, lower = left.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.0))
+    for injection, colour, marker in zip(injections, (BLUE, VERMILION, GREEN), ("o", "s", "D"), strict=False):
+        _draw_kind(upper, lower, injection, colour, marker)
+    _finish(upper, lower)
+    if right is not None:
+        panels = right.subplots(3, 2, sharex=True)
+        for ax, example in zip(panels.flat, examples, strict=False):
+            _draw_example(ax, example)
+        for ax in panels.flat[len(examples) :]:
+            ax.set_axis_off()
+        right.supxlabel("phase", fontsize=15)
+    return figure
+
+
+def _draw_kind(upper: Axes, lower: Axes, injection: Injection, colour: str, marker: str) -> None:
+    found = np.isfinite(injection.recovered) & (injection.recovered > 0.0)
+    true, got, error = injection.injected[found], injection.recovered[found], injection.error[found]
+    look: dict[str, Any] = {
+        "ls": "none",
+        "marker": marker,
+        "color": colour,
+        "markersize": 5.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+        "elinewidth": 1.0,
+        "alpha": 0.85,
+    }
+    words = f"{injection.kind}: {found.sum():,} of {found.size:,}"
+    # On a log axis an error bar may not reach zero.
+    down = np.minimum(error, 0.98 * got)
+    upper.errorbar(1e6 * true, 1e6 * got, 1e6 * np.stack([down, error]), label=words, **look)
+    lower.errorbar(1e6 * true, (got - true) / true, error / true, **look)
+
+
+def _finish(upper: Axes, lower: Axes) -> None:
+    for ax in (upper, lower):
+        ax.set_xscale("log")
+    upper.set_yscale("log")
+    low, high = upper.get_xlim()
+    upper.plot([low, high], [low, high], color=BLACK, linewidth=1.8, zorder=1, label="recovered = injected")
+    upper.set_xlim(low, high)
+    upper.set_ylim(0.5 * low, 2.0 * high)
+    upper.legend(loc="upper left")
+    upper.set_ylabel("recovered (ppm)")
+    lower.axhline(0.0, color=BLACK, linewidth=1.8, zorder=1)
+    lower.set_ylim(-0.6, 0.6)
+    lower.set_ylabel("recovered /\ninjected - 1")
+    lower.set_xlabel("injected depth or semi-amplitude (ppm)")
+    for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
+        axis.set_major_locator(LogLocator(10.0, numticks=12))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _draw_example(ax: Axes, example: Example) -> None:
+    factor, _ = draw_folded(ax, example.time, example.relative, example.period, example.epoch, small=True)
+    if example.model is not None:
+        phase, relative = example.model
+        ax.plot(phase, factor * relative, color=ORANGE, linewidth=2.2, zorder=4)
+    ax.set_title(example.title, fontsize=12, color=GREY)

@@ -1,0 +1,199 @@
+"""The picture of a run: how quiet its light curves are, against magnitude, with the noise they should have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from cuvee.quicklook.noise import NoiseCurve
+from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, styled, tidy
+
+__all__ = ["figure_scatter"]
+
+FloatArray = NDArray[np.float64]
+_FEWEST = 5
+
+
+@styled
+def figure_scatter(
+    mag: FloatArray,
+    scatter: FloatArray,
+    model: NoiseCurve | None = None,
+    crowding: FloatArray | None = None,
+    expected: FloatArray | None = None,
+    ids: NDArray[np.int64] | None = None,
+    title: str = "",
+    exposure: float = 0.0,
+    label_best: int = 3,
+) -> Figure:
+    """Draw relative scatter against magnitude, with the noise model over it and the ratio of the two beneath.
+
+    Parameters
+    ----------
+    mag : float64 array, shape (n_star,)
+        Magnitude.
+    scatter : float64 array, shape (n_star,)
+        Point-to-point scatter over median flux.
+    model : NoiseCurve, optional
+        Noise and its components against magnitude, from `cuvee.quicklook.noise_curve`.
+    crowding : float64 array, shape (n_star,), optional
+        The star's share of the flux in its aperture; gives the colours.
+    expected : float64 array, shape (n_star,), optional
+        Each star's own flux error over flux; the lower panel divides by it, or by ``model`` where it is not given.
+    ids : int array, shape (n_star,), optional
+        Catalogue ids, to name the quietest stars.
+    title : str
+        What the run is of.
+    exposure : float
+        Seconds of one exposure, for the axis label; 0 leaves it out.
+    label_best : int
+        How many of the quietest stars to name.
+
+    Returns
+    -------
+    Figure
+        16:9, for a slide.
+    """
+    figure = Figure(figsize=(13.33, 7.5), layout="constrained")
+    ratio = _ratio(mag, scatter, model, expected)
+    shown = np.isfinite(mag) & np.isfinite(scatter) & (scatter > 0.0)
+    if ratio is None:
+        ax, lower = figure.subplots(), None
+    else:
+        ax, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.0))
+    figure.suptitle(title or "Scatter of the light curves", x=0.01, ha="left")
+    colours = None if crowding is None else np.clip(np.nan_to_num(crowding, nan=1.0), 0.0, 1.0)[shown]
+    size = float(np.clip(3.0e4 / max(1, shown.sum()), 2.0, 16.0))
+    ppm = 1e6 * scatter
+    look: dict[str, Any] = {
+        "s": size,
+        "linewidths": 0.0,
+        "rasterized": True,
+        "cmap": "viridis",
+        "vmin": 0.0,
+        "vmax": 1.0,
+    }
+    if colours is None:
+        look = {"s": size, "linewidths": 0.0, "rasterized": True, "color": BLUE}
+    points = ax.scatter(mag[shown], ppm[shown], c=colours, alpha=0.75, **look)
+    if colours is not None:
+        bar = figure.colorbar(points, ax=[ax] if lower is None else [ax, lower], pad=0.01, aspect=35)
+        bar.set_label("the star's share of the light in its aperture")
+        if bar.solids is not None:
+            bar.solids.set_alpha(1.0)
+    ax.set_yscale("log")
+    if shown.any():
+        _frame(ax, mag[shown], ppm[shown])
+    _draw_medians(ax, mag[shown], ppm[shown])
+    if model is not None:
+        _draw_model(ax, model)
+    if ids is not None:
+        _name_best(ax, mag, ppm, ids, shown, label_best)
+    per = f" of one {exposure:,.0f} s exposure" if exposure else ""
+    ax.set_ylabel(f"point-to-point scatter\n{per.strip()} (ppm)".replace("\n ", "\n"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.text(0.995, 0.03, f"{shown.sum():,} stars", transform=ax.transAxes, ha="right", fontsize=15, fontweight="bold")
+    last = ax
+    if lower is not None and ratio is not None:
+        _draw_ratio(lower, mag[shown], ratio[shown], colours, look)
+        last = lower
+    last.set_xlabel("magnitude")
+    tidy(ax)
+    return figure
+
+
+def _ratio(
+    mag: FloatArray, scatter: FloatArray, model: NoiseCurve | None, expected: FloatArray | None
+) -> FloatArray | None:
+    if expected is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(scatter / expected)
+    if model is not None:
+        return np.asarray(scatter / np.exp(np.interp(mag, model.mag, np.log(model.total))))
+    return None
+
+
+def _frame(ax: Axes, mag: FloatArray, ppm: FloatArray) -> None:
+    low, high = np.percentile(ppm, [0.1, 99.8])
+    ax.set_ylim(0.4 * low, 2.5 * high)
+    ax.set_xlim(float(mag.min()) - 0.3, float(mag.max()) + 0.3)
+    ax.yaxis.set_major_locator(LogLocator(10.0, numticks=12))
+
+
+def _medians(mag: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return centre and median of half-magnitude bins that hold enough stars."""
+    if mag.size == 0:
+        return np.empty(0), np.empty(0)
+    which = np.floor(2.0 * mag).astype(np.int64)
+    usable = np.isfinite(values)
+    bins = [k for k in np.unique(which) if np.count_nonzero(usable & (which == k)) >= _FEWEST]
+    middles = [float(np.median(values[usable & (which == k)])) for k in bins]
+    return np.array([0.5 * k + 0.25 for k in bins]), np.array(middles)
+
+
+def _draw_medians(ax: Axes, mag: FloatArray, ppm: FloatArray) -> None:
+    centre, middle = _medians(mag, ppm)
+    ax.plot(
+        centre, middle, "o", color="white", markeredgecolor=BLACK, markeredgewidth=1.8, markersize=8, zorder=6,
+        label="median in half a magnitude",
+    )  # fmt: skip
+    if centre.size:
+        ax.legend(loc="upper left")
+
+
+def _draw_model(ax: Axes, model: NoiseCurve) -> None:
+    outline = [withStroke(linewidth=4.0, foreground="white")]
+    low, high = ax.get_xlim()
+    floor, ceiling = ax.get_ylim()
+    lines = (
+        ("photons of the star", model.photon, ORANGE, "--", 1.8),
+        ("background", model.background, VERMILION, "-.", 1.8),
+        ("read noise", model.read, PURPLE, ":", 2.2),
+        ("expected noise", model.total, BLACK, "-", 2.4),
+    )
+    for words, values, colour, style, width in lines:
+        ppm = 1e6 * values
+        ax.plot(model.mag, ppm, color=colour, linestyle=style, linewidth=width, path_effects=outline, zorder=5)
+        inside = np.flatnonzero((model.mag > low) & (model.mag < high) & (ppm > 1.15 * floor) & (ppm < 0.8 * ceiling))
+        if inside.size == 0:
+            continue
+        # The label stands on its line; total and photons near the bright end, the others near their low end.
+        at = inside[int(inside.size * (0.05 if words == "expected noise" else 0.12))]
+        ax.annotate(
+            words, (model.mag[at], ppm[at]), xytext=(0, 7 if words == "expected noise" else -7),
+            textcoords="offset points", color=colour, fontsize=13,
+            va="bottom" if words == "expected noise" else "top", ha="left", path_effects=outline, zorder=7,
+        )  # fmt: skip
+
+
+def _name_best(
+    ax: Axes, mag: FloatArray, ppm: FloatArray, ids: NDArray[np.int64], shown: NDArray[np.bool_], n: int
+) -> None:
+    candidates = np.flatnonzero(shown)
+    for i in candidates[np.argsort(ppm[candidates], kind="stable")][:n]:
+        ax.annotate(
+            f"{ids[i]}: {ppm[i]:,.0f} ppm", (mag[i], ppm[i]), xytext=(14, -16), textcoords="offset points", fontsize=11,
+            color=GREEN, arrowprops={"arrowstyle": "-", "color": GREEN, "linewidth": 1.0}, zorder=7,
+            path_effects=[withStroke(linewidth=3.0, foreground="white")],
+        )  # fmt: skip
+
+
+def _draw_ratio(ax: Axes, mag: FloatArray, ratio: FloatArray, colours: FloatArray | None, look: dict[str, Any]) -> None:
+    ax.scatter(mag, ratio, c=colours, alpha=0.75, **look)
+    ax.axhline(1.0, color=BLACK, linewidth=2.0)
+    centre, middle = _medians(mag, ratio)
+    ax.plot(centre, middle, "o", color="white", markeredgecolor=BLACK, markeredgewidth=1.8, markersize=8, zorder=6)
+    ax.set_yscale("log")
+    ax.set_ylim(0.5, 8.0)
+    ax.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    ax.yaxis.set_minor_locator(LogLocator(10.0, subs=()))
+    ax.set_ylabel("measured /\nexpected")
+    ax.tick_params(axis="y", colors=GREY)
+    tidy(ax)

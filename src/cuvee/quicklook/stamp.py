@@ -1,0 +1,150 @@
+"""A star's surroundings: pixels, apertures and neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from cuvee.model.records import Reference, Targets
+from cuvee.quicklook.style import BLUE, GREY, VERMILION
+
+__all__ = ["Stamp", "draw_stamp"]
+
+_LABELLED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A cut-out of the reference image around a star, in detector coordinates.
+
+    Parameters
+    ----------
+    image : float array, shape (n_row, n_col)
+        e-/s; NaN where there is no pixel.
+    col0, row0 : int
+        Detector coordinates of its pixel [0, 0].
+    target : tuple of float
+        Column, row and magnitude of the star.
+    neighbours : float64 array, shape (n, 3)
+        Column, row and magnitude of the other stars.
+    radii : tuple of float
+        Aperture radii (px).
+    best : int
+        Index of the aperture that ``flux`` holds; -1 for none of these.
+    """
+
+    image: NDArray[np.float32]
+    col0: int
+    row0: int
+    target: tuple[float, float, float]
+    neighbours: NDArray[np.float64]
+    radii: tuple[float, ...]
+    best: int = -1
+
+    @classmethod
+    def cut(cls, reference: Reference, targets: Targets, star: int, best: str, half: int) -> Stamp | None:
+        """Cut a star's surroundings out of a reference image.
+
+        Parameters
+        ----------
+        reference : Reference
+            The image.
+        targets : Targets
+            Stars on the detector.
+        star : int
+            Catalogue id of the one in the middle.
+        best : str
+            Name of its aperture, for example ``aperture2``.
+        half : int
+            The cut-out reaches this far from the star's pixel (px).
+
+        Returns
+        -------
+        Stamp or None
+            None where the star is not among the targets, or not on the image.
+        """
+        at = np.flatnonzero(targets.id == star)
+        if at.size == 0:
+            return None
+        col, row, mag = (float(values[at[0]]) for values in (targets.col, targets.row, targets.mag))
+        if not np.isfinite(col + row):
+            return None
+        place = reference.geometry
+        first_col, first_row = max(round(col) - half, place.col0), max(round(row) - half, place.row0)
+        last_col = min(round(col) + half + 1, place.col0 + place.n_col)
+        last_row = min(round(row) + half + 1, place.row0 + place.n_row)
+        if first_col >= last_col or first_row >= last_row:
+            return None
+        image = reference.image[
+            first_row - place.row0 : last_row - place.row0, first_col - place.col0 : last_col - place.col0
+        ]
+        near = (np.abs(targets.col - col) <= half + 0.5) & (np.abs(targets.row - row) <= half + 0.5)
+        near &= targets.id != star
+        neighbours = np.stack([targets.col[near], targets.row[near], targets.mag[near]], axis=1)
+        index = int(best.removeprefix("aperture")) - 1 if best.removeprefix("aperture").isdigit() else -1
+        return cls(image, first_col, first_row, (col, row, mag), neighbours, targets.radii, index)
+
+
+def draw_stamp(ax: Axes, stamp: Stamp) -> None:
+    """Draw a stamp: image with apertures, neighbours as rings that are larger the brighter they are."""
+    n_row, n_col = stamp.image.shape
+    extent = (stamp.col0 - 0.5, stamp.col0 + n_col - 0.5, stamp.row0 - 0.5, stamp.row0 + n_row - 0.5)
+    finite = stamp.image[np.isfinite(stamp.image)]
+    low, high = (float(np.percentile(finite, 1)), float(finite.max())) if finite.size else (0.0, 1.0)
+    high = max(high, low + 1.0)
+    width = max(float(np.percentile(finite, 75)) - low if finite.size else 1.0, (high - low) / 50.0)
+    shown = ax.imshow(
+        stamp.image,
+        origin="lower",
+        extent=extent,
+        cmap="Greys",
+        norm=AsinhNorm(width, vmin=low, vmax=high),
+        aspect="equal",
+    )
+    bar = ax.figure.colorbar(shown, ax=ax, pad=0.02, shrink=0.92)
+    bar.set_label("reference image (e$^-$/s)")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(6))
+    bar.ax.minorticks_off()
+    outlined = [withStroke(linewidth=3.0, foreground="white")]
+    col, row, mag = stamp.target
+    faintest = float(np.nanmax(stamp.neighbours[:, 2], initial=mag))
+    order = np.argsort(stamp.neighbours[:, 2], kind="stable")
+    for k, i in enumerate(order):
+        x, y, m = stamp.neighbours[i]
+        size = 40.0 + 45.0 * max(0.0, faintest - m) if np.isfinite(m) else 40.0
+        ax.scatter([x], [y], s=size, facecolors="none", edgecolors=BLUE, linewidths=1.8)
+        if k < _LABELLED and np.isfinite(m):
+            ax.annotate(
+                f"{m:.1f}", (x, y), xytext=(0, -4 - 0.5 * size**0.5), textcoords="offset points", ha="center", va="top",
+                fontsize=11, color=BLUE, path_effects=outlined, annotation_clip=True, clip_on=True,
+            )  # fmt: skip
+    for k, radius in enumerate(stamp.radii):
+        best = k == stamp.best
+        ring = Circle(
+            (col, row),
+            radius,
+            fill=False,
+            edgecolor=VERMILION,
+            linewidth=2.8 if best else 1.3,
+            linestyle="-" if best else "--",
+        )
+        ax.add_patch(ring)
+    ax.plot([col], [row], "+", color=VERMILION, markersize=11, markeredgewidth=2.0)
+    ax.set_xlim(extent[0], extent[1])
+    ax.set_ylim(extent[2], extent[3])
+    ax.grid(visible=False)
+    ax.set_xlabel("column (px)")
+    ax.set_ylabel("row (px)")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=True))
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(True)
+    chosen = f"thick: r = {stamp.radii[stamp.best]:g} px" if 0 <= stamp.best < len(stamp.radii) else "none chosen"
+    ax.set_title(f"Apertures ({chosen}), neighbours by magnitude", fontsize=12.5, color=GREY)

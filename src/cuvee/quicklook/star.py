@@ -1,0 +1,373 @@
+"""The figure of one star: its light curve with what was left out, folded, and its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from cuvee.model.flags import FLAGS, QUALITY, Bit, default_mask
+from cuvee.quicklook.stamp import Stamp, draw_stamp
+from cuvee.quicklook.style import BLACK, BLUE, GREY, PURPLE, VERMILION, plain_numbers, relative_unit, styled, tidy
+
+__all__ = ["Drawable", "draw_folded", "figure_light_curve", "fold", "show_star"]
+
+_GAP = 10.0
+"""Days without a point after which the time axis is broken."""
+_MANY = 10_000
+"""Points from which dots are drawn as pixels in vector formats, too."""
+
+FloatArray = NDArray[np.float64]
+
+
+class Drawable(Protocol):
+    """What a light curve must have to be drawn; `cuvee.survey.LightCurve` is one."""
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument."""
+
+    @property
+    def name(self) -> str:
+        """What to call the star."""
+
+    @property
+    def mag(self) -> float:
+        """Its magnitude."""
+
+    @property
+    def observations(self) -> Sequence[Mapping[str, Any]]:
+        """The rows: segment, detector, crowding, best."""
+
+    @property
+    def observation(self) -> NDArray[np.int64]:
+        """Which row each point belongs to."""
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """The default mask."""
+
+    @property
+    def time(self) -> FloatArray:
+        """BTJD."""
+
+    @property
+    def flux(self) -> NDArray[Any]:
+        """e-/s."""
+
+    @property
+    def quality(self) -> NDArray[Any]:
+        """The mission's bits."""
+
+    @property
+    def flag(self) -> NDArray[Any]:
+        """Our bits."""
+
+
+class _Surveyed(Protocol):
+    def stamp(self, light_curve: Any, observation: int = 0) -> Stamp | None: ...
+
+
+def show_star(survey: _Surveyed, light_curve: Drawable, period: float | None = None) -> Figure:
+    """Draw everything about a star: light curve, folded when a period is given, and pixels where they are at hand.
+
+    Parameters
+    ----------
+    survey : Survey
+        Where its pixels are.
+    light_curve : LightCurve
+        Its light curve.
+    period : float, optional
+        Days.
+
+    Returns
+    -------
+    Figure
+    """
+    return figure_light_curve(light_curve, period, survey.stamp(light_curve))
+
+
+@styled
+def figure_light_curve(
+    lc: Drawable,
+    period: float | None = None,
+    stamp: Stamp | None = None,
+    title: str = "",
+    epoch: float | None = None,
+) -> Figure:
+    """Draw a light curve with its flagged points marked, and beneath it the folded light curve and the pixels, if given.
+
+    Parameters
+    ----------
+    lc : LightCurve
+        The light curve.
+    period : float, optional
+        Fold at this period (d).
+    stamp : Stamp, optional
+        The star's surroundings.
+    title : str
+        Instead of the star's name and magnitude.
+    epoch : float, optional
+        BTJD of phase 0; the faintest phase is put there by default.
+
+    Returns
+    -------
+    Figure
+        16:9, for a slide; `cuvee.quicklook.save` writes it.
+    """
+    below = period is not None or stamp is not None
+    figure = Figure(figsize=(13.33, 7.5 if below else 5.2), layout="constrained")
+    figure.suptitle(title or f"{lc.name}   {_magnitude(lc)}", x=0.01, ha="left")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.05)) if below else (figure,)
+    _draw_time(halves[0], lc)
+    if below:
+        _draw_below(halves[1], lc, period, stamp, epoch)
+    return figure
+
+
+def _magnitude(lc: Drawable) -> str:
+    band = {"tess": "T", "kepler": "Kp"}.get(lc.instrument, "mag")
+    return f"{band} = {lc.mag:.2f}" if np.isfinite(lc.mag) else ""
+
+
+def _draw_below(
+    figure: FigureBase, lc: Drawable, period: float | None, stamp: Stamp | None, epoch: float | None
+) -> None:
+    if period is not None and stamp is not None:
+        folded, pixels = figure.subplots(1, 2, width_ratios=(1.75, 1.0))
+    else:
+        folded = pixels = figure.subplots()
+    if period is not None:
+        good = lc.good
+        # Each observation has its own aperture and throughput, so each is divided by its own median.
+        relative = np.full(good.size, np.nan)
+        for k in range(len(lc.observations)):
+            here = good & (lc.observation == k)
+            if here.any():
+                relative[here] = lc.flux[here] / np.median(lc.flux[here]) - 1.0
+        draw_folded(folded, lc.time[good], relative[good], period, epoch)
+    if stamp is not None:
+        draw_stamp(pixels, stamp)
+
+
+def _pieces(time: FloatArray) -> list[tuple[float, float]]:
+    """Return start and stop of each stretch of time without a long gap."""
+    ordered = np.sort(time[np.isfinite(time)])
+    if ordered.size == 0:
+        return [(0.0, 1.0)]
+    breaks = np.flatnonzero(np.diff(ordered) > _GAP)
+    first, last = np.append(0, breaks + 1), np.append(breaks, ordered.size - 1)
+    return [(float(ordered[a]), float(ordered[b])) for a, b in zip(first, last, strict=True)]
+
+
+def _limits(flux: NDArray[Any]) -> tuple[float, float]:
+    """Return the range of flux to show: all good points, unless a few lie absurdly far out."""
+    if flux.size == 0:
+        return 0.0, 1.0
+    middle = float(np.median(flux))
+    spread = 1.4826 * float(np.median(np.abs(flux - middle))) or float(np.ptp(flux)) or 1.0
+    low = max(float(flux.min()), middle - 60.0 * spread)
+    high = min(float(flux.max()), middle + 60.0 * spread)
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _names(values: NDArray[Any], bits: tuple[Bit, ...]) -> str:
+    """Name the bad bits that are set, the most frequent first."""
+    counts = [(int(np.count_nonzero(values & bit.value)), bit.name.replace("_", " ")) for bit in bits if bit.bad]
+    names = [name for count, name in sorted(counts, reverse=True) if count]
+    return ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+
+
+def _kinds(lc: Drawable) -> Iterator[tuple[NDArray[np.bool_], str, dict[str, Any]]]:
+    """Sort the points: mask, words for the legend, and how to draw them."""
+    good, bits = lc.good, QUALITY.get(lc.instrument, ())
+    seen = np.isfinite(lc.time) & np.isfinite(lc.flux)
+    by_mission = seen & ((lc.quality & default_mask(bits)) != 0)
+    by_us = seen & ~by_mission & ((lc.flag & default_mask(FLAGS)) != 0)
+    size = 3.0 if good.sum() > 4000 else 4.5
+    dot = {"marker": "o", "color": BLUE, "markersize": size, "markeredgewidth": 0.0, "zorder": 3}
+    yield good, f"{good.sum():,} good points", dot
+    words = f"{by_mission.sum():,} left out, mission's quality: {_names(lc.quality[by_mission], bits)}"
+    yield by_mission, words, {"marker": "x", "color": VERMILION, "markersize": 6, "markeredgewidth": 1.5, "zorder": 4}
+    words = f"{by_us.sum():,} left out, cuvee's flag: {_names(lc.flag[by_us], FLAGS)}"
+    open_mark = {"marker": "s", "color": PURPLE, "markersize": 6, "markeredgewidth": 1.5, "markerfacecolor": "none"}
+    yield by_us, words, open_mark | {"zorder": 4}
+
+
+def _draw_time(figure: FigureBase, lc: Drawable) -> None:
+    pieces = _pieces(lc.time)
+    spans = np.array([stop - start for start, stop in pieces])
+    widths = np.maximum(spans, 0.08 * spans.sum() or 1.0)
+    panels: list[Axes] = list(
+        np.atleast_1d(
+            figure.subplots(1, len(pieces), sharey=True, width_ratios=list(widths), gridspec_kw={"wspace": 0.02})
+        )
+    )
+    low, high = _limits(lc.flux[lc.good])
+    panels[0].set_ylim(low, high)
+    handles = []
+    for mask, words, look in _kinds(lc):
+        if not mask.any():
+            continue
+        # Points off the chart are drawn at its edge, as arrowheads.
+        inside = np.clip(lc.flux, low, high)
+        beyond = mask & (inside != lc.flux)
+        for ax in panels:
+            (line,) = ax.plot(
+                lc.time[mask & ~beyond],
+                lc.flux[mask & ~beyond],
+                ls="none",
+                rasterized=mask.sum() > _MANY,
+                label=words,
+                **look,
+            )
+            for side, marker in ((high, "^"), (low, "v")):
+                at = beyond & (inside == side)
+                ax.plot(
+                    lc.time[at], inside[at], ls="none", **look | {"marker": marker, "markersize": 7, "clip_on": False}
+                )
+        handles.append(line)
+    lost = np.isfinite(lc.time) & ~np.isfinite(lc.flux)
+    for ax in panels:
+        if lost.any():
+            (line,) = ax.plot(
+                lc.time[lost], np.zeros(lost.sum()), "|", color=GREY, markersize=9, transform=ax.get_xaxis_transform(),
+                label=f"{lost.sum():,} without a flux",
+            )  # fmt: skip
+    if lost.any():
+        handles.append(line)
+    for k, (ax, (start, stop)) in enumerate(zip(panels, pieces, strict=True)):
+        margin = 0.012 * float(spans.max()) + 0.02
+        ax.set_xlim(start - margin, stop + margin)
+        ax.xaxis.set_major_locator(MaxNLocator(max(2, round(9 * widths[k] / widths.sum())), integer=stop - start > 2.0))
+        ax.tick_params(left=k == 0)
+        ax.spines["left"].set_visible(k == 0)
+        tidy(ax)
+        ax.set_title(_where(lc, start, stop), fontsize=12.5, color=GREY)
+    plain_numbers(panels[0])
+    panels[0].set_ylabel("flux (e$^-$/s)")
+    figure.supxlabel("BTJD = BJD_TDB - 2457000 (d)", fontsize=15)
+    _relative_axis(panels[-1], lc)
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2)
+
+
+def _relative_axis(ax: Axes, lc: Drawable) -> None:
+    middle = float(np.median(lc.flux[lc.good])) if lc.good.any() else 0.0
+    if middle <= 0.0:
+        return
+    low, high = ax.get_ylim()
+    factor, unit = relative_unit((high - low) / middle)
+
+    def relative(flux: Any) -> Any:
+        return factor * (flux / middle - 1.0)
+
+    def absolute(value: Any) -> Any:
+        return middle * (1.0 + value / factor)
+
+    right = ax.secondary_yaxis("right", functions=(relative, absolute))
+    right.set_ylabel(f"relative to median ({unit})")
+    right.spines["right"].set_visible(True)
+
+
+def _where(lc: Drawable, start: float, stop: float) -> str:
+    """Say in words which observations lie between two times."""
+    inside = (lc.time >= start) & (lc.time <= stop)
+    rows = [lc.observations[k] for k in np.unique(lc.observation[inside])]
+    if len(rows) > 1:
+        return ", ".join(dict.fromkeys(_segment(lc.instrument, row) for row in rows))
+    return "   ".join([_segment(lc.instrument, row) + _detail(lc.instrument, row) for row in rows])
+
+
+def _segment(instrument: str, row: Mapping[str, Any]) -> str:
+    word = {"tess": "sector"}.get(instrument, "")
+    name = str(row["segment"])
+    return f"{word} {int(name[1:])}" if word and name[1:].isdigit() else name
+
+
+def _detail(instrument: str, row: Mapping[str, Any]) -> str:
+    camera, _, ccd = str(row["detector"]).partition("-")
+    text = f", camera {camera}, CCD {ccd}" if instrument == "tess" and ccd else f", {row['detector']}"
+    share = row.get("crowding")
+    text += f"; {row['best']}".replace("aperture", "aperture ")
+    return text + (
+        f", {100.0 * share:.0f} % of its light from the star" if share is not None and np.isfinite(share) else ""
+    )
+
+
+def fold(time: FloatArray, period: float, epoch: float) -> FloatArray:
+    """Return the phase of each time, from -0.5 to 0.5 with 0 at ``epoch``."""
+    return (np.asarray(time) - epoch + 0.5 * period) % period / period - 0.5
+
+
+def _binned(phase: FloatArray, values: FloatArray, n_bin: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return centre, median and its error of equal bins in phase that hold at least three points."""
+    edges = np.linspace(-0.5, 0.5, n_bin + 1)
+    which = np.clip(np.digitize(phase, edges) - 1, 0, n_bin - 1)
+    rows = []
+    for k in range(n_bin):
+        here = values[which == k]
+        if here.size >= 3:
+            middle = float(np.median(here))
+            # The median of n normal deviates scatters by sqrt(pi/2) times the mean's sigma/sqrt(n).
+            error = 1.2533 * 1.4826 * float(np.median(np.abs(here - middle))) / np.sqrt(here.size)
+            rows.append((0.5 * (edges[k] + edges[k + 1]), middle, error))
+    table = np.array(rows).reshape(-1, 3)
+    return table[:, 0], table[:, 1], table[:, 2]
+
+
+def draw_folded(
+    ax: Axes, time: FloatArray, relative: FloatArray, period: float, epoch: float | None = None, small: bool = False
+) -> tuple[float, float]:
+    """Draw a folded light curve with bins over it.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where.
+    time : float64 array, shape (n,)
+        BTJD of good points.
+    relative : float64 array, shape (n,)
+        Flux over its median, less 1.
+    period : float
+        Days.
+    epoch : float, optional
+        BTJD of phase 0; the faintest bin is put there by default.
+    small : bool
+        Leave out labels: the panel is one of many.
+
+    Returns
+    -------
+    factor, epoch : float
+        What the y axis multiplies relative flux with, and BTJD of phase 0.
+    """
+    n_bin = int(np.clip(time.size / 12, 12, 80))
+    if epoch is None:
+        start = float(time.min()) if time.size else 0.0
+        centre, middle, _ = _binned(fold(time, period, start), relative, n_bin)
+        epoch = start + (float(centre[np.argmin(middle)]) * period if centre.size else 0.0)
+    low, high = _limits(relative)
+    factor, unit = relative_unit(high - low)
+    phase = fold(time, period, epoch)
+    ax.plot(
+        phase, factor * relative, ls="none", marker="o", markersize=3.5 if small else 4.0, markeredgewidth=0.0, color=BLUE,
+        alpha=0.35, rasterized=time.size > _MANY, zorder=2,
+    )  # fmt: skip
+    centre, middle, error = _binned(phase, relative, n_bin)
+    ax.errorbar(
+        centre, factor * middle, factor * error, ls="none", marker="o", markersize=4.5 if small else 6.5, color=BLACK,
+        markeredgecolor="white", markeredgewidth=0.8, elinewidth=1.4, zorder=5,
+    )  # fmt: skip
+    ax.set_xlim(-0.5, 0.5)
+    ax.set_ylim(factor * low, factor * high)
+    tidy(ax)
+    ax.set_ylabel(unit if small else f"relative to median ({unit})")
+    if not small:
+        ax.set_xlabel(f"phase (0 at BTJD {epoch:.4f})")
+        ax.set_title(f"Folded at {period:.6g} d; black: medians of {centre.size} bins", fontsize=12.5, color=GREY)
+    return factor, epoch

@@ -1,0 +1,278 @@
+"""A workspace to read from: its light curves by star, by position and as tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cuvee.config import Config, load
+from cuvee.errors import ConfigError
+from cuvee.export import export, observations
+from cuvee.model.keys import DataId
+from cuvee.store.hats import find_star, read_light_curves
+from cuvee.store.paths import Paths
+from cuvee.store.tables import read_reference, read_targets
+from cuvee.survey.light_curve import LightCurve
+
+if TYPE_CHECKING:
+    from cuvee.quicklook import Stamp
+
+__all__ = ["Survey", "open_survey"]
+
+_NEAR = 21.0
+"""How far from a given position a star may be to be meant (arcsec): one TESS pixel."""
+_BATCH = 500
+"""Stars whose light curves are in memory at once while they are exported."""
+_STAR = ("id", "ra", "dec", "mag")
+_HALF_STAMP = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A workspace, to read from; `open_survey` makes it.
+
+    Parameters
+    ----------
+    path : Path
+        The workspace.
+    config : Config
+        Its configuration.
+    """
+
+    path: Path
+    config: Config
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument."""
+        return self.config.workspace.instrument
+
+    @property
+    def paths(self) -> Paths:
+        """Names of its files."""
+        places = self.config.workspace
+        return Paths(self.path, places.base, places.red, places.lc)
+
+    def light_curves(
+        self,
+        columns: Sequence[str] | None = None,
+        ids: Iterable[int] | None = None,
+        segment: str = "",
+        detector: str = "",
+    ) -> pa.Table:
+        """Return light curves as a table, one row a star and observation.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Names of columns, ``lc.flux`` for one of the nested ones; all by default.
+        ids : iterable of int, optional
+            Only these stars.
+        segment, detector : str
+            Only this observation; empty for all.
+
+        Returns
+        -------
+        pyarrow.Table
+
+        Raises
+        ------
+        StoreError
+            If there are none yet, or a file is damaged, or there is no such column.
+        """
+        return read_light_curves(self.paths.light_curves, self.instrument, columns, ids, segment, detector)
+
+    def light_curve(self, id: int) -> LightCurve:  # noqa: A002 (the column's name)
+        """Return every observation of one star, in time order.
+
+        Parameters
+        ----------
+        id : int
+            Catalogue id.
+
+        Returns
+        -------
+        LightCurve
+
+        Raises
+        ------
+        ConfigError
+            If the star has no light curve.
+        StoreError
+            If there are no light curves yet, or a file is damaged.
+        """
+        seen = list(observations(find_star(self.paths.light_curves, self.instrument, int(id))))
+        if not seen:
+            n_star = len(pc.unique(self.light_curves(columns=["id"])["id"]))
+            raise ConfigError(
+                f"There is no light curve of star {id} in {self.path}, which holds {n_star} stars; look a star up by its "
+                "position: cuvee show 'RA DEC', or survey.find(ra, dec)."
+            )
+        seen.sort(key=lambda o: float(np.nanmin(o.points["time"])) if np.isfinite(o.points["time"]).any() else np.inf)
+        observation = np.repeat(np.arange(len(seen)), [o.points["time"].size for o in seen])
+        names = dict.fromkeys(name for o in seen for name in o.points)
+        points = {name: np.concatenate([o.column(name) for o in seen]) for name in names}
+        order = np.argsort(points["time"], kind="stable")
+        row = seen[0].row
+        return LightCurve(
+            self.instrument,
+            int(row["id"]),
+            float(row["ra"]),
+            float(row["dec"]),
+            float(row["mag"]),
+            tuple({name: value for name, value in o.row.items() if name not in (*_STAR, "_healpix_29")} for o in seen),
+            observation[order],
+            {name: values[order] for name, values in points.items()},
+        )
+
+    def find(self, ra: float, dec: float, radius: float = _NEAR) -> pa.Table:
+        """Find stars with light curves by position.
+
+        Parameters
+        ----------
+        ra, dec : float
+            Position (deg, ICRS).
+        radius : float
+            How far to look (arcsec).
+
+        Returns
+        -------
+        pyarrow.Table
+            ``id, ra, dec, mag, separation`` (arcsec), one row a star, nearest first.
+
+        Raises
+        ------
+        ConfigError
+            If the position is none.
+        StoreError
+            If there are no light curves yet.
+        """
+        if not (0.0 <= ra <= 360.0 and -90.0 <= dec <= 90.0):
+            raise ConfigError(f"{ra} {dec} is no position: RA runs from 0 to 360 and Dec from -90 to 90 degrees.")
+        table = self.light_curves(columns=_STAR)
+        first = np.unique(table["id"].to_numpy(), return_index=True)[1]
+        lon, lat = np.radians(table["ra"].to_numpy()[first]), np.radians(table["dec"].to_numpy()[first])
+        # The haversine formula, which is exact for small angles (Sinnott 1984, Sky & Telescope 68, 159).
+        half = np.sin(0.5 * (lat - np.radians(dec))) ** 2
+        half += np.cos(lat) * np.cos(np.radians(dec)) * np.sin(0.5 * (lon - np.radians(ra))) ** 2
+        separation = np.degrees(2.0 * np.arcsin(np.sqrt(np.clip(half, 0.0, 1.0)))) * 3600.0
+        nearest = np.argsort(separation, kind="stable")
+        nearest = nearest[separation[nearest] <= radius]
+        return table.take(first[nearest]).append_column("separation", pa.array(separation[nearest]))
+
+    def resolve(self, star: str) -> int:
+        """Turn what a user calls a star into its catalogue id.
+
+        Parameters
+        ----------
+        star : str
+            An id, with or without its catalogue (``TIC 25155310``), or a position in degrees (``63.37 -69.23``).
+
+        Returns
+        -------
+        int
+            The id as given, or that of the star nearest the position, within one TESS pixel.
+
+        Raises
+        ------
+        ConfigError
+            If it is neither, or no star is there.
+        """
+        if number := re.fullmatch(r"\s*(?:TIC|EPIC|KIC)?\s*(\d+)\s*", star, re.IGNORECASE):
+            return int(number[1])
+        try:
+            ra, dec = (float(word) for word in re.split(r"[\s,]+", star.strip()))
+        except ValueError:
+            raise ConfigError(
+                f"{star!r} is neither a catalogue id nor a position; write 25155310, or '63.3739 -69.2268' in degrees."
+            ) from None
+        found = self.find(ra, dec)
+        if found.num_rows == 0:
+            nearest = self.find(ra, dec, radius=np.inf).slice(0, 1).to_pylist()[0]
+            raise ConfigError(
+                f"No star within {_NEAR:.0f} arcsec of {ra} {dec} has a light curve in {self.path}; "
+                f"the nearest is {nearest['id']}, {nearest['separation']:.0f} arcsec away."
+            )
+        return int(found["id"][0].as_py())
+
+    def export(
+        self,
+        folder: str | Path,
+        format: str = "fits",  # noqa: A002 (the word of the command line)
+        ids: Collection[int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Write light curves into files of their own; see `cuvee.export.export`."""
+        return export(self, ids, format, Path(folder), progress)
+
+    def index(self, ids: Collection[int] | None = None) -> pa.Table:
+        """Return ``id, segment, detector`` of the rows there are (of some stars); raises ConfigError for a star without any."""
+        table = self.light_curves(columns=["id", "segment", "detector"], ids=ids)
+        missing = sorted(set(ids or ()) - set(table["id"].to_pylist()))
+        if missing:
+            self.light_curve(missing[0])  # says what is wrong
+        return table
+
+    def batches(self, ids: Collection[int] | None = None) -> Iterator[pa.Table]:
+        """Walk through the light curves (of some stars), some hundred stars of one observation at a time."""
+        index = self.index(ids)
+        for row in index.group_by(["segment", "detector"], use_threads=False).aggregate([]).to_pylist():
+            here = pc.and_(pc.equal(index["segment"], row["segment"]), pc.equal(index["detector"], row["detector"]))
+            stars = pc.unique(index.filter(here)["id"]).to_pylist()
+            for i in range(0, len(stars), _BATCH):
+                yield self.light_curves(None, stars[i : i + _BATCH], **row)
+
+    def stamp(self, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
+        """Cut the surroundings of a star out of its reference image.
+
+        Parameters
+        ----------
+        light_curve : LightCurve
+            The star.
+        observation : int
+            Which of its observations.
+
+        Returns
+        -------
+        Stamp or None
+            Image, apertures and the neighbours that have light curves; None where the workspace no longer has them.
+        """
+        from cuvee.quicklook import Stamp
+
+        row = light_curve.observations[observation]
+        segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
+        for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
+            unit = DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
+            image, stars = self.paths.reference(unit), self.paths.targets(unit.group)
+            if image.exists() and stars.exists():
+                reference, targets = read_reference(image), read_targets(stars)
+                return Stamp.cut(reference, targets, light_curve.id, str(row["best"]), _HALF_STAMP)
+        return None
+
+
+def open_survey(path: str | Path) -> Survey:
+    """Open a workspace to read from it; also known as ``cuvee.open``.
+
+    Parameters
+    ----------
+    path : str or Path
+        The workspace.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    ConfigError
+        If the folder is no workspace, or its configuration is wrong.
+    """
+    folder = Path(path).expanduser()
+    return Survey(folder, load(folder))
