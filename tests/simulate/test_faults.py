@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from cuvee.simulate import faults, ffi
+from cuvee.simulate.pointing import make_wcs
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def frame(tmp_path: Path) -> Path:
         "roll": 23.0,
     }
     plane = np.arange(64 * 64, dtype=np.float32).reshape(64, 64)
-    wcs = ffi.make_wcs(128.0, -46.0, 23.0)
+    wcs = make_wcs(128.0, -46.0, 23.0)
     parts = ffi.frame_bytes(ffi.Frame(1517.4, 1517.42, 0.005, 13919, 0), sector, window, wcs, plane, plane)
     path = tmp_path / "tess2019034213450-s0008-3-4-0136-s_ffic.fits"
     path.write_bytes(b"".join(parts))

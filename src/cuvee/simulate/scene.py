@@ -351,9 +351,13 @@ def background(col0: int, row0: int, size: int, day: float) -> Image:
     level = 100.0 + 8.0 * np.sin(2.0 * np.pi * day / 13.7)
     glow = 25.0 * (0.6 + 0.4 * np.cos(2.0 * np.pi * day / 0.9))
     at_x, at_y = -1.2 + 2.4 * (day / 5.0 % 1.0), -0.8 + 1.6 * (day / 7.0 % 1.0)
-    across = np.stack([np.ones(size), 12.0 * x, x, np.exp(-0.5 * ((x - at_x) / 0.45) ** 2)])
-    along = np.stack([level - 9.0 * y, np.ones(size), 6.0 * y, glow * np.exp(-0.5 * ((y - at_y) / 0.45) ** 2)])
-    return np.asarray(along.T @ across, dtype=np.float32)
+    # Sums of outer products, not one matrix product: the linear algebra library would start threads of its own.
+    across, along = np.exp(-0.5 * ((x - at_x) / 0.45) ** 2), glow * np.exp(-0.5 * ((y - at_y) / 0.45) ** 2)
+    x, y, across, along = (v.astype(np.float32) for v in (x, y, across, along))
+    image = np.float32(12.0) * x + (np.float32(level) - np.float32(9.0) * y)[:, None]
+    image += np.outer(np.float32(6.0) * y, x)
+    image += np.outer(along, across)
+    return np.asarray(image, dtype=np.float32)
 
 
 def expose(

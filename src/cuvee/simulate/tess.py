@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.simulate import ffi
+from cuvee.simulate.pointing import make_wcs, moved
 from cuvee.simulate.scene import CONSTANT, Prf, Scene, background, brightness, draw_scene, expose, prf_at
 
 __all__ = ["SECTORS", "ZERO_POINT", "simulate"]
@@ -100,7 +101,7 @@ def _plan(frames: int, stars: int, size: int, cadence: int, seed: int) -> _Plan:
     }  # fmt: skip
     first = (ffi.SCIENCE - size) // 2
     window = ffi.Window(first, first, size)
-    wcs = ffi.make_wcs(sector["ra"], sector["dec"], ROLL)
+    wcs = make_wcs(sector["ra"], sector["dec"], ROLL)
     days = cadence / 86400.0
     start = sector["start"] + days * np.arange(frames)
     observer = _observer(start + 0.5 * days)
@@ -196,7 +197,7 @@ def _write_frame(plan: _Plan, k: int, folder: Path) -> float:
         0.792 * plan.sector["cadence"],
         n_read,
     )
-    parts = ffi.frame_bytes(frame, plan.sector, window, ffi.moved(plan.wcs, *plan.jitter[k]), flux, uncert)
+    parts = ffi.frame_bytes(frame, plan.sector, window, moved(plan.wcs, *plan.jitter[k]), flux, uncert)
     with (folder / plan.names[k]).open("wb") as file:
         for part in parts:
             file.write(part)
