@@ -144,9 +144,10 @@ def status(workspace: Workspace = Path(), as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cuvee.status import workspace_status
     from cuvee.survey import open_survey
 
-    report = open_survey(workspace).status()
+    report = workspace_status(open_survey(workspace))
     if as_json:
         typer.echo(json.dumps(report, indent=1))
         return

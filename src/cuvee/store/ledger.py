@@ -199,6 +199,11 @@ class Ledger:
         """Forget units, by stage and data id."""
         self.drop("units", keys)
 
+    def count(self, table: str) -> int:
+        """Return the number of rows of a table."""
+        with self._transaction() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(TABLES[table])) or 0)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of units by stage and outcome."""
         units = TABLES["units"].c

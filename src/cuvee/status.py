@@ -1,0 +1,72 @@
+"""What has been done in a workspace, and what is wrong: read from the ledger, without its lock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from cuvee.store.ledger import Ledger
+from cuvee.survey import Survey
+
+__all__ = ["workspace_status"]
+
+_SOUND = ("done", "have", "no-work")
+
+
+def workspace_status(survey: Survey) -> dict[str, Any]:
+    """Sum the ledger up.
+
+    Parameters
+    ----------
+    survey : Survey
+        The workspace.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``runs``, ``files``, ``light_curves``, ``stages`` (units by outcome), ``seconds``, ``troubled_units``, ``bad_files``.
+
+    Raises
+    ------
+    StoreError
+        If the ledger is damaged.
+    """
+    report: dict[str, Any] = {
+        "runs": [],
+        "files": 0,
+        "light_curves": 0,
+        "stages": {},
+        "seconds": {},
+        "troubled_units": [],
+        "bad_files": [],
+    }
+    if not survey.paths.ledger.is_file():
+        return report
+    stages: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    seconds: dict[str, float] = defaultdict(float)
+    with Ledger.open(survey.paths.ledger, read_only=True) as ledger:
+        for unit in ledger.units():
+            stages[unit["stage"]][unit["outcome"]] += 1
+            seconds[unit["stage"]] += unit["seconds"]
+            if unit["outcome"] not in _SOUND:
+                report["troubled_units"].append(
+                    {
+                        "stage": unit["stage"],
+                        "unit": unit["data_id"],
+                        "outcome": unit["outcome"],
+                        "message": unit["message"],
+                    }
+                )
+        report["runs"] = [
+            {name: run[name] for name in ("id", "started", "finished", "version", "command")} for run in ledger.runs()
+        ]
+        report["bad_files"] = [
+            {name: bad[name] for name in ("path", "reason", "message")} for bad in ledger.quarantined()
+        ]
+        report["light_curves"] = ledger.count("light_curves")
+        unusable = {bad["path"] for bad in report["bad_files"]}
+        report["files"] = sum(path not in unusable for path in ledger.files())
+    order = ("catalog", "reference", "targets", "extract", "extract-series", "collect", "summary", "publish")
+    report["stages"] = {stage: dict(stages[stage]) for stage in order if stage in stages}
+    report["seconds"] = {stage: round(seconds[stage], 3) for stage in report["stages"]}
+    return report
