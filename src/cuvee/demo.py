@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
+from cuvee.export import observations
 from cuvee.pipeline import PIPELINE
-from cuvee.quicklook import draw_run, figure_recovery, save, show_star
+from cuvee.quicklook import Example, Injection, draw_run, figure_recovery, save, show_star
 from cuvee.run.drive import Reporter, RunOptions, run_workspace
 from cuvee.simulate import faults
-from cuvee.simulate.recover import format_table, recover
+from cuvee.simulate.recover import Found, format_table, recover
 from cuvee.simulate.tess import simulate
 from cuvee.store.numbers import read_columns
-from cuvee.survey import Survey, open_survey
+from cuvee.survey import LightCurve, Survey, open_survey
 
 __all__ = ["run_demo"]
 
@@ -54,7 +59,8 @@ def run_demo(out: Path, frames: int, stars: int, reporter: Reporter) -> str:
     faults.strip_wcs(raw[3 * frames // 5])
     summary = run_workspace(out, PIPELINE, RunOptions(command="demo"), reporter)
     survey = open_survey(out)
-    pictures = [*draw_run(survey), *_compare(out, survey)]
+    drawn = draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
+    pictures = [*drawn, *_compare(out, survey)]
     lines = [(out / "recovery.txt").read_text(), ""]
     lines += [f"One frame has no WCS: it was measured all the same. {len(summary.bad)} files were damaged on purpose:"]
     lines += [f"  {bad.reason:10s} {Path(bad.path).name}" for bad in summary.bad.values()]
@@ -66,15 +72,31 @@ def run_demo(out: Path, frames: int, stars: int, reporter: Reporter) -> str:
 def _compare(out: Path, survey: Survey) -> list[Path]:
     """Compare with the truth: a table, a picture, and the light curve of the best recovered star."""
     truth = read_columns(out / "truth" / "stars.parquet")
-    comparison = recover(truth, (curve.as_dict() for curve in survey.iterate()))
+    curves = [{**seen.row, **seen.points} for batch in survey.batches() for seen in observations(batch)]
+    comparison = recover(truth, curves)
     (out / "recovery.txt").write_text(format_table(comparison) + "\n")
     sure = [star for star in comparison.stars if star.sure]
-    (out / "recovery.json").write_text(json.dumps({"injected": len(comparison.stars), "above_5_sigma": len(sure)}))
-    path = out / "recovery.png"
-    save(figure_recovery(comparison, survey), path)
-    pictures = [path]
-    for star in sorted(sure, key=lambda s: s.amplitude_err / s.amplitude)[:1]:
-        path = out / f"star-{star.id}.png"
-        save(show_star(survey, survey.light_curve(star.id), star.period), path)
-        pictures.append(path)
+    best = sorted(sure, key=lambda star: star.amplitude_err / star.amplitude)
+    injections = [_injection(comparison.stars, kind) for kind in ("sinusoid", "transit")]
+    shown = [star for kind in ("sinusoid", "transit") for star in [s for s in best if s.kind == kind][:3]]
+    examples = [_example(star, survey.light_curve(star.id), truth) for star in shown]
+    pictures = [out / "recovery.png"]
+    save(figure_recovery(injections, examples, f"{len(comparison.stars)} signals injected and recovered"), pictures[0])
+    for star in best[:1]:
+        pictures.append(out / f"star-{star.id}.png")
+        save(show_star(survey, survey.light_curve(star.id), star.period), pictures[-1])
     return pictures
+
+
+def _injection(stars: Sequence[Found], kind: str) -> Injection:
+    values = np.array([(s.amplitude, s.amplitude_found, s.amplitude_err) for s in stars if s.kind == kind])
+    injected, found, error = values.reshape(-1, 3).T
+    return Injection(f"{kind}s", injected, found, error)
+
+
+def _example(star: Found, curve: LightCurve, truth: dict[str, NDArray[Any]]) -> Example:
+    epoch = float(truth["epoch"][truth["id"] == star.id][0])
+    good = curve.good
+    relative = curve.flux[good] / np.median(curve.flux[good]) - 1.0
+    title = f"{star.kind}, {star.period:.3f} d, magnitude {star.mag:.1f}"
+    return Example(title, curve.time[good], relative, star.period, epoch)

@@ -69,7 +69,6 @@ def export(
     Example: cuvee export 144996772 -w my-survey --format fits -o out
     """
     from cuvee.cli.progress import TerminalReporter
-    from cuvee.export import export as write
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
@@ -84,5 +83,5 @@ def export(
                 begun = True
             reporter.advance(done)
 
-        n = write(survey, ids or None, format_, output, progress)
+        n = survey.export(output, format_, ids or None, progress)
     typer.echo(f"Wrote {n} files into {output}")

@@ -89,12 +89,23 @@ def run(
     )
     with TerminalReporter(quiet or as_json) as reporter:
         summary = run_workspace(workspace, PIPELINE, options, reporter)
+    pictures = _draw(workspace) if summary.worked and not dry_run else []
     if as_json:
         typer.echo(json.dumps(_summary_json(summary), indent=1))
     else:
         _print_summary(summary, workspace, dry_run)
+        for picture in pictures:
+            typer.echo(f"Scatter against magnitude: {picture}")
     if summary.bad or summary.troubled:
         raise typer.Exit(EXIT_BAD_UNITS)
+
+
+def _draw(workspace: Path) -> list[Path]:
+    from cuvee.quicklook import draw_run
+    from cuvee.survey import open_survey
+
+    survey = open_survey(workspace)
+    return draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
 
 
 def _summary_json(summary: RunSummary) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from cuvee.quicklook.noise import NoiseCurve, noise_curve
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
+from cuvee.quicklook.run import draw_run
 from cuvee.quicklook.scatter import figure_scatter
 from cuvee.quicklook.stamp import Stamp
 from cuvee.quicklook.star import figure_light_curve, show_star
@@ -12,6 +13,7 @@ __all__ = [
     "Injection",
     "NoiseCurve",
     "Stamp",
+    "draw_run",
     "figure_light_curve",
     "figure_recovery",
     "figure_scatter",
