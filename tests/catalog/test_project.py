@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -20,16 +19,6 @@ PLACES = [(124.6, -57.0), (0.0, 0.0), (359.99, 20.0), (40.0, 90.0), (200.0, -89.
 
 def sky_of(footprint: Any, col: Any, row: Any) -> Any:
     return WCS(footprint.wcs, fix=False).all_pix2world(col, row, 0)
-
-
-@pytest.fixture(scope="module")
-def ic2391(shared_data: Path) -> Footprint:
-    """Sector 8, camera 3, CCD 4, in detector coordinates."""
-    table = pq.read_table(shared_data / "tess_ic2391_s8_c3_ccd4" / "tess-s0008-wcs-catalog.parquet").to_pylist()
-    text = next(row["wcs"] for row in table if (row["camera"], row["ccd"]) == (3, 4))
-    header = fits.Header.fromstring(text)
-    header["CRPIX1"] -= 44  # FFI column = detector column + 45, 1-based
-    return Footprint("ffi", Geometry(2048, 2048, 0, 0, 2048, 2048), header.tostring(), 2019.12)
 
 
 @pytest.mark.parametrize(("ra", "dec"), PLACES)

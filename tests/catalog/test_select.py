@@ -1,11 +1,13 @@
 """Target selection on synthetic fields whose pixels are known, and on the real IC 2391 table."""
 
+from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.time import Time
 from astropy.wcs import WCS
 from pydantic import ValidationError
@@ -13,6 +15,8 @@ from tests.catalog.scenes import sip_footprint, stamp_of
 
 from cuvee.catalog import TargetParams, healpix_index, make_stars, move, select_targets
 from cuvee.errors import NoWork
+from cuvee.model.records import Footprint
+from cuvee.store.catalogs import read_stars
 
 OPTIONS: dict[str, Any] = {"fwhm": 1.9, "zero_point": 20.44, "radii": (1.5, 2.5, 3.5)}
 
@@ -151,3 +155,25 @@ def test_params_refuse_contradictions() -> None:
     with pytest.raises(ValidationError):
         TargetParams.model_validate({"mag_limt": 15.0})
     assert TargetParams(mag_limit=14.0).depth == 17.0
+
+
+def test_the_stars_of_real_stamps(ic2391: Footprint, shared_data: Path) -> None:
+    """Each of the 21 TESScut series finds the star that it was cut for, in its middle."""
+    folder = shared_data / "tess_ic2391_s8_c3_ccd4"
+    stars, _ = read_stars(folder / "IC_2391_crossmatch_xmatch_TIC.csv.gz")
+    stamps, middle = [], {}
+    for path in sorted(folder.glob("TPF*.fits.gz")):
+        star = int(path.name.split("_")[0].removeprefix("TPF"))
+        header = fits.getheader(path, 1)
+        n_row, n_col = fits.getheader(path, 2)["NAXIS2"], fits.getheader(path, 2)["NAXIS1"]
+        stamps.append(stamp_of(ic2391, str(star), header["1CRV5P"] - 45, header["2CRV5P"] - 1, n_col, n_row))
+        middle[star] = (header["1CRV5P"] - 45 + (n_col - 1) / 2, header["2CRV5P"] - 1 + (n_row - 1) / 2)
+    # TIC 93551193 is of Tmag 16.47.
+    targets = select_targets(stamps, stars, TargetParams(mag_limit=16.5), **OPTIONS)
+    found = set(targets.id.tolist()) & set(middle)
+    assert len(found) == 21
+    for star in found:
+        at = int(np.flatnonzero(targets.id == star)[0])
+        assert targets.series[at] == str(star)
+        assert max(abs(targets.col[at] - middle[star][0]), abs(targets.row[at] - middle[star][1])) <= 1.0
+        assert 0.5 < targets.crowding[at, 0] <= 1.0

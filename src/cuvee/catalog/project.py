@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,21 +61,27 @@ def read_wcs(footprint: Footprint) -> Any:
     BadData
         If the text holds no celestial WCS.
     """
-    from astropy.wcs import WCS
-
     try:
-        # fix=False: nothing but dates and old spellings would be mended, with a warning each.
-        wcs = WCS(footprint.wcs, fix=False)
-        wcs.wcs.set()
-        usable = wcs.has_celestial and wcs.naxis == 2
+        wcs, usable = _parse(footprint.wcs)
     except Exception as error:  # wcslib raises a dozen kinds, each meaning a damaged header
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise BadData(
-            f"The WCS of {footprint.series} cannot be read: {str(error).splitlines()[0]}; leave that frame out.",
-            "header",
+            f"The WCS of {footprint.series} cannot be read: {reason}; leave that frame out.", "header"
         ) from error
     if not usable:
         raise BadData(f"The WCS of {footprint.series} has no celestial axes; leave that frame out.", "header")
     return wcs
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> tuple[Any, bool]:
+    """Parse a WCS once, though cone, box and positions all need it (6 ms each time); nobody changes the result."""
+    from astropy.wcs import WCS
+
+    # fix=False: nothing but dates and old spellings would be mended, with a warning each.
+    wcs = WCS(text, fix=False)
+    wcs.wcs.set()
+    return wcs, bool(wcs.has_celestial and wcs.naxis == 2)
 
 
 def _outline(geometry: Geometry, margin: float) -> tuple[FloatArray, FloatArray]:

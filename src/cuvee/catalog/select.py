@@ -98,10 +98,11 @@ def select_targets(
     winner = np.full(n, -1, dtype=np.int64)
     best_col, best_row = np.full(n, np.nan), np.full(n, np.nan)
     scenes: list[tuple[IntArray, FloatArray, FloatArray]] = []
-    # How far the fastest star may have come since its catalogue epoch (deg).
-    pace = np.hypot(stars.pmra, stars.pmdec) if n else np.zeros(0)
+    # The fastest star and the remotest epoch bound how far any star has come (deg a year; Julian years).
+    pace = float(np.max(np.hypot(stars.pmra, stars.pmdec), initial=0.0)) * np.rad2deg(MAS)
+    oldest, newest = float(np.min(stars.epoch, initial=np.inf)), float(np.max(stars.epoch, initial=-np.inf))
     for k, footprint in enumerate(ordered):
-        drift = float(np.max(pace * np.abs(footprint.epoch - stars.epoch), initial=0.0)) * np.rad2deg(MAS)
+        drift = pace * max(abs(footprint.epoch - oldest), abs(footprint.epoch - newest)) if n else 0.0
         cone = footprint_cone(footprint, params.margin)
         near = _near(stars, Cone(cone.ra, cone.dec, cone.radius + drift))
         near = near[relevant[near]]

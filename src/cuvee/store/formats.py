@@ -114,7 +114,7 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0].rstrip(".")
 
 
-def is_number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     """Tell whether a word is a decimal number."""
     return _NUMBER.fullmatch(text.strip()) is not None
 
@@ -139,7 +139,7 @@ def _text(path: Path, head: bytes, compression: str | None) -> OpenTable:
     first = _fields(lines[n_comment], delimiter)
     skip = n_comment
     names: tuple[str, ...] = ()
-    if not any(is_number(field) for field in first):
+    if not any(_is_number(field) for field in first):
         names, skip = tuple(field.strip() for field in first), n_comment + 1
     elif comments:
         above = _fields(comments[-1].lstrip("# "), delimiter)
