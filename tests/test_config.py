@@ -1,0 +1,71 @@
+"""A user's mistake in the configuration is one sentence that names the place and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cuvee.config import Config, load, write_workspace
+from cuvee.errors import EXIT_USER, ConfigError
+
+
+def workspace(folder: Path, text: str) -> Path:
+    (folder / "cuvee.toml").write_text(text)
+    return folder
+
+
+def test_the_template_is_valid_and_shows_the_true_defaults(tmp_path: Path) -> None:
+    path = write_workspace(tmp_path / "w", "tess", ["/data/*_ffic.fits"], ["tic.csv"])
+    config = load(path.parent)
+    assert config.workspace.instrument == "tess"
+    assert config.data.files == ("/data/*_ffic.fits",)
+    assert config.catalog.files == ("tic.csv",)
+    # Every line that is commented out, taken in, changes nothing but the mask: the comments tell the truth.
+    text = path.read_text().replace("# mask", "#mask")
+    shown = "\n".join(line.removeprefix("# ") if " = " in line and "#" in line else line for line in text.splitlines())
+    shown = "\n".join(line for line in shown.splitlines() if not line.startswith("cuvee:"))
+    assert load(workspace(path.parent, shown)) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("[workspace\n", "is not valid TOML"),
+        ("[workspace]\n", "instrument"),
+        ("[workspace]\ninstrument = 3\n", "instrument"),
+        ('[workspace]\ninstrument = "tess"\n[extrakt]\n', "did you mean 'extract'"),
+        ('[workspace]\ninstrument = "tess"\n[extract]\nradius = [1]\n', "did you mean 'radii'"),
+        ('[workspace]\ninstrument = "tess"\n[extract]\nradii = [3.0, 2.0]\n', "ascend"),
+        ('[workspace]\ninstrument = "tess"\n[extract]\nannulus = [9.0, 6.0]\n', "annulus"),
+        ('[workspace]\ninstrument = "tess"\n[targets]\nmag_limit = "bright"\n', "mag_limit"),
+        ('[workspace]\ninstrument = "tess"\n[run]\nexecutor = "dusk"\n', "executor"),
+        ('workspace = "tess"\n', "section"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(workspace(tmp_path, text))
+    assert caught.value.exit_code == EXIT_USER
+    assert "\n" not in caught.value.message
+
+
+def test_places_that_are_no_workspace(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cuvee init"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="not a cuvee workspace"):
+        load(tmp_path)
+    write_workspace(tmp_path / "w", "tess", [], [])
+    with pytest.raises(ConfigError, match="already is a workspace"):
+        write_workspace(tmp_path / "w", "tess", [], [])
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        write_workspace(tmp_path / "file", "tess", [], [])
+
+
+def test_the_effective_configuration_names_every_parameter() -> None:
+    config = Config.model_validate({"workspace": {"instrument": "tess"}})
+    effective = config.effective()
+    assert effective["extract"]["radii"] == [1.5, 2.5, 3.5]
+    assert Config.model_validate(effective) == config
