@@ -120,7 +120,7 @@ def test_the_guide_has_every_room_on_the_floor_that_import_linter_holds_it_to() 
 
 def test_modules_named_in_the_guide_exist() -> None:
     missing = []
-    for name in sorted(set(re.findall(r"`(cuvee(?:\.\w+)+)`", GUIDE))):
+    for name in sorted(set(re.findall(r"`(cuvee(?:\.\w+)+)`", GUIDE)) - {"cuvee.db", "cuvee.toml"}):
         parts = name.split(".")
         found = next(k for k in range(len(parts), 0, -1) if _is_module(".".join(parts[:k])))
         thing: object = importlib.import_module(".".join(parts[:found]))
