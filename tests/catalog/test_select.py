@@ -176,6 +176,6 @@ def test_the_stars_of_real_stamps(ic2391: Footprint, shared_data: Path) -> None:
         at = int(np.flatnonzero(targets.id == star)[0])
         assert targets.series[at] == str(star)
         assert max(abs(targets.col[at] - middle[star][0]), abs(targets.row[at] - middle[star][1])) <= 1.5
-        # TIC 93551193 stands 34 arcsec from TIC 93551206 of Tmag 9.9; the others are alone in this table.
+        # TIC 93551193 stands 34 arcsec from TIC 93551206 of Tmag 9.9; around the others it is 70 arcsec or far fainter.
         share = targets.crowding[at, 0]
-        assert share < 0.02 if star == 93551193 else share > 0.99
+        assert share < 0.02 if star == 93551193 else share > 0.95
