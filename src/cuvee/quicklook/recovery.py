@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from cuvee.quicklook.star import draw_folded
-from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, styled
+from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, place, slide, styled
 
 __all__ = ["Example", "Injection", "figure_recovery"]
 
@@ -84,21 +84,21 @@ def figure_recovery(injections: Sequence[Injection], examples: Sequence[Example]
     Figure
         16:9, for a slide.
     """
-    figure = Figure(figsize=(13.33, 7.5), layout="constrained")
-    figure.suptitle(title or "Injected and recovered signals", x=0.01, ha="left")
-    halves: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.25)) if examples else (figure, None)
-    left, right = halves
-    upper, lower = left.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.0))
+    figure = slide(title or "Injected and recovered signals")
+    right = 6.2 if examples else 13.0
+    upper = place(figure, 1.35, right, 2.6, 6.75)
+    lower = place(figure, 1.35, right, 0.8, 2.35, sharex=upper)
     for injection, colour, marker in zip(injections, (BLUE, VERMILION, GREEN), ("o", "s", "D"), strict=False):
         _draw_kind(upper, lower, injection, colour, marker)
     _finish(upper, lower)
-    if right is not None:
-        panels = right.subplots(3, 2, sharex=True)
-        for ax, example in zip(panels.flat, examples, strict=False):
-            _draw_example(ax, example)
-        for ax in panels.flat[len(examples) :]:
-            ax.set_axis_off()
-        right.supxlabel("phase", fontsize=15)
+    for k, example in enumerate(examples[:6]):
+        left, top = 7.2 + 3.15 * (k % 2), 6.6 - 2.02 * (k // 2)
+        ax = place(figure, left, left + 2.6, top - 1.5, top)
+        _draw_example(ax, example)
+        if k >= len(examples[:6]) - 2:
+            ax.set_xlabel("phase")
+        else:
+            ax.tick_params(labelbottom=False)
     return figure
 
 
@@ -131,11 +131,12 @@ def _finish(upper: Axes, lower: Axes) -> None:
     upper.set_xlim(low, high)
     upper.set_ylim(0.5 * low, 2.0 * high)
     upper.legend(loc="upper left")
-    upper.set_ylabel("recovered (ppm)")
+    upper.set_ylabel("recovered depth or semi-amplitude (ppm)")
     lower.axhline(0.0, color=BLACK, linewidth=1.8, zorder=1)
     lower.set_ylim(-0.6, 0.6)
     lower.set_ylabel("recovered /\ninjected - 1")
     lower.set_xlabel("injected depth or semi-amplitude (ppm)")
+    upper.tick_params(labelbottom=False)
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_locator(LogLocator(10.0, numticks=12))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

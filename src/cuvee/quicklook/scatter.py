@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from cuvee.quicklook.noise import NoiseCurve
-from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, styled, tidy
+from cuvee.quicklook.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, place, slide, styled, tidy
 
 __all__ = ["figure_scatter"]
 
@@ -60,14 +60,12 @@ def figure_scatter(
     Figure
         16:9, for a slide.
     """
-    figure = Figure(figsize=(13.33, 7.5), layout="constrained")
+    figure = slide(title or "Scatter of the light curves")
     ratio = _ratio(mag, scatter, model, expected)
     shown = np.isfinite(mag) & np.isfinite(scatter) & (scatter > 0.0)
-    if ratio is None:
-        ax, lower = figure.subplots(), None
-    else:
-        ax, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.0, 1.0))
-    figure.suptitle(title or "Scatter of the light curves", x=0.01, ha="left")
+    right = 11.9 if crowding is not None else 13.0
+    ax = place(figure, 1.35, right, 0.8 if ratio is None else 2.6, 6.75)
+    lower = None if ratio is None else place(figure, 1.35, right, 0.8, 2.35, sharex=ax)
     colours = None if crowding is None else np.clip(np.nan_to_num(crowding, nan=1.0), 0.0, 1.0)[shown]
     size = float(np.clip(3.0e4 / max(1, shown.sum()), 2.0, 16.0))
     ppm = 1e6 * scatter
@@ -75,7 +73,7 @@ def figure_scatter(
         "s": size,
         "linewidths": 0.0,
         "rasterized": True,
-        "cmap": "viridis",
+        "cmap": "viridis_r",
         "vmin": 0.0,
         "vmax": 1.0,
     }
@@ -83,7 +81,7 @@ def figure_scatter(
         look = {"s": size, "linewidths": 0.0, "rasterized": True, "color": BLUE}
     points = ax.scatter(mag[shown], ppm[shown], c=colours, alpha=0.75, **look)
     if colours is not None:
-        bar = figure.colorbar(points, ax=[ax] if lower is None else [ax, lower], pad=0.01, aspect=35)
+        bar = figure.colorbar(points, cax=place(figure, 12.1, 12.3, 0.8, 6.75))
         bar.set_label("the star's share of the light in its aperture")
         if bar.solids is not None:
             bar.solids.set_alpha(1.0)
@@ -93,17 +91,19 @@ def figure_scatter(
     _draw_medians(ax, mag[shown], ppm[shown])
     if model is not None:
         _draw_model(ax, model)
+    ax.legend(loc="upper left")
+    words = [f"{shown.sum():,} stars"]
     if ids is not None:
-        _name_best(ax, mag, ppm, ids, shown, label_best)
-    per = f" of one {exposure:,.0f} s exposure" if exposure else ""
-    ax.set_ylabel(f"point-to-point scatter\n{per.strip()} (ppm)".replace("\n ", "\n"))
+        words += _name_best(ax, mag, ppm, ids, shown, label_best)
+    ax.text(0.99, 0.04, "\n".join(words), transform=ax.transAxes, ha="right", fontsize=13, linespacing=1.4)
+    ax.set_ylabel(f"scatter of one {exposure:,.0f} s exposure (ppm)" if exposure else "point-to-point scatter (ppm)")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.text(0.995, 0.03, f"{shown.sum():,} stars", transform=ax.transAxes, ha="right", fontsize=15, fontweight="bold")
     last = ax
     if lower is not None and ratio is not None:
         _draw_ratio(lower, mag[shown], ratio[shown], colours, look)
         last = lower
+        ax.tick_params(labelbottom=False)
     last.set_xlabel("magnitude")
     tidy(ax)
     return figure
@@ -144,45 +144,47 @@ def _draw_medians(ax: Axes, mag: FloatArray, ppm: FloatArray) -> None:
         centre, middle, "o", color="white", markeredgecolor=BLACK, markeredgewidth=1.8, markersize=8, zorder=6,
         label="median in half a magnitude",
     )  # fmt: skip
-    if centre.size:
-        ax.legend(loc="upper left")
 
 
 def _draw_model(ax: Axes, model: NoiseCurve) -> None:
     outline = [withStroke(linewidth=4.0, foreground="white")]
-    low, high = ax.get_xlim()
-    floor, ceiling = ax.get_ylim()
     lines = (
-        ("photons of the star", model.photon, ORANGE, "--", 1.8),
-        ("background", model.background, VERMILION, "-.", 1.8),
-        ("read noise", model.read, PURPLE, ":", 2.2),
-        ("expected noise", model.total, BLACK, "-", 2.4),
+        ("expected noise, of which", model.total, BLACK, "-", 2.4),
+        ("photons of the star", model.photon, ORANGE, "--", 2.0),
+        ("background", model.background, VERMILION, "-.", 2.0),
+        ("read noise", model.read, PURPLE, ":", 2.4),
     )
     for words, values, colour, style, width in lines:
-        ppm = 1e6 * values
-        ax.plot(model.mag, ppm, color=colour, linestyle=style, linewidth=width, path_effects=outline, zorder=5)
-        inside = np.flatnonzero((model.mag > low) & (model.mag < high) & (ppm > 1.15 * floor) & (ppm < 0.8 * ceiling))
-        if inside.size == 0:
-            continue
-        # The label stands on its line; total and photons near the bright end, the others near their low end.
-        at = inside[int(inside.size * (0.05 if words == "expected noise" else 0.12))]
-        ax.annotate(
-            words, (model.mag[at], ppm[at]), xytext=(0, 7 if words == "expected noise" else -7),
-            textcoords="offset points", color=colour, fontsize=13,
-            va="bottom" if words == "expected noise" else "top", ha="left", path_effects=outline, zorder=7,
-        )  # fmt: skip
+        order = 5.5 if style == "-" else 5.0
+        ax.plot(
+            model.mag,
+            1e6 * values,
+            color=colour,
+            linestyle=style,
+            linewidth=width,
+            path_effects=outline,
+            zorder=order,
+            label=words,
+        )
 
 
 def _name_best(
     ax: Axes, mag: FloatArray, ppm: FloatArray, ids: NDArray[np.int64], shown: NDArray[np.bool_], n: int
-) -> None:
+) -> list[str]:
+    """Ring the quietest stars and return their names."""
     candidates = np.flatnonzero(shown)
-    for i in candidates[np.argsort(ppm[candidates], kind="stable")][:n]:
-        ax.annotate(
-            f"{ids[i]}: {ppm[i]:,.0f} ppm", (mag[i], ppm[i]), xytext=(14, -16), textcoords="offset points", fontsize=11,
-            color=GREEN, arrowprops={"arrowstyle": "-", "color": GREEN, "linewidth": 1.0}, zorder=7,
-            path_effects=[withStroke(linewidth=3.0, foreground="white")],
-        )  # fmt: skip
+    best = candidates[np.argsort(ppm[candidates], kind="stable")][:n]
+    ax.plot(
+        mag[best],
+        ppm[best],
+        "o",
+        markersize=15,
+        markerfacecolor="none",
+        markeredgecolor=GREEN,
+        markeredgewidth=2.0,
+        zorder=7,
+    )
+    return ["quietest (ringed):", *(f"{ids[i]}: {ppm[i]:,.0f} ppm" for i in best)] if best.size else []
 
 
 def _draw_ratio(ax: Axes, mag: FloatArray, ratio: FloatArray, colours: FloatArray | None, look: dict[str, Any]) -> None:
@@ -195,5 +197,4 @@ def _draw_ratio(ax: Axes, mag: FloatArray, ratio: FloatArray, colours: FloatArra
     ax.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
     ax.yaxis.set_minor_locator(LogLocator(10.0, subs=()))
     ax.set_ylabel("measured /\nexpected")
-    ax.tick_params(axis="y", colors=GREY)
     tidy(ax)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cuvee.model.records import Reference, Targets
-from cuvee.quicklook.style import BLUE, GREY, VERMILION
+from cuvee.quicklook.style import BLUE, FLUX, GREY, VERMILION
 
 __all__ = ["Stamp", "draw_stamp"]
 
@@ -100,17 +100,27 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
     low, high = (float(np.percentile(finite, 1)), float(finite.max())) if finite.size else (0.0, 1.0)
     high = max(high, low + 1.0)
     width = max(float(np.percentile(finite, 75)) - low if finite.size else 1.0, (high - low) / 50.0)
+    norm = AsinhNorm(width, vmin=low, vmax=high)
     shown = ax.imshow(
         stamp.image,
         origin="lower",
         extent=extent,
         cmap="Greys",
-        norm=AsinhNorm(width, vmin=low, vmax=high),
+        norm=norm,
         aspect="equal",
     )
-    bar = ax.figure.colorbar(shown, ax=ax, pad=0.02, shrink=0.92)
-    bar.set_label("reference image (e$^-$/s)")
-    bar.ax.yaxis.set_major_locator(MaxNLocator(6))
+    bar = ax.figure.colorbar(shown, ax=ax, pad=0.03, fraction=0.06)
+    bar.set_label(f"reference image ({FLUX})")
+    # Round numbers, as many as have room on a scale that is neither linear nor logarithmic.
+    values = np.array([k * 10.0**n for n in range(8) for k in (1, 2, 5)])
+    values = values[(values >= low) & (values <= high)]
+    ticks: list[float] = []
+    height = -1.0
+    for value, at in zip(values, np.asarray(norm(values), dtype=np.float64), strict=True):
+        if at - height > 0.13:
+            ticks.append(float(value))
+            height = float(at)
+    bar.set_ticks(ticks, labels=[f"{value:,.0f}" for value in ticks])
     bar.ax.minorticks_off()
     outlined = [withStroke(linewidth=3.0, foreground="white")]
     col, row, mag = stamp.target
@@ -146,5 +156,4 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
         axis.set_major_locator(MaxNLocator(5, integer=True))
     for side in ("top", "right"):
         ax.spines[side].set_visible(True)
-    chosen = f"thick: r = {stamp.radii[stamp.best]:g} px" if 0 <= stamp.best < len(stamp.radii) else "none chosen"
-    ax.set_title(f"Apertures ({chosen}), neighbours by magnitude", fontsize=12.5, color=GREY)
+    ax.set_title("apertures (the best one thick), neighbours", fontsize=12.5, color=GREY)

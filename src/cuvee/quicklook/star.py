@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cuvee.model.flags import FLAGS, QUALITY, Bit, default_mask
 from cuvee.quicklook.stamp import Stamp, draw_stamp
-from cuvee.quicklook.style import BLACK, BLUE, GREY, PURPLE, VERMILION, plain_numbers, relative_unit, styled, tidy
+from cuvee.quicklook.style import (
+    BLACK,
+    BLUE,
+    FLUX,
+    GREY,
+    PURPLE,
+    VERMILION,
+    legend,
+    place,
+    plain_numbers,
+    relative_unit,
+    slide,
+    styled,
+    tidy,
+)
 
 __all__ = ["Drawable", "draw_folded", "figure_light_curve", "fold", "show_star"]
 
@@ -121,12 +136,10 @@ def figure_light_curve(
         16:9, for a slide; `cuvee.quicklook.save` writes it.
     """
     below = period is not None or stamp is not None
-    figure = Figure(figsize=(13.33, 7.5 if below else 5.2), layout="constrained")
-    figure.suptitle(title or f"{lc.name}   {_magnitude(lc)}", x=0.01, ha="left")
-    halves: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.05)) if below else (figure,)
-    _draw_time(halves[0], lc)
+    figure = slide(title or f"{lc.name}   {_magnitude(lc)}", height=7.5 if below else 4.6)
+    _draw_time(figure, lc, bottom=4.15 if below else 0.75)
     if below:
-        _draw_below(halves[1], lc, period, stamp, epoch)
+        _draw_below(figure, lc, period, stamp, epoch)
     return figure
 
 
@@ -135,13 +148,8 @@ def _magnitude(lc: Drawable) -> str:
     return f"{band} = {lc.mag:.2f}" if np.isfinite(lc.mag) else ""
 
 
-def _draw_below(
-    figure: FigureBase, lc: Drawable, period: float | None, stamp: Stamp | None, epoch: float | None
-) -> None:
-    if period is not None and stamp is not None:
-        folded, pixels = figure.subplots(1, 2, width_ratios=(1.75, 1.0))
-    else:
-        folded = pixels = figure.subplots()
+def _draw_below(figure: Figure, lc: Drawable, period: float | None, stamp: Stamp | None, epoch: float | None) -> None:
+    folded_right = 8.0 if stamp is not None else 12.2
     if period is not None:
         good = lc.good
         # Each observation has its own aperture and throughput, so each is divided by its own median.
@@ -150,9 +158,9 @@ def _draw_below(
             here = good & (lc.observation == k)
             if here.any():
                 relative[here] = lc.flux[here] / np.median(lc.flux[here]) - 1.0
-        draw_folded(folded, lc.time[good], relative[good], period, epoch)
+        draw_folded(place(figure, 1.15, folded_right, 0.72, 3.1), lc.time[good], relative[good], period, epoch)
     if stamp is not None:
-        draw_stamp(pixels, stamp)
+        draw_stamp(place(figure, 9.0, 11.9, 0.72, 3.1), stamp)
 
 
 def _pieces(time: FloatArray) -> list[tuple[float, float]]:
@@ -193,22 +201,28 @@ def _kinds(lc: Drawable) -> Iterator[tuple[NDArray[np.bool_], str, dict[str, Any
     size = 3.0 if good.sum() > 4000 else 4.5
     dot = {"marker": "o", "color": BLUE, "markersize": size, "markeredgewidth": 0.0, "zorder": 3}
     yield good, f"{good.sum():,} good points", dot
+    large = 6.0 if by_mission.sum() + by_us.sum() < 300 else 3.5
     words = f"{by_mission.sum():,} left out, mission's quality: {_names(lc.quality[by_mission], bits)}"
-    yield by_mission, words, {"marker": "x", "color": VERMILION, "markersize": 6, "markeredgewidth": 1.5, "zorder": 4}
+    yield (
+        by_mission,
+        words,
+        {"marker": "x", "color": VERMILION, "markersize": large, "markeredgewidth": large / 4.0, "zorder": 2},
+    )
     words = f"{by_us.sum():,} left out, cuvee's flag: {_names(lc.flag[by_us], FLAGS)}"
-    open_mark = {"marker": "s", "color": PURPLE, "markersize": 6, "markeredgewidth": 1.5, "markerfacecolor": "none"}
-    yield by_us, words, open_mark | {"zorder": 4}
+    open_mark = {"marker": "s", "color": PURPLE, "markersize": large, "markeredgewidth": large / 4.0}
+    yield by_us, words, open_mark | {"markerfacecolor": "none", "zorder": 4}
 
 
-def _draw_time(figure: FigureBase, lc: Drawable) -> None:
+def _draw_time(figure: Figure, lc: Drawable, bottom: float) -> None:
     pieces = _pieces(lc.time)
     spans = np.array([stop - start for start, stop in pieces])
     widths = np.maximum(spans, 0.08 * spans.sum() or 1.0)
-    panels: list[Axes] = list(
-        np.atleast_1d(
-            figure.subplots(1, len(pieces), sharey=True, width_ratios=list(widths), gridspec_kw={"wspace": 0.02})
-        )
-    )
+    edges = np.append(0.0, np.cumsum(widths / widths.sum()))
+    top = figure.get_figheight() - 1.2
+    panels: list[Axes] = []
+    for left, right in pairwise(1.15 + 11.05 * edges):
+        gap = 0.12 if right < 12.19 else 0.0
+        panels.append(place(figure, left, right - gap, bottom, top, sharey=panels[0] if panels else None))
     low, high = _limits(lc.flux[lc.good])
     panels[0].set_ylim(low, high)
     handles = []
@@ -232,6 +246,8 @@ def _draw_time(figure: FigureBase, lc: Drawable) -> None:
                 ax.plot(
                     lc.time[at], inside[at], ls="none", **look | {"marker": marker, "markersize": 7, "clip_on": False}
                 )
+        if beyond.any():
+            line.set_label(f"{words} (off the chart: ▼▲)")
         handles.append(line)
     lost = np.isfinite(lc.time) & ~np.isfinite(lc.flux)
     for ax in panels:
@@ -246,15 +262,17 @@ def _draw_time(figure: FigureBase, lc: Drawable) -> None:
         margin = 0.012 * float(spans.max()) + 0.02
         ax.set_xlim(start - margin, stop + margin)
         ax.xaxis.set_major_locator(MaxNLocator(max(2, round(9 * widths[k] / widths.sum())), integer=stop - start > 2.0))
-        ax.tick_params(left=k == 0)
+        ax.tick_params(which="both", left=k == 0, labelleft=k == 0)
         ax.spines["left"].set_visible(k == 0)
         tidy(ax)
-        ax.set_title(_where(lc, start, stop), fontsize=12.5, color=GREY)
+        ax.set_title(_where(lc, start, stop, wide=len(pieces) == 1), fontsize=12.5, color=GREY)
     plain_numbers(panels[0])
-    panels[0].set_ylabel("flux (e$^-$/s)")
-    figure.supxlabel("BTJD = BJD_TDB - 2457000 (d)", fontsize=15)
+    panels[0].set_ylabel(f"flux ({FLUX})")
+    middle, height = 0.5 * (1.15 + 12.2) / figure.get_figwidth(), (bottom - 0.38) / figure.get_figheight()
+    figure.text(middle, height, r"BTJD = BJD$_\mathrm{TDB}$ - 2457000 (d)", fontsize=15, ha="center", va="top")
     _relative_axis(panels[-1], lc)
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), columnspacing=1.2)
+    if handles:
+        legend(figure, handles)
 
 
 def _relative_axis(ax: Axes, lc: Drawable) -> None:
@@ -271,17 +289,17 @@ def _relative_axis(ax: Axes, lc: Drawable) -> None:
         return middle * (1.0 + value / factor)
 
     right = ax.secondary_yaxis("right", functions=(relative, absolute))
-    right.set_ylabel(f"relative to median ({unit})")
+    right.set_ylabel(f"relative flux ({unit})")
     right.spines["right"].set_visible(True)
 
 
-def _where(lc: Drawable, start: float, stop: float) -> str:
-    """Say in words which observations lie between two times."""
+def _where(lc: Drawable, start: float, stop: float, wide: bool) -> str:
+    """Say in words which observations lie between two times, in detail where there is room."""
     inside = (lc.time >= start) & (lc.time <= stop)
     rows = [lc.observations[k] for k in np.unique(lc.observation[inside])]
-    if len(rows) > 1:
-        return ", ".join(dict.fromkeys(_segment(lc.instrument, row) for row in rows))
-    return "   ".join([_segment(lc.instrument, row) + _detail(lc.instrument, row) for row in rows])
+    if wide and len(rows) == 1:
+        return _segment(lc.instrument, rows[0]) + _detail(lc.instrument, rows[0])
+    return ", ".join(dict.fromkeys(_segment(lc.instrument, row) for row in rows))
 
 
 def _segment(instrument: str, row: Mapping[str, Any]) -> str:
@@ -321,6 +339,20 @@ def _binned(phase: FloatArray, values: FloatArray, n_bin: int) -> tuple[FloatArr
     return table[:, 0], table[:, 1], table[:, 2]
 
 
+def _faintest(time: FloatArray, relative: FloatArray, period: float, n_bin: int) -> float:
+    """Return the time in the middle of the first dip: the centre of gravity of the bins about the faintest one."""
+    if time.size == 0:
+        return 0.0
+    start = float(time.min())
+    centre, middle, _ = _binned(fold(time, period, start), relative, n_bin)
+    if centre.size == 0:
+        return start
+    away = (centre - centre[np.argmin(middle)] + 0.5) % 1.0 - 0.5
+    depth = np.clip(0.5 * (middle.min() + np.median(middle)) - middle, 0.0, None) * (np.abs(away) < 0.2)
+    dip = centre[np.argmin(middle)] + (float(np.average(away, weights=depth)) if depth.any() else 0.0)
+    return float(start + dip % 1.0 * period)
+
+
 def draw_folded(
     ax: Axes, time: FloatArray, relative: FloatArray, period: float, epoch: float | None = None, small: bool = False
 ) -> tuple[float, float]:
@@ -348,9 +380,7 @@ def draw_folded(
     """
     n_bin = int(np.clip(time.size / 12, 12, 80))
     if epoch is None:
-        start = float(time.min()) if time.size else 0.0
-        centre, middle, _ = _binned(fold(time, period, start), relative, n_bin)
-        epoch = start + (float(centre[np.argmin(middle)]) * period if centre.size else 0.0)
+        epoch = _faintest(time, relative, period, n_bin)
     low, high = _limits(relative)
     factor, unit = relative_unit(high - low)
     phase = fold(time, period, epoch)
@@ -366,7 +396,9 @@ def draw_folded(
     ax.set_xlim(-0.5, 0.5)
     ax.set_ylim(factor * low, factor * high)
     tidy(ax)
-    ax.set_ylabel(unit if small else f"relative to median ({unit})")
+    if small:
+        ax.tick_params(labelsize=11.5)
+    ax.set_ylabel(f"relative flux ({unit})", **({"labelpad": 2.0, "fontsize": 12.0} if small else {}))
     if not small:
         ax.set_xlabel(f"phase (0 at BTJD {epoch:.4f})")
         ax.set_title(f"Folded at {period:.6g} d; black: medians of {centre.size} bins", fontsize=12.5, color=GREY)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoMinorLocator, StrMethodFormatter
@@ -18,15 +19,19 @@ from cuvee.store.atomic import atomic_path
 __all__ = [
     "BLACK",
     "BLUE",
+    "FLUX",
     "GREEN",
     "GREY",
     "ORANGE",
     "PURPLE",
     "SKY",
     "VERMILION",
+    "legend",
+    "place",
     "plain_numbers",
     "relative_unit",
     "save",
+    "slide",
     "styled",
     "tidy",
 ]
@@ -40,6 +45,8 @@ BLUE = "#0072B2"
 VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 GREY = "#6B6B6B"
+FLUX = "e⁻/s"
+"""Unit of flux, as figures write it."""
 
 _LOOK: Any = {
     "font.size": 14,
@@ -89,6 +96,30 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
             return draw(*args, **kwargs)
 
     return drawn
+
+
+def slide(title: str, height: float = 7.5) -> Figure:
+    """Return an empty figure as wide as a slide (13.33 inches), with a title."""
+    figure = Figure(figsize=(13.33, height))
+    figure.text(0.25 / 13.33, 1.0 - 0.12 / height, title, fontsize=19, fontweight="bold", va="top")
+    return figure
+
+
+def place(figure: Figure, left: float, right: float, bottom: float, top: float, **sharing: Any) -> Axes:
+    """Add axes whose edges lie at these inches from the figure's lower left corner; so nothing moves with the data."""
+    width, height = figure.get_size_inches()
+    box = (left / width, bottom / height, (right - left) / width, (top - bottom) / height)
+    return figure.add_axes(box, **sharing)
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put one line of words under the title."""
+    height = figure.get_figheight()
+    letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
+    figure.legend(
+        handles=list(handles), loc="upper left", bbox_to_anchor=(0.1 / 13.33, 1.0 - 0.5 / height), ncols=len(handles),
+        columnspacing=1.2, borderaxespad=0.0, markerscale=1.4, fontsize=min(12.5, 12.5 * 140 / letters),
+    )  # fmt: skip
 
 
 def tidy(ax: Axes) -> None:
