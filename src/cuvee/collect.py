@@ -133,7 +133,10 @@ def collect(
     for matrix in matrices:
         counts[matrix.rows] = matrix.cadence.size
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    points = _empty_points(int(offsets[-1]), apertures)
+    # All light curves of a survey have the same columns, or LSDB cannot open them together: an aperture that was not
+    # measured, as beside the mission's own mask, is NaN.
+    missing = [f"aperture{k + 1}" for k in range(len(targets.radii)) if f"aperture{k + 1}" not in apertures]
+    points = _empty_points(int(offsets[-1]), [*apertures, *missing])
     for matrix in matrices:
         _fill(points, matrix, offsets, chosen, apertures)
     rows = targets.take(slice(None))
@@ -248,8 +251,8 @@ def _empty_points(n: int, apertures: Sequence[str]) -> dict[str, NDArray[Any]]:
     points |= {name: np.empty(n, np.int32) for name in ("cadence", "quality", "flag")}
     points |= {name: np.empty(n, np.float32) for name in ("flux", "flux_err", *_SINGLE)}
     for name in apertures:
-        points[f"{name}_flux"] = np.empty(n, np.float32)
-        points[f"{name}_flux_err"] = np.empty(n, np.float32)
+        points[f"{name}_flux"] = np.full(n, np.nan, np.float32)
+        points[f"{name}_flux_err"] = np.full(n, np.nan, np.float32)
     return points
 
 

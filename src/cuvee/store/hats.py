@@ -197,7 +197,8 @@ def find_star(
         If it has no such column.
     """
     if healpix is not None:
-        files = sorted(_patch_folder(root, instrument, healpix >> 2 * (29 - PATCH_ORDER)).glob("[!.]*.parquet"))
+        folder = _patch_folder(root, instrument, healpix >> 2 * (29 - PATCH_ORDER))
+        files = sorted(folder.glob("[!.]*.parquet"), key=lambda path: path.stem)
     if healpix is None or not files:
         files = _files(root, instrument)
     if not files:
@@ -276,7 +277,7 @@ def _patch_folder(root: Path, instrument: str, patch: int) -> Path:
 def _files(root: Path, instrument: str) -> list[Path]:
     """Return the data files of a catalogue by patch, then name; files that are being written begin with a dot."""
     found = (root / instrument / "dataset").glob("Norder=*/Dir=*/Npix=*/[!.]*.parquet")
-    return sorted(found, key=lambda path: (int(path.parent.name.removeprefix("Npix=")), path.name))
+    return sorted(found, key=lambda path: (int(path.parent.name.removeprefix("Npix=")), path.stem))
 
 
 def _is_of(path: Path, segment: str, detector: str) -> bool:
@@ -426,6 +427,9 @@ def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         return table.replace_schema_metadata(None)
     columns = []
     for field in schema:
+        if field.name not in table.column_names:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
         column = table.column(field.name)
         if field.name == "lc" and not column.type.equals(field.type):
             chunks = [_conform_struct(chunk, field.type) for chunk in column.chunks]
