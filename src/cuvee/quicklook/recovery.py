@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from cuvee.quicklook.star import draw_folded
+from cuvee.quicklook.fold import draw_folded
 from cuvee.quicklook.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, place, slide, styled
 
 __all__ = ["Example", "Injection", "figure_recovery"]

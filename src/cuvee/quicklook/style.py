@@ -22,6 +22,7 @@ __all__ = [
     "FLUX",
     "GREEN",
     "GREY",
+    "MANY",
     "ORANGE",
     "PURPLE",
     "SKY",
@@ -47,6 +48,8 @@ PURPLE = "#CC79A7"
 GREY = "#6B6B6B"
 FLUX = "e⁻/s"
 """Unit of flux, as figures write it."""
+MANY = 10_000
+"""Points from which dots are drawn as pixels in vector formats, too."""
 
 _LOOK: Any = {
     "font.size": 14,
