@@ -185,6 +185,7 @@ class _Driver:
         self.stock = Stock(ledger, paths)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = defaultdict(list)
+        self.idle: list[Receipt] = []
 
     def run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
         self._take_stock(raw)
@@ -194,6 +195,9 @@ class _Driver:
             if self._wanted(group):
                 self._wave(group)
         self._stage("publish", home, {"lightcurves": self.stock.everywhere("lightcurves")})
+        if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
+            # Nothing at all has come out: then a detector without stars is news, not routine.
+            self.summary.troubled += self.idle
         self.summary.bad = dict(self.stock.inventory.bad)
         self.summary.n_files = len(self.stock.inventory.good)
         if not self.options.dry_run:
@@ -250,7 +254,10 @@ class _Driver:
             # A member that proved bad has left the inventory: choose the set anew.
             if all(product.path in self.stock.inventory.good for product in raw["member"]):
                 break
-        for name in ("targets", "extract", "extract-series", "collect", "summary"):
+        self._stage("targets", group, raw)
+        if not self.stock.take(group).get("targets"):
+            return  # no star can be placed, or none falls on the pixels: said once, not once a block
+        for name in ("extract", "extract-series", "collect", "summary"):
             self._stage(name, group, self._raw_products(group) if name.startswith("extract") else raw)
         if not self.config.keep.flux_blocks and not self.options.dry_run:
             self.stock.evict(group)
@@ -328,19 +335,23 @@ class _Driver:
         small = len(units) < 2 or stage.name == "publish"
         make, workers = (SerialExecutor, 1) if small else (self.make, self.workers)
         for task, result in map_unordered(make, workers, perform, tasks):
-            if isinstance(result, StoreError | KeyboardInterrupt):
+            if isinstance(result, StoreError | ConfigError | KeyboardInterrupt):
                 raise result
             if isinstance(result, BaseException):
                 unit = task.unit
                 result = Receipt(stage.name, unit.data_id, "", "failed", f"{type(result).__name__}: {result}")
             self.stock.settle([(task.unit, result)])
             self._count(result)
+            if result.outcome == "done" and result.message:
+                self.reporter.say(result.message)
             self.reporter.advance()
         self.reporter.end()
 
     def _count(self, receipt: Receipt) -> None:
         self.summary.counts[receipt.stage, receipt.outcome] += 1
-        if receipt.outcome not in ("have", "done", "no-work"):
+        if receipt.outcome == "no-work":
+            self.idle.append(receipt)
+        elif receipt.outcome not in ("have", "done"):
             self.summary.troubled.append(receipt)
 
 

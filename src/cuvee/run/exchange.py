@@ -83,7 +83,8 @@ def _get_table(products: Sequence[Product], at: _Context) -> Stars:
     path = products[0].path
     # Hash first: a table that changes while it is read is then read again next time, never taken for the new one.
     at.log.contents[path] = content_hash(Path(path))
-    stars, _ = catalogs.read_stars(Path(path))
+    stars, report = catalogs.read_stars(Path(path), at.device.name)
+    at.log.notes.append(report.sentence)
     return stars
 
 

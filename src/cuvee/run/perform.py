@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cuvee.config import Config
-from cuvee.errors import AlgorithmError, BadData, CuveeError, NoWork, StoreError, TransientError
+from cuvee.errors import AlgorithmError, BadData, ConfigError, CuveeError, NoWork, StoreError, TransientError
 from cuvee.instruments.registry import instrument
 from cuvee.run.exchange import get_inputs, put_output
 from cuvee.run.inventory import BadFile, FileFacts, Stat, stat_files
@@ -67,6 +67,8 @@ def perform(task: Task) -> Receipt:
     ------
     StoreError
         If the workspace cannot be written.
+    ConfigError
+        If a catalogue or another input that the user chose cannot be used as it is.
     """
     unit = task.unit
     start = time.perf_counter()
@@ -90,6 +92,7 @@ def perform(task: Task) -> Receipt:
         inputs, log = get_inputs(unit, device, task.config, task.paths)
         output = unit.stage.run(inputs, task.config, device)
         products, counts = put_output(unit, output, task.paths, log)
+        message = " ".join(log.notes)
     except NoWork as error:
         outcome, message = "no-work", error.message
     except BadData as error:
@@ -99,7 +102,7 @@ def perform(task: Task) -> Receipt:
         counts = {name: int(value) for name, value in error.numbers.items()}
     except TransientError as error:
         outcome, message = "retry", error.message
-    except StoreError:
+    except (StoreError, ConfigError):
         raise
     except CuveeError as error:
         outcome, message = "failed", error.message

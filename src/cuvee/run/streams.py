@@ -31,10 +31,13 @@ class StreamLog:
         Content hash of each good file, by path.
     bad : list of (path, reason, message)
         Files that could not be used.
+    notes : list of str
+        Sentences for the user, for example how many rows of a catalogue were left out.
     """
 
     contents: dict[str, str] = field(default_factory=dict)
     bad: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def _read(instrument: Instrument, info: FileInfo, buffer: NDArray[np.uint8] | None) -> Pixels | BadData:
