@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -57,10 +57,16 @@ def writing_engine(path: Path) -> sa.Engine:
     -------
     sqlalchemy.Engine
     """
-    return _engine(lambda: sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None), writes=True)
+    return _engine(path, writes=True)
 
 
-def _engine(connect: Callable[[], sqlite3.Connection], writes: bool) -> sa.Engine:
+def _engine(address: str | Path, writes: bool) -> sa.Engine:
+    def connect() -> sqlite3.Connection:
+        # The pool lends a connection to one thread at a time.
+        return sqlite3.connect(
+            address, uri=not writes, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
     engine = sa.create_engine(
         "sqlite://", creator=connect, poolclass=sa.pool.QueuePool, pool_reset_on_return="rollback"
     )
@@ -108,10 +114,7 @@ def reading_engine(path: Path) -> sa.Engine:
         mode = "immutable=1"
     except sqlite3.DatabaseError as error:
         raise _unusable(str(path), error) from error
-    address = f"file:{name}?{mode}"
-    return _engine(
-        lambda: sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None), writes=False
-    )
+    return _engine(f"file:{name}?{mode}", writes=False)
 
 
 def _unusable(name: str, error: BaseException | None) -> StoreError:
