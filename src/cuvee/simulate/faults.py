@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 _POSITION = ("WCSAXES", "CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+_CCD = 2136
 _DISTORTION = ("A_", "B_", "AP_", "BP_")
 
 
@@ -70,10 +71,12 @@ def strip_wcs(path: Path) -> None:
 
 
 def wrong_shape(path: Path) -> None:
-    """Cut seven rows and four columns off all images of a file that stays valid."""
+    """Repeat the columns of all images until they are wider than a CCD; the file stays valid."""
     with fits.open(path, memmap=False) as file:
         units = [fits.PrimaryHDU(header=file[0].header)]
-        units += [fits.ImageHDU(unit.data[:-7, :-4].copy(), unit.header) for unit in file[1:]]
+        units += [
+            fits.ImageHDU(np.tile(unit.data, (1, _CCD // unit.data.shape[1] + 1)), unit.header) for unit in file[1:]
+        ]
     fits.HDUList(units).writeto(path, overwrite=True, checksum=True)
 
 
