@@ -207,17 +207,17 @@ class _Driver:
     def _take_stock(self, raw: Sequence[str]) -> None:
         known = {path: facts_from_row(row) for path, row in self.ledger.files().items()}
         quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
-        begun = False
+        read = 0
 
         def progress(done: int, total: int) -> None:
-            nonlocal begun
-            if not begun:
+            nonlocal read
+            if not read:
                 self.reporter.begin("Reading headers", total)
-            begun = True
-            self.reporter.advance(done)
+            self.reporter.advance(done - read)
+            read = done
 
         inventory = take_inventory(raw, self.device.scan, known, quarantined, self.make, self.workers, progress)
-        if begun:
+        if read:
             self.reporter.end()
         self.stock.inventory = inventory
         if not self.options.dry_run:
