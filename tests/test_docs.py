@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,24 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
         ]
     assert helps
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_command_is_in_the_pages() -> None:
+    verbs = set(re.findall(r"^│ ([a-z]+) ", cuvee("--help").split("Commands", 1)[1], re.MULTILINE))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert {"init", "run"} <= verbs
+    assert [verb for verb in sorted(verbs) if f"cuvee {verb}" not in text] == []
+
+
+def test_the_readme_names_the_columns_that_light_curves_have(folder_with_a_survey: Path) -> None:
+    dataset = folder_with_a_survey / "my-survey" / "LC" / "tess" / "dataset"
+    schema = pq.read_schema(next(dataset.rglob("s*.parquet")))
+    names = set(schema.names) | {field.name for field in schema.field("lc").type}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.*?) \|", readme, re.MULTILINE)
+    documented = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    # The table shows the first aperture for all of them.
+    assert documented == {name for name in names if not re.match(r"aperture[2-9]", name)}
 
 
 def test_make_targets_in_the_pages_exist() -> None:
