@@ -14,49 +14,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.keys import PATCH_ORDER
 from cuvee.model.records import LightCurves
 from cuvee.store.atomic import atomic_path
+from cuvee.store.curve_table import POINT_COLUMNS, ROW_COLUMNS, light_curve_table
 
 __all__ = ["find_star", "patch_path", "read_light_curves", "write_catalog_metadata", "write_patch"]
 
 ROW_GROUP = 100
 """Stars in a row group, the least that a reader of one star must decode."""
-
-_ROW_COLUMNS: dict[str, tuple[str, str]] = {
-    "_healpix_29": ("", "order-29 nested HEALPix index of the catalogue position"),
-    "id": ("", "catalogue id"),
-    "ra": ("deg", "right ascension, ICRS, epoch 2000"),
-    "dec": ("deg", "declination, ICRS, epoch 2000"),
-    "mag": ("mag", "magnitude in the instrument's band"),
-    "segment": ("", "TESS sector, Kepler quarter, HST visit or night"),
-    "detector": ("", "detector, for TESS camera-CCD"),
-    "series": ("", "frame series that measured the star"),
-    "col": ("pixel", "detector column, 0-based centre of the first science pixel"),
-    "row": ("pixel", "detector row, 0-based centre of the first science pixel"),
-    "crowding": ("", "the star's share of the flux in the aperture named by best; NaN where unknown"),
-    "best": ("", "the aperture that flux and flux_err hold"),
-}
-_POINT_COLUMNS: dict[str, tuple[str, str]] = {
-    "time": ("d", "BJD_TDB - 2457000 at mid-exposure, for the direction of the star"),
-    "cadence": ("", "the mission's cadence number"),
-    "quality": ("", "the mission's quality bits, unchanged"),
-    "flag": ("", "cuvee's flag bits"),
-    "flux": ("electron/s", "flux in the aperture named by best"),
-    "flux_err": ("electron/s", "one standard deviation of flux"),
-    "background": ("electron/s/pixel", "background that was subtracted"),
-    "centroid_col": ("pixel", "flux-weighted detector column"),
-    "centroid_row": ("pixel", "flux-weighted detector row"),
-}
 
 
 def patch_path(root: Path, instrument: str, patch: int, segment: str, detector: str, kind: str) -> Path:
@@ -96,7 +68,7 @@ def write_patch(path: Path, light_curves: LightCurves) -> None:
     StoreError
         If they cannot be written.
     """
-    table = _table(light_curves)
+    table = light_curve_table(light_curves)
     encoding = {"_healpix_29": "DELTA_BINARY_PACKED"}
     for name, values in light_curves.points.items():
         # Bytes of like significance side by side compress well; cadence numbers are runs of steps of one.
@@ -288,62 +260,6 @@ def _is_of(path: Path, segment: str, detector: str) -> bool:
     return not detector or name[len(segment) if segment else name.index("-") :].startswith(f"-{detector}-")
 
 
-def _table(light_curves: LightCurves) -> pa.Table:
-    targets = light_curves.targets
-    n_star = len(targets)
-    arrays = {
-        "_healpix_29": targets.healpix,
-        "id": targets.id,
-        "ra": targets.ra,
-        "dec": targets.dec,
-        "mag": targets.mag,
-        "segment": np.full(n_star, light_curves.segment),
-        "detector": np.full(n_star, light_curves.detector),
-        "series": targets.series,
-        "col": targets.col,
-        "row": targets.row,
-        "crowding": targets.crowding[:, 0],
-        "best": light_curves.best,
-    }
-    columns = [_array(values) for values in arrays.values()]
-    fields = [
-        pa.field(name, column.type, nullable=False, metadata=_described(*_ROW_COLUMNS[name]))
-        for name, column in zip(arrays, columns, strict=True)
-    ]
-    if light_curves.offsets[-1] > np.iinfo(np.int32).max:
-        raise StoreError(f"A patch of {light_curves.segment} {light_curves.detector} has too many points for one file.")
-    offsets = pa.array(light_curves.offsets.astype(np.int32))
-    lists, nested = [], []
-    for name, values in light_curves.points.items():
-        one = pa.ListArray.from_arrays(offsets, pa.array(values, from_pandas=False))
-        lists.append(one)
-        nested.append(pa.field(name, one.type, metadata=_described(*_point_column(name))))
-    struct = pa.StructArray.from_arrays(lists, fields=nested)
-    columns.append(struct)
-    fields.append(pa.field("lc", struct.type, metadata=_described("", "the points, lists of equal length")))
-    return pa.table(
-        columns, schema=pa.schema(fields, {"segment": light_curves.segment, "detector": light_curves.detector})
-    )
-
-
-def _array(values: NDArray[Any]) -> pa.Array:
-    if values.dtype.kind == "U":
-        return pa.array(values.tolist(), pa.string())
-    return pa.array(np.ascontiguousarray(values), from_pandas=False)
-
-
-def _described(unit: str, description: str) -> dict[str, str]:
-    return {"unit": unit, "description": description} if unit else {"description": description}
-
-
-def _point_column(name: str) -> tuple[str, str]:
-    if name in _POINT_COLUMNS:
-        return _POINT_COLUMNS[name]
-    method, _, what = name.partition("_")
-    meaning = {"flux": "flux in", "flux_err": "one standard deviation of the flux in"}.get(what, f"{what} of")
-    return "electron/s", f"{meaning} {method}"
-
-
 def _damaged(path: Path, error: BaseException) -> StoreError:
     return StoreError(f"The light curves {path} are damaged ({error}); delete the file and run again to make it anew.")
 
@@ -384,7 +300,7 @@ def _read(files: Sequence[Path], columns: Sequence[str] | None, ids: pa.Array | 
         found |= {f"lc.{child.name}" for child in schema.field("lc").type.fields}
     for name in columns or ():
         if name not in found:
-            known = sorted({*_ROW_COLUMNS, "lc", *(f"lc.{point}" for point in _POINT_COLUMNS)})
+            known = sorted({*ROW_COLUMNS, "lc", *(f"lc.{point}" for point in POINT_COLUMNS)})
             raise ConfigError(
                 f"The light curves have no column {name!r}; choose from {', '.join(known)}, lc.aperture1_flux ..."
             )
