@@ -57,6 +57,7 @@ help:
 demo: .venv/installed
 	@rm -rf demo
 	@$(BIN)/cuvee demo demo
+	@echo "(cuvee lies in $(BIN): say '$(BIN)/cuvee status -w demo', or put it on your PATH)"
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
