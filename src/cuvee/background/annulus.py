@@ -15,10 +15,21 @@ N_LEAST_CLEAN = 30
 
 @dataclass(frozen=True, slots=True)
 class Annuli:
-    """Static annulus pixels of every star: star ``s`` owns ``pixel[ptr[s]:ptr[s + 1]]``, numbered in its tile."""
+    """Static annulus pixels of every star.
+
+    Parameters
+    ----------
+    ptr : int64 array, shape (n_star + 1,)
+        Star ``s`` owns the entries ``ptr[s]:ptr[s + 1]``.
+    pixel : int32 array, shape (n_entry, 1)
+        Pixel numbers in the star's tile.
+    base : float32 array, shape (n_entry,)
+        Reference image at the pixel less its mean over the star's pixels (e-/s).
+    """
 
     ptr: NDArray[np.int64]
     pixel: NDArray[np.int32]
+    base: NDArray[np.float32]
 
 
 def annuli(
@@ -61,4 +72,13 @@ def annuli(
     overlap.annulus_pixels(
         col, row, inner, outer, clean, image, N_LEAST_CLEAN, n_clean, row0, col0, width, ptr, pixel
     )  # fmt: skip
-    return Annuli(ptr, pixel)
+    owner = np.repeat(np.arange(col.size), n)
+    at = pixel[:, 0]
+    value = image[row0[owner] + at // width[owner], col0[owner] + at % width[owner]].astype(np.float64)
+    finite = np.isfinite(value)
+    value = np.where(finite, value, 0.0)
+    number = np.bincount(owner[finite], minlength=col.size)
+    mean = np.bincount(owner, value, minlength=col.size) / np.maximum(number, 1)
+    # A pixel that the reference image lacks stands out by nothing that is known.
+    base = np.where(finite, value - mean[owner], 0.0).astype(np.float32)
+    return Annuli(ptr, pixel, base)

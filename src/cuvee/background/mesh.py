@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class Mesh:
         Cells in the order of the tiles; a cell owns ``pixel[ptr[k]:ptr[k + 1]]``.
     pixel : int32 array, shape (n_entry, 1)
         Pixel numbers in the cell's tile.
+    base : float32 array, shape (n_entry,)
+        Reference image at the pixel less its mean over the cell's pixels (e-/s).
     of_tile : int64 array, shape (n_tile + 1,)
         Where each tile's cells begin.
     grid : int64 array, shape (n_cell,)
@@ -39,6 +42,7 @@ class Mesh:
 
     ptr: NDArray[np.int64]
     pixel: NDArray[np.int32]
+    base: NDArray[np.float32]
     of_tile: NDArray[np.int64]
     grid: NDArray[np.int64]
     shape: tuple[int, int]
@@ -47,13 +51,21 @@ class Mesh:
     weight: NDArray[np.float32]
 
 
-def mesh(clean: NDArray[np.bool_], layout: Tiles, col: NDArray[np.float64], row: NDArray[np.float64]) -> Mesh:
+def mesh(
+    clean: NDArray[np.bool_],
+    image: NDArray[np.float32],
+    layout: Tiles,
+    col: NDArray[np.float64],
+    row: NDArray[np.float64],
+) -> Mesh:
     """Choose the pixels of each mesh cell and the rows that lead from the mesh to the stars.
 
     Parameters
     ----------
     clean : bool array, shape (n_row, n_col)
         From `clean_pixels`.
+    image : float32 array, shape (n_row, n_col)
+        The reference image (e-/s).
     layout : Tiles
         Mesh cells and tiles.
     col, row : float64 array, shape (n_star,)
@@ -64,12 +76,12 @@ def mesh(clean: NDArray[np.bool_], layout: Tiles, col: NDArray[np.float64], row:
     Mesh
     """
     n_up, n_across = layout.row_edges.size - 1, layout.col_edges.size - 1
-    pixels, grid, of_tile = [], [], [0]
+    pixels, bases, grid, of_tile = [], [], [], [0]
     shift = np.zeros((n_up, n_across, 2))
-    for tile, (r0, r1, c0, c1) in enumerate(layout.core):
-        top, _, left, right = layout.outer[tile]
-        for i in range(int(np.searchsorted(layout.row_edges, r0)), int(np.searchsorted(layout.row_edges, r1))):
-            for j in range(int(np.searchsorted(layout.col_edges, c0)), int(np.searchsorted(layout.col_edges, c1))):
+    borders = itertools.product(itertools.pairwise(layout.tile_rows), itertools.pairwise(layout.tile_cols))
+    for ((row0, row1), (col0, col1)), (top, _, left, right) in zip(borders, layout.outer, strict=True):
+        for i in range(*np.searchsorted(layout.row_edges, (row0, row1))):
+            for j in range(*np.searchsorted(layout.col_edges, (col0, col1))):
                 y0, y1 = layout.row_edges[i], layout.row_edges[i + 1]
                 x0, x1 = layout.col_edges[j], layout.col_edges[j + 1]
                 found = np.flatnonzero(clean[y0:y1, x0:x1])
@@ -82,6 +94,8 @@ def mesh(clean: NDArray[np.bool_], layout: Tiles, col: NDArray[np.float64], row:
                         (x.mean() - 0.5 * (x0 + x1 - 1)) / (x1 - x0),
                     )
                 pixels.append(((y - top) * (right - left) + x - left).astype(np.int32))
+                value = image[y, x].astype(np.float64)
+                bases.append((value - value.mean() if value.size else value).astype(np.float32))
                 grid.append(i * n_across + j)
         of_tile.append(len(grid))
     ptr = np.concatenate([[0], np.cumsum([p.size for p in pixels])]).astype(np.int64)
@@ -92,6 +106,7 @@ def mesh(clean: NDArray[np.bool_], layout: Tiles, col: NDArray[np.float64], row:
     return Mesh(
         ptr=ptr,
         pixel=np.concatenate(pixels)[:, None],
+        base=np.concatenate(bases),
         of_tile=np.array(of_tile, np.int64),
         grid=np.array(grid, np.int64),
         shape=(n_up, n_across),

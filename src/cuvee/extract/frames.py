@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cuvee.extract import measure
 from cuvee.extract.params import ExtractParams
-from cuvee.extract.plan import plan_of, rows_of_series
-from cuvee.model.records import LANES, Batch, FluxBlock, Moments, Reference, Targets
+from cuvee.extract.plan import Plan, plan_of, rows_of_series
+from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Readout, Reference, Targets
 
-__all__ = ["extract"]
+__all__ = ["extract", "measure_frames"]
 
 
 def extract(
@@ -48,16 +49,53 @@ def extract(
     ------
     NoWork
         If no star belongs to the series.
+    BadData
+        If a frame has another shape than the reference image.
     """
     plan = plan_of(targets, reference, params)
-    planes, flag = measure.empty(plan, moments.cadence.size)
+    planes, flag = measure_frames(plan, batches, moments.cadence.size, reference.geometry, reference.readout)
+    meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
+    return measure.block(planes, flag, moments, names, rows_of_series(targets, reference.series), meta)
+
+
+def measure_frames(
+    plan: Plan, batches: Iterator[Batch], n_frame: int, geometry: Geometry, readout: Readout
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Take batches of frames through a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        For frames of this geometry.
+    batches : iterator of Batch
+        As `extract` takes them.
+    n_frame : int
+        Length of the time axis.
+    geometry : Geometry
+        Size of the frames.
+    readout : Readout
+        Terms of the noise model.
+
+    Returns
+    -------
+    planes : float32 array, shape (2 n_aperture + 4, n_star, n_frame)
+        As `cuvee.kernels.lanes.finish` writes them.
+    flag : int32 array, shape (n_star, n_frame)
+        Bits of `cuvee.model.flags.FLAGS`.
+
+    Raises
+    ------
+    BadData
+        If a frame has another shape than ``geometry``.
+    """
+    planes, flag = measure.empty(plan, n_frame)
     scratch = measure.Scratch(plan)
-    shape = (reference.geometry.n_row, reference.geometry.n_col)
+    shape = (geometry.n_row, geometry.n_col)
     for batch in batches:
         position = np.asarray(batch.position, dtype=np.int64)
         lane = position % LANES
-        if np.unique(lane).size != lane.size:
-            raise ValueError(f"frames of a batch must travel in different lanes, but their positions are {position}")
+        if np.unique(lane).size != lane.size or np.any(position < 0) or np.any(position >= n_frame):
+            raise ValueError(f"frames of a batch must have places below {n_frame} and lanes of their own: {position}")
         words, swap = measure.words(batch.frames, lane, shape)
         total = None
         if batch.background is not None:
@@ -74,6 +112,5 @@ def extract(
             measure.mesh_to_stars(plan.mesh, scratch)
         column = np.full(LANES, -1, np.int64)
         column[lane] = position
-        measure.finish(plan, scratch, reference.readout, column, planes, flag)
-    meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
-    return measure.block(planes, flag, moments, names, rows_of_series(targets, reference.series), meta)
+        measure.finish(plan, scratch, readout, column, planes, flag)
+    return planes, flag

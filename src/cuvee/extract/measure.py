@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee import background
+from cuvee.errors import BadData
 from cuvee.extract.plan import Plan
 from cuvee.model import flags
 from cuvee.model.records import LANES, FluxBlock, Moments, Readout
@@ -55,6 +56,11 @@ def words(
     words = [np.lib.stride_tricks.as_strided(missing, shape, (0, 4), writeable=False)] * LANES
     for k, frame in zip(lane, frames, strict=True):
         view = frame
+        if view.shape != shape:
+            raise BadData(
+                f"A frame of {view.shape} pixels stands among frames of {shape}: leave it out of the series.",
+                "wrong-shape",
+            )
         if view.dtype != dtype or view.strides[1] != 4 or not view.flags.aligned:
             view = np.ascontiguousarray(view, dtype=dtype)
         words[k] = view.view(np.uint32)
@@ -90,13 +96,13 @@ def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
         )  # fmt: skip
     if plan.annuli is not None and last > first:
         robust.clipped_mean(
-            scratch.image, first, last, plan.annuli.ptr, plan.annuli.pixel, 3.0, 4, N_LEAST,
+            scratch.image, first, last, plan.annuli.ptr, plan.annuli.pixel, plan.annuli.base, 3.0, 4, N_LEAST,
             scratch.clip, scratch.level, scratch.level_err,
         )  # fmt: skip
     if plan.mesh is not None:
         robust.clipped_mean(
             scratch.image, int(plan.mesh.of_tile[tile]), int(plan.mesh.of_tile[tile + 1]), plan.mesh.ptr,
-            plan.mesh.pixel, 3.0, 4, N_LEAST, scratch.clip, scratch.cell, scratch.cell_err,
+            plan.mesh.pixel, plan.mesh.base, 3.0, 4, N_LEAST, scratch.clip, scratch.cell, scratch.cell_err,
         )  # fmt: skip
 
 

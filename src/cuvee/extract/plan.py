@@ -91,7 +91,7 @@ def star_plan(
     middle = rows_of.area.shape[1] // 2
     return Plan(
         order=order,
-        of_tile=np.searchsorted(tile, np.arange(layout.core.shape[0] + 1)).astype(np.int64),
+        of_tile=np.searchsorted(tile, np.arange(layout.outer.shape[0] + 1)).astype(np.int64),
         layout=layout,
         apertures=rows_of,
         position=np.stack([detector_col, row + geometry.row0], axis=1),
@@ -145,7 +145,7 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> 
     image = np.ascontiguousarray(reference.image, dtype=np.float32)
     clean = background.clean_pixels(image, layout)
     if params.background == "mesh":
-        return replace(plan, mesh=background.mesh(clean, layout, col, row))
+        return replace(plan, mesh=background.mesh(clean, image, layout, col, row))
     row0, col0, width = _tile_corners(layout, layout.of(col, row))
     inner, outer = params.annulus
     return replace(plan, annuli=background.annuli(col, row, inner, outer, clean, image, row0, col0, width))

@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 __all__ = ["clipped_mean", "fill_cells", "interpolate", "stack_mean"]
 
 N_LANE = 16
+_I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _FLOATS = ir.VectorType(ir.FloatType(), N_LANE)
 _SHIFT, _LOW, _HIGH, _N, _SUM, _SQUARES = range(6)
 
 
 @intrinsic
-def _accept(_typing, acc, image, p):
-    """Add image[p] - acc[0] to the sums acc[3:6] (number, sum, squares) where it lies in acc[1]..acc[2]."""
+def _accept(_typing, acc, image, p, base):
+    """Add image[p] - base - acc[0] to the sums acc[3:6] (number, sum, squares) where it lies in acc[1]..acc[2]."""
 
     def build(context, builder, signature, args):
-        a_type, t_type, p_type = signature.args
+        a_type, t_type, p_type, _ = signature.args
         sums = context.make_array(a_type)(context, builder, args[0]).data
         data = context.make_array(t_type)(context, builder, args[1]).data
 
@@ -33,7 +34,10 @@ def _accept(_typing, acc, image, p):
             return place(sums, ir.Constant(_I64, N_LANE * k))
 
         index = builder.mul(context.cast(builder, args[2], p_type, int64), ir.Constant(_I64, N_LANE))
-        value = builder.fsub(builder.load(place(data, index), align=4), builder.load(row(_SHIFT), align=4))
+        one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), args[3], ir.Constant(_I32, 0))
+        lanes = ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE)
+        offset = builder.fadd(builder.load(row(_SHIFT), align=4), builder.shuffle_vector(one, one, lanes))
+        value = builder.fsub(builder.load(place(data, index), align=4), offset)
         # Ordered comparisons: NaN is never accepted.
         above = builder.fcmp_ordered(">=", value, builder.load(row(_LOW), align=4))
         below = builder.fcmp_ordered("<=", value, builder.load(row(_HIGH), align=4))
@@ -46,14 +50,14 @@ def _accept(_typing, acc, image, p):
             builder.store(builder.fadd(old, term, flags=["contract"]), row(k), align=4)
         return context.get_dummy_value()
 
-    return types.void(acc, image, p), build
+    return types.void(acc, image, p, base), build
 
 
 @njit(
     [
         void(
-            float32[:, ::1], int64, int64, int64[::1], int32[:, ::1], float64, int64, int64, float32[:, ::1],
-            float32[:, ::1], float32[:, ::1],
+            float32[:, ::1], int64, int64, int64[::1], int32[:, ::1], float32[::1], float64, int64, int64,
+            float32[:, ::1], float32[:, ::1], float32[:, ::1],
         )
     ],
     cache=True,
@@ -65,6 +69,7 @@ def clipped_mean(
     last: int,
     ptr: NDArray[np.int64],
     pixel: NDArray[np.int32],
+    base: NDArray[np.float32],
     kappa: float,
     n_pass: int,
     n_least: int,
@@ -84,6 +89,9 @@ def clipped_mean(
         Where each group's pixels begin in ``pixel``.
     pixel : int32 array, shape (n_entry, 1)
         Pixel numbers in the tile.
+    base : float32 array, shape (n_entry,)
+        By how much each pixel stands out from its group in every frame, taken off before anything else: structure that does
+        not change is neither noise nor a reason to clip.
     kappa : float
         Clip beyond this many standard deviations.
     n_pass : int
@@ -106,7 +114,7 @@ def clipped_mean(
             missing = False
             for b in range(N_LANE):
                 if np.isnan(acc[_SHIFT, b]):
-                    acc[_SHIFT, b] = image[pixel[k, 0], b]
+                    acc[_SHIFT, b] = image[pixel[k, 0], b] - base[k]
                     missing |= np.isnan(acc[_SHIFT, b])
             if not missing:
                 break
@@ -119,7 +127,7 @@ def clipped_mean(
                 for b in range(N_LANE):
                     acc[q, b] = 0.0
             for k in range(start, end):
-                _accept(acc, image, pixel[k, 0])
+                _accept(acc, image, pixel[k, 0], base[k])
             changed = False
             for b in range(N_LANE):
                 n = acc[_N, b]
@@ -145,7 +153,10 @@ def clipped_mean(
 
 @njit([void(float32[:, :, ::1], float32[:, :, ::1], float64[:, :, ::1])], cache=True, nogil=True)
 def fill_cells(mean: NDArray[np.float32], error: NDArray[np.float32], shift: NDArray[np.float64]) -> None:
-    """Give empty mesh cells the mean of their neighbours, then move every value to the centre of its cell.
+    """Give empty mesh cells the mean of their neighbours, then turn cell means into values at the cells' centres.
+
+    A mean over a cell of side h is the value at the centroid of its pixels plus h^2/24 of the Laplacian; slope and curvature
+    come from the neighbours (the outermost cells borrow the curvature of the next).
 
     Parameters
     ----------
@@ -188,7 +199,15 @@ def fill_cells(mean: NDArray[np.float32], error: NDArray[np.float32], shift: NDA
                 up, down, right, left = min(i + 1, n_row - 1), max(i - 1, 0), min(j + 1, n_col - 1), max(j - 1, 0)
                 slope_row = (old[up, j] - old[down, j]) / max(up - down, 1)
                 slope_col = (old[i, right] - old[i, left]) / max(right - left, 1)
-                mean[i, j, b] = old[i, j] - shift[i, j, 0] * slope_row - shift[i, j, 1] * slope_col
+                curvature = 0.0
+                if n_row > 2:
+                    k = min(max(i, 1), n_row - 2)
+                    curvature += old[k + 1, j] - 2.0 * old[k, j] + old[k - 1, j]
+                if n_col > 2:
+                    k = min(max(j, 1), n_col - 2)
+                    curvature += old[i, k + 1] - 2.0 * old[i, k] + old[i, k - 1]
+                move = shift[i, j, 0] * slope_row + shift[i, j, 1] * slope_col
+                mean[i, j, b] = old[i, j] - move - curvature / 24.0
 
 
 @njit(

@@ -83,7 +83,7 @@ def circles(
     weight = np.empty((n_entry, n_aperture), np.float32)
     offset = np.empty((n_entry, 2), np.float32)
     area = np.empty((n_star, n_aperture, 4))
-    cursor = np.ascontiguousarray(ptr[:, :-1])
+    cursor = ptr[:, :-1].copy()
     overlap.overlaps(
         col, row, r, shape[0], shape[1], row0, col0, width, cursor, pixel, weight, offset, area
     )  # fmt: skip
