@@ -166,5 +166,10 @@ def save(figure: Figure, path: Path) -> None:
     form = path.suffix.lower().removeprefix(".")
     if form not in _METADATA:
         raise ConfigError(f"{path} ends in no format for a picture; let it end in .png, .pdf or .svg.")
-    with mpl.rc_context({"svg.hashsalt": "cuvee", "pdf.fonttype": 42}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=form, dpi=_DPI, metadata=_METADATA[form])
+    with atomic_path(path) as temporary:
+        _write(figure, temporary, form)
+
+
+@styled  # ticks are made only now
+def _write(figure: Figure, path: Path, form: str) -> None:
+    figure.savefig(path, format=form, dpi=_DPI, metadata=_METADATA[form])

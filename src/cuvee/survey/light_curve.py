@@ -202,5 +202,9 @@ class LightCurve:
         for name, values in self.points.items():
             unit = describe_column(name)[0]
             if name != "time":
-                columns[name] = u.Quantity(values[keep], unit.replace("e-", "electron")) if unit else values[keep]
+                columns[name] = (
+                    u.Quantity(values[keep], unit.replace("/s/pixel", "/(s pixel)").replace("e-", "electron"))
+                    if unit
+                    else values[keep]
+                )
         return columns
