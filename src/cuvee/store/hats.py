@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -168,14 +170,22 @@ def find_star(
     ConfigError
         If it has no such column.
     """
-    if healpix is not None:
-        folder = _patch_folder(root, instrument, healpix >> 2 * (29 - PATCH_ORDER))
-        files = sorted(folder.glob("[!.]*.parquet"), key=lambda path: path.stem)
-    if healpix is None or not files:
-        files = _files(root, instrument)
+    if healpix is None:
+        healpix = _place_of(root, instrument, id)
+    folder = _patch_folder(root, instrument, healpix >> 2 * (29 - PATCH_ORDER))
+    files = sorted(folder.glob("[!.]*.parquet"), key=lambda path: path.stem) or _files(root, instrument)[:1]
     if not files:
         raise StoreError(f"There are no light curves in {root / instrument}; make them with: cuvee run")
     return _read(files, columns, pa.array([id]), healpix)
+
+
+def _place_of(root: Path, instrument: str, id: int | str) -> int:  # noqa: A002 - the column's name
+    """Return the HEALPix index of a star, -1 where it is not in the catalogue; a star lies in one patch only."""
+    for path in _files(root, instrument):
+        found = _read([path], ["_healpix_29"], pa.array([id]), None)
+        if found.num_rows:
+            return int(found.column(0)[0].as_py())
+    return -1
 
 
 def write_catalog_metadata(root: Path, instrument: str) -> list[Path]:
@@ -310,31 +320,38 @@ def _read(files: Sequence[Path], columns: Sequence[str] | None, ids: pa.Array | 
 def _part(file: pq.ParquetFile, columns: Sequence[str] | None, ids: pa.Array | None, healpix: int | None) -> pa.Table:
     """Read the wanted rows of one file, decoding only the row groups that hold them."""
     groups = list(range(file.num_row_groups))
-    if healpix is not None:
-        groups = [group for group in groups if _may_hold(file.metadata.row_group(group), healpix)]
     names = None if columns is None else list(columns)
     if ids is None:
         return file.read_row_groups(groups, names)
-    own = file.schema_arrow.field("id").type
     try:
-        wanted = ids.cast(own)
+        wanted = ids.cast(file.schema_arrow.field("id").type)
     except pa.ArrowInvalid:
-        wanted = pa.array([], own)  # a word where ids are numbers: no such star
-    parts = []
+        wanted = pa.array([], file.schema_arrow.field("id").type)  # a word where ids are numbers: no such star
+    if healpix is not None:
+        groups = _groups_with(file, groups, "_healpix_29", healpix, healpix)
+    if len(wanted):
+        groups = _groups_with(file, groups, "id", *(pc.min_max(wanted)[end].as_py() for end in ("min", "max")))
+    else:
+        groups = []
+    mask = pc.is_in(file.read_row_groups(groups, ["id"]).column("id"), value_set=wanted).to_numpy()
+    ends = np.cumsum([file.metadata.row_group(group).num_rows for group in groups], dtype=np.int64)
+    hits = np.unique(np.searchsorted(ends, np.flatnonzero(mask), side="right"))
+    if hits.size == 0:
+        return file.read_row_groups([], names)
+    kept = np.concatenate([mask[(ends[hit - 1] if hit else 0) : ends[hit]] for hit in hits])
+    return file.read_row_groups([groups[hit] for hit in hits], names).filter(pa.array(kept))
+
+
+def _groups_with(file: pq.ParquetFile, groups: Sequence[int], column: str, low: Any, high: Any) -> list[int]:
+    """Return the row groups that may hold a value from ``low`` to ``high``, by their statistics."""
+    # Plain columns come first in the schema, so their place among the leaves is that among the fields.
+    place = file.schema_arrow.get_field_index(column)
+    found = []
     for group in groups:
-        mask = pc.is_in(file.read_row_group(group, ["id"]).column("id"), value_set=wanted)
-        if pc.any(mask).as_py():
-            parts.append(file.read_row_group(group, names).filter(mask))
-    return pa.concat_tables(parts) if parts else file.read_row_groups([], names)
-
-
-def _may_hold(group: pq.RowGroupMetaData, healpix: int) -> bool:
-    for k in range(group.num_columns):
-        column = group.column(k)
-        if column.path_in_schema == "_healpix_29":
-            statistics = column.statistics
-            return bool(statistics is None or not statistics.has_min_max or statistics.min <= healpix <= statistics.max)
-    return True
+        statistics = file.metadata.row_group(group).column(place).statistics
+        if statistics is None or not statistics.has_min_max or (statistics.min <= high and statistics.max >= low):
+            found.append(group)
+    return found
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
