@@ -100,7 +100,7 @@ def test_every_point_with_a_flux_is_drawn_once_by_its_kind(tmp_path: Path) -> No
         "|",
     ]  # not colour alone
     assert all(line.get_linestyle() == "None" for line in ax.lines)  # so no gap is bridged
-    assert drawn(figure, tmp_path / "a.png").shape[1] == 2000
+    assert drawn(figure, tmp_path / "a.png").shape[1] == 1999
 
 
 def test_axes_have_names_and_units_and_the_right_one_is_relative(tmp_path: Path) -> None:
