@@ -101,7 +101,8 @@ def test_public_modules_list_all_their_names() -> None:
 
 def test_every_room_has_its_tests() -> None:
     tests = ROOT / "tests"
-    rooms = {room(path) for path in MODULES if public_definitions(path)} - {""}
+    # The suites in `testing` are tests themselves; the instruments, stores and executors of this house run them.
+    rooms = {room(path) for path in MODULES if public_definitions(path)} - {"", "testing"}
     bare = [
         name
         for name in rooms
