@@ -11,10 +11,10 @@ from astropy.coordinates import EarthLocation, SkyCoord, solar_system_ephemeris
 from astropy.time import Time
 from pydantic import ValidationError
 
-from cuvee.collect import CollectParams, SeriesFluxes, choose_aperture, collect
+from cuvee.collect import CollectParams, SeriesFluxes, choose_aperture, collect, enclosed_light
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
-from cuvee.model.flags import ASTEROID, NO_FRAME, NO_TIME, SATURATED, TESS_QUALITY, default_mask
-from cuvee.model.records import FluxBlock, LightCurves, Moments, Targets
+from cuvee.model.flags import ASTEROID, EDGE, NO_FRAME, NO_TIME, SATURATED, TESS_QUALITY, default_mask
+from cuvee.model.records import FluxBlock, Geometry, LightCurves, Moments, Targets
 from cuvee.model.time import earth_position, move_time
 
 MASK = default_mask(TESS_QUALITY)
@@ -200,42 +200,70 @@ def noisy(relative: Sequence[Sequence[float]], n: int = 400, seed: int = 7) -> l
     ]
 
 
-def test_the_best_aperture_has_the_smallest_relative_scatter() -> None:
-    fluxes = noisy([[1e-3, 2e-3, 3e-3], [3e-3, 1e-3, 2e-3], [3e-3, 2e-3, 1e-3]])
+def test_the_best_aperture_has_the_smallest_scatter_for_the_light_it_holds() -> None:
+    fluxes = noisy([[1e-3, 2e-3, 3e-3], [9e-3, 1e-3, 2e-3], [9e-3, 4e-3, 1e-3]])
     good = np.ones(fluxes[0].shape, bool)
-    unknown = np.full((3, 3), np.nan)
-    assert choose_aperture(fluxes, good, unknown).tolist() == [0, 1, 2]
+    shares = (1.0, 2.0, 3.0)  # as the fluxes of `noisy` grow
+    assert choose_aperture(fluxes, good, shares).tolist() == [0, 1, 2]
     # Outliers count for nothing where they are flagged.
     for flux in fluxes:
         flux[:, ::3] += 1e6
     good[:, ::3] = False
-    assert choose_aperture(fluxes, good, unknown).tolist() == [0, 1, 2]
+    assert choose_aperture(fluxes, good, shares).tolist() == [0, 1, 2]
 
 
 def test_light_of_neighbours_does_not_make_an_aperture_good() -> None:
-    fluxes = noisy([[2e-3, 1.5e-3, 1e-3]] * 2)
-    good = np.ones(fluxes[0].shape, bool)
-    crowding = np.array([[1.0, 1.0, 1.0], [0.9, 0.5, 0.1]])
-    assert choose_aperture(fluxes, good, crowding).tolist() == [2, 0]
+    rng = np.random.default_rng(3)
+    noise = [rng.normal(0, sigma, (1, 600)) for sigma in (2.0, 3.0, 4.0)]
+    # The largest aperture is full of a bright constant neighbour: quiet for its flux, but not for the star's.
+    fluxes = [level + n for level, n in zip((800.0, 1000.0, 90_000.0), noise, strict=True)]
+    good = np.ones((1, 600), bool)
+    assert choose_aperture(fluxes, good, (0.8, 0.99, 1.0)).tolist() == [0]
+
+
+def test_a_clipped_aperture_is_taken_only_where_all_are() -> None:
+    flux = noisy([[1e-3]] * 3)[0]
+    good = np.ones(flux.shape, bool)
+    fluxes = [3 * flux, 2 * flux, flux]
+    whole = np.array([[True, True, False], [True, False, False], [False, False, False]])
+    assert choose_aperture(fluxes, good, (1.0, 1.0, 1.0), whole).tolist() == [1, 0, 2]
+    assert choose_aperture(fluxes, ~good, (1.0, 1.0, 1.0), whole).tolist() == [1, 0, 1]
+
+
+def test_edge_is_that_of_the_aperture_which_flux_holds() -> None:
+    targets = replace(make_targets(3), col=np.array([10.0, 2.2, 0.3]), row=np.array([10.0, 10.0, 10.0]))
+    block = make_block(0, 3)
+    block.planes["flag"][:] = np.array([[0], [EDGE], [EDGE]], np.int32)
+    series = [SeriesFluxes([block], np.arange(3), RA0, DEC0, Geometry(20, 20, 0, 0))]
+    curves = collect(series, targets, "s0008", "3-4", CollectParams(), MASK)
+    edge = [(curves.points["flag"][a] & EDGE) != 0 for a in curves.offsets[:-1]]
+    assert edge == [False, False, True]
+    assert curves.best[1] in ("aperture1", "aperture2")  # 2.7 px of room
+
+
+def test_enclosed_light_of_a_gaussian() -> None:
+    half, most = enclosed_light((0.95, 100.0), 1.9)
+    assert half == pytest.approx(0.5)  # half the light of a round Gaussian lies within half its width
+    assert most == pytest.approx(1.0)
 
 
 def test_equals_and_stars_without_measure_take_the_middle_aperture() -> None:
     flux = noisy([[1e-3]])[0]
     dark = np.full_like(flux, np.nan)
     good = np.ones(flux.shape, bool)
-    ones = np.ones((1, 3))
+    ones = (1.0, 1.0, 1.0)
     assert choose_aperture([flux, flux, flux], good, ones).tolist() == [1]
     assert choose_aperture([flux, dark, flux], good, ones).tolist() == [0]
     assert choose_aperture([dark, dark, dark], good, ones).tolist() == [1]
     assert choose_aperture([flux, flux, flux], ~good, ones).tolist() == [1]
     assert choose_aperture([-flux, -flux, -flux], good, ones).tolist() == [1]
     assert choose_aperture([flux, -flux, dark], good, ones).tolist() == [0]
-    assert choose_aperture([flux, flux], good, np.ones((1, 2))).tolist() == [0]
+    assert choose_aperture([flux, flux], good, (1.0, 1.0)).tolist() == [0]
 
 
 def test_best_flux_and_crowding_belong_together_star_by_star() -> None:
     n_star, n_frame = 3, 400
-    fluxes = noisy([[1e-3, 2e-3, 3e-3], [3e-3, 1e-3, 2e-3], [3e-3, 2e-3, 1e-3]])
+    fluxes = noisy([[1e-3, 2e-3, 3e-3], [6e-3, 1e-3, 2e-3], [9e-3, 2e-3, 3e-4]])
     block = make_block(0, n_star, n_frame)
     for k, flux in enumerate(fluxes):
         block.planes[f"aperture{k + 1}_flux"][:] = flux

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
 from cuvee.metrics import median, point_to_point_scatter
-from cuvee.model.flags import FLAGS, NO_FRAME, NO_TIME, default_mask
-from cuvee.model.records import FluxBlock, LightCurves, Targets
+from cuvee.model.flags import EDGE, FLAGS, NO_FRAME, NO_TIME, default_mask
+from cuvee.model.records import FluxBlock, Geometry, LightCurves, Targets
 from cuvee.model.time import earth_position, move_time
 
-__all__ = ["CollectParams", "SeriesFluxes", "choose_aperture", "collect"]
+__all__ = ["CollectParams", "SeriesFluxes", "choose_aperture", "collect", "enclosed_light"]
 
 _SINGLE = ("background", "centroid_col", "centroid_row")
 
@@ -48,12 +48,15 @@ class SeriesFluxes:
         Where these stars stand among the patch's targets.
     time_ra, time_dec : float
         Direction (deg) for which the frames' times hold; NaN where unknown, then times are left as they are.
+    geometry : Geometry, optional
+        Where its pixels lie: with it the flag ``edge`` is that of the aperture which ``flux`` holds, not of the largest.
     """
 
     blocks: Sequence[FluxBlock]
     rows: NDArray[np.int64]
     time_ra: float
     time_dec: float
+    geometry: Geometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class _Matrix:
     cadence: NDArray[np.int64]
     quality: NDArray[np.int32]
     planes: Mapping[str, NDArray[Any]]
+    whole: NDArray[np.bool_] | None
+    """Which apertures lie wholly on the pixels, shape (n_star, n_aperture); None where that is not known."""
 
 
 def collect(
@@ -74,6 +79,7 @@ def collect(
     detector: str,
     params: CollectParams,
     quality_mask: int,
+    fwhm: float = 1.9,
 ) -> LightCurves:
     """Put the flux blocks of a patch together into light curves.
 
@@ -92,6 +98,8 @@ def collect(
         Which aperture becomes ``flux``.
     quality_mask : int
         Mission's quality bits that the default mask leaves out (`cuvee.model.flags.default_mask`).
+    fwhm : float
+        Full width at half maximum of a star (px), for the share of its light in each aperture.
 
     Returns
     -------
@@ -121,13 +129,21 @@ def collect(
         # The mission's own mask has no radius that the catalogue's crowding could belong to.
         crowding = np.full((n_star, len(apertures)), np.nan)
     chosen = np.full(n_star, _by_distance_from_middle(len(apertures))[0])
+    circles = len(apertures) == len(targets.radii)
+    shares = enclosed_light(targets.radii, fwhm) if circles else (1.0,) * len(apertures)
     if params.aperture == "best":
         for matrix in matrices:
             fluxes = [matrix.planes[f"{name}_flux"] for name in apertures]
             good = _good(matrix, quality_mask)
-            chosen[matrix.rows] = choose_aperture(fluxes, good, crowding[matrix.rows])
+            chosen[matrix.rows] = choose_aperture(fluxes, good, shares, matrix.whole)
     else:
         chosen[:] = apertures.index(params.aperture)
+    for matrix in matrices:
+        if matrix.whole is not None:
+            clipped = ~matrix.whole[np.arange(matrix.rows.size), chosen[matrix.rows]]
+            flag = matrix.planes["flag"]
+            flag &= ~np.int32(EDGE)
+            flag[clipped] |= np.int32(EDGE)
 
     counts = np.zeros(n_star, np.int64)
     for matrix in matrices:
@@ -147,12 +163,16 @@ def collect(
 
 
 def choose_aperture(
-    fluxes: Sequence[NDArray[Any]], good: NDArray[np.bool_], crowding: NDArray[np.float64]
+    fluxes: Sequence[NDArray[Any]],
+    good: NDArray[np.bool_],
+    enclosed: Sequence[float],
+    whole: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """Return which aperture has the smallest scatter relative to the star's own flux.
+    """Return which aperture has the smallest scatter relative to the star's own light in it.
 
-    A neighbour's light lowers the scatter relative to the *total* flux without showing more of the star, so the
-    median flux is multiplied by the star's share of it where that is known.
+    The star's own light is its unknown but one total times the share of it that each aperture encloses. Dividing by
+    the measured flux instead would favour apertures full of a neighbour's light, which lowers the relative scatter
+    without showing more of the star; and not every neighbour is in the catalogue.
 
     Parameters
     ----------
@@ -160,24 +180,48 @@ def choose_aperture(
         One an aperture (e-/s).
     good : bool array, shape (n_star, n_point)
         Points to use.
-    crowding : float64 array, shape (n_star, n_aperture)
-        The star's share of each aperture's flux; NaN where unknown.
+    enclosed : sequence of float
+        Share of a star's light that each aperture encloses.
+    whole : bool array, shape (n_star, n_aperture), optional
+        Which apertures lie wholly on the pixels; a clipped one is taken only where all are clipped.
 
     Returns
     -------
     int64 array, shape (n_star,)
         Index of the aperture. Of equals, the one nearest the middle; the middle one where nothing can be measured.
     """
-    share = np.where(np.isfinite(crowding), crowding, 1.0)
     scatter = np.empty((good.shape[0], len(fluxes)))
     for k, flux in enumerate(fluxes):
-        level = median(np.where(good, flux, np.nan)) * share[:, k]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            relative = point_to_point_scatter(flux, good) / level
-        scatter[:, k] = np.where((level > 0) & np.isfinite(relative), relative, np.inf)
+        level = median(np.where(good, flux, np.nan))
+        noise = point_to_point_scatter(flux, good) / enclosed[k]
+        scatter[:, k] = np.where((level > 0) & np.isfinite(noise), noise, np.inf)
+    if whole is not None:
+        scatter = np.where(whole | ~whole.any(axis=1, keepdims=True), scatter, np.inf)
     order = _by_distance_from_middle(len(fluxes))
     chosen: NDArray[np.int64] = order[np.argmin(scatter[:, order], axis=1)]
+    # Where no scatter is known, a whole aperture still beats a clipped one.
+    if whole is not None:
+        lost = ~np.isfinite(scatter).any(axis=1) & whole.any(axis=1)
+        chosen[lost] = order[np.argmax(whole[lost][:, order], axis=1)]
     return chosen
+
+
+def enclosed_light(radii: Sequence[float], fwhm: float) -> tuple[float, ...]:
+    """Return the share of a star's light within circles about it, for a Gaussian PRF.
+
+    Parameters
+    ----------
+    radii : sequence of float
+        Radii (px).
+    fwhm : float
+        Full width at half maximum (px).
+
+    Returns
+    -------
+    tuple of float
+        1 - exp(-4 ln 2 (r / fwhm)^2) for each radius.
+    """
+    return tuple(float(1.0 - np.exp(-4.0 * np.log(2.0) * (r / fwhm) ** 2)) for r in radii)
 
 
 def _by_distance_from_middle(n: int) -> NDArray[np.int64]:
@@ -221,7 +265,20 @@ def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
     mid = axis("mid")
     time = _star_times(mid, one, targets.ra[one.rows], targets.dec[one.rows])
     planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
-    return _Matrix(one.rows, time, axis("cadence"), axis("quality"), planes)
+    whole = None
+    if one.geometry is not None and sum(name.endswith("_flux") for name in names) == len(targets.radii):
+        whole = _whole_apertures(one.geometry, targets.col[one.rows], targets.row[one.rows], targets.radii)
+    return _Matrix(one.rows, time, axis("cadence"), axis("quality"), planes, whole)
+
+
+def _whole_apertures(
+    geometry: Geometry, col: NDArray[np.float64], row: NDArray[np.float64], radii: Sequence[float]
+) -> NDArray[np.bool_]:
+    """Return which circles lie wholly on the pixels, shape (n_star, n_radius)."""
+    x, y = col - geometry.col0 + 0.5, row - geometry.row0 + 0.5
+    room = np.minimum(np.minimum(x, geometry.n_col - x), np.minimum(y, geometry.n_row - y))
+    inside: NDArray[np.bool_] = room[:, None] >= np.asarray(radii)
+    return inside
 
 
 def _star_times(
@@ -241,7 +298,9 @@ def _star_times(
 
 
 def _good(matrix: _Matrix, quality_mask: int) -> NDArray[np.bool_]:
-    clean: NDArray[np.bool_] = (matrix.planes["flag"] & default_mask(FLAGS)) == 0
+    # A clipped aperture is dealt with aperture by aperture where it is known which ones are.
+    bad = default_mask(FLAGS) & ~(EDGE if matrix.whole is not None else 0)
+    clean: NDArray[np.bool_] = (matrix.planes["flag"] & bad) == 0
     good: NDArray[np.bool_] = clean & ((matrix.quality & quality_mask) == 0)
     return good
 

@@ -79,7 +79,7 @@ def collect_patch(inputs: Inputs, config: Config, device: Instrument) -> tuple[L
     """Put the light curves of a patch together, and judge them."""
     segment, detector, targets = inputs["targets"]
     mask = default_mask(device.quality)
-    curves = collect(inputs["fluxes"], targets, segment, detector, config.collect, mask)
+    curves = collect(inputs["fluxes"], targets, segment, detector, config.collect, mask, device.fwhm)
     return curves, summarise(curves, mask, default_mask(FLAGS))
 
 

@@ -183,13 +183,13 @@ def _get_targets(products: Sequence[Product], at: _Context) -> Any:
 def _get_fluxes(products: Sequence[Product], at: _Context) -> list[SeriesFluxes]:
     patch = at.unit.data_id.part
     first, _ = at.found["targets"][0].meta["patches"][patch]
-    directions = {f.series: (ra, dec) for f, ra, dec in _get_footprints(at.found["footprint"], at)}
+    places = {f.series: (ra, dec, f.geometry) for f, ra, dec in _get_footprints(at.found["footprint"], at)}
     series: dict[str, list[FluxBlock]] = defaultdict(list)
     for product in sorted(products, key=lambda p: p.data_id):
         start, stop = product.meta["patches"][patch]
         series[product.data_id.series].append(blocks.read_block(at.paths.root / product.path, slice(start, stop)))
     return [
-        SeriesFluxes(found, found[0].rows - first, *directions.get(name, (np.nan, np.nan)))
+        SeriesFluxes(found, found[0].rows - first, *places.get(name, (np.nan, np.nan, None)))
         for name, found in sorted(series.items())
     ]
 
