@@ -60,8 +60,8 @@ PIPELINE: tuple[Stage, ...] = (
         version=1,
         per=(*_DETECTOR, "series"),
         reads=("stamp", "targets"),
-        writes=("fluxes",),
-        params=("extract",),
+        writes=("fluxes", "reference"),
+        params=("extract", "reference"),
         run=steps.extract_stamp,
     ),
     Stage(

@@ -33,6 +33,9 @@ __all__ = [
 
 Inputs = Mapping[str, Any]
 
+STAMP_FRAMES = 32
+"""Frames, spread over the series, that make the mean image of a stamp."""
+
 
 def import_table(inputs: Inputs, config: Config, device: Instrument) -> Any:  # noqa: ARG001
     """Take a catalogue table in: its stars, which are written as partitions."""
@@ -44,7 +47,9 @@ def build_reference(inputs: Inputs, config: Config, device: Instrument) -> Refer
     middle, members = inputs["member"]
     infos = [info for info, _ in members]
     times = np.array([float(info.moments.mid[0]) for info in infos])
-    return reference.build(middle, [flux for _, flux in members], [info.name for info in infos], config.reference, times)
+    return reference.build(
+        middle, [flux for _, flux in members], [info.name for info in infos], config.reference, times
+    )
 
 
 def choose_targets(inputs: Inputs, config: Config, device: Instrument) -> Targets:
@@ -69,10 +74,20 @@ def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlo
     return replace(block, moments=moments, names=names)
 
 
-def extract_stamp(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
-    """Measure the stars of a stamp in all its frames."""
+def extract_stamp(
+    inputs: Inputs,
+    config: Config,
+    device: Instrument,  # noqa: ARG001
+) -> tuple[FluxBlock, Reference]:
+    """Measure the stars of a stamp in all its frames, and keep its mean image for looking at."""
     pixels, info, mask = inputs["stamp"]
-    return extract_series(pixels, info, inputs["targets"], config.extract, mask)
+    block = extract_series(pixels, info, inputs["targets"], config.extract, mask)
+    clean = np.flatnonzero(info.moments.quality == 0)
+    clean = clean if clean.size else np.arange(info.moments.quality.size)
+    middle = clean[np.linspace(0, clean.size - 1, min(clean.size, STAMP_FRAMES)).astype(np.int64)]
+    names = [f"{info.name}#{i}" for i in middle]
+    image = reference.build(info, list(pixels.flux[middle]), names, config.reference, info.moments.mid[middle])
+    return block, image
 
 
 def collect_patch(inputs: Inputs, config: Config, device: Instrument) -> tuple[LightCurves, dict[str, Any]]:

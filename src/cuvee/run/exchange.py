@@ -304,6 +304,13 @@ def _put_fluxes(unit: Unit, block: FluxBlock, paths: Paths) -> Put:
     return (_product("fluxes", unit.data_id, path, paths, patches=patches),), counts
 
 
+def _put_series(unit: Unit, output: tuple[FluxBlock, Reference], paths: Paths) -> Put:
+    block, reference = output
+    fluxes, counts = _put_fluxes(unit, block, paths)
+    image, _ = _put_reference(unit, reference, paths)
+    return (*fluxes, *image), counts
+
+
 def _put_patch(unit: Unit, output: tuple[LightCurves, dict[str, Any]], paths: Paths) -> Put:
     curves, metrics = output
     data_id = unit.data_id
@@ -338,7 +345,7 @@ _PUT: dict[str, Callable[[Unit, Any, Paths], Put]] = {
     "reference": _put_reference,
     "targets": _put_targets,
     "extract": _put_fluxes,
-    "extract-series": _put_fluxes,
+    "extract-series": _put_series,
     "collect": _put_patch,
     "summary": _put_summary,
     "publish": _put_catalog,
