@@ -73,7 +73,7 @@ def _schema() -> pa.Schema:
 
 @pytest.fixture
 def kepler() -> Observation:
-    return observation(id=221312395, segment="c91", detector="57", best="pipeline")
+    return observation(id=221312395, segment="c91", detector="17-2", best="pipeline")
 
 
 @pytest.mark.parametrize(("instrument", "form"), [("tess", "tess.fits"), ("kepler", "kepler.fits")])
@@ -155,7 +155,8 @@ def test_header_holds_the_star_and_does_not_pose_as_the_mission(kepler: Observat
     assert "QUALITY 32: desaturation" in list(table["COMMENT"])
     with fits.open(io.BytesIO(fits_bytes("kepler", kepler))) as hdus:
         head = hdus[0].header
-    assert (head["TELESCOP"], head["OBJECT"], head["CAMPAIGN"], head["CHANNEL"]) == ("Kepler", "EPIC 221312395", 91, 57)
+    assert (head["TELESCOP"], head["OBJECT"]) == ("Kepler", "EPIC 221312395")
+    assert (head["CAMPAIGN"], head["MODULE"], head["OUTPUT"]) == (91, 17, 2)
 
 
 def test_what_is_not_known_is_a_card_without_a_value() -> None:

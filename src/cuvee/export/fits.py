@@ -55,7 +55,12 @@ def _mission_cards(instrument: str, row: Mapping[str, Any]) -> list[Card]:
         ]
     if instrument == "kepler":
         keyword, word = ("CAMPAIGN", "K2 campaign") if segment.startswith("c") else ("QUARTER", "observing quarter")
-        return [(keyword, _number(segment), word), ("CHANNEL", _number(detector), "CCD channel")]
+        module, _, output = detector.partition("-")
+        return [
+            (keyword, _number(segment), word),
+            ("MODULE", _number(module), "CCD module"),
+            ("OUTPUT", _number(output), "output of that module"),
+        ]
     return []
 
 

@@ -22,9 +22,9 @@ _COLUMNS = {
     "quality": ("", "the mission's quality bits, unchanged"),
     "flag": ("", "cuvee's own bits"),
     "flux": ("e-/s", "flux in the best aperture"),
-    "flux_err": ("e-/s", "1-sigma error of FLUX"),
+    "flux_err": ("e-/s", "1-sigma error of flux"),
     "background": ("e-/s/pixel", "background under the star, in one pixel"),
-    "background_err": ("e-/s/pixel", "1-sigma error of BACKGROUND"),
+    "background_err": ("e-/s/pixel", "1-sigma error of background"),
     "centroid_col": ("pixel", "column centroid; 0 = 1st science column"),
     "centroid_row": ("pixel", "row centroid; 0 = 1st science row"),
 }

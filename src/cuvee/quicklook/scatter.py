@@ -149,10 +149,10 @@ def _draw_medians(ax: Axes, mag: FloatArray, ppm: FloatArray) -> None:
 def _draw_model(ax: Axes, model: NoiseCurve) -> None:
     outline = [withStroke(linewidth=4.0, foreground="white")]
     lines = (
-        ("expected noise, of which", model.total, BLACK, "-", 2.4),
-        ("photons of the star", model.photon, ORANGE, "--", 2.0),
-        ("background", model.background, VERMILION, "-.", 2.0),
-        ("read noise", model.read, PURPLE, ":", 2.4),
+        ("expected noise, made of", model.total, BLACK, "-", 2.4),
+        ("    photons of the star", model.photon, ORANGE, "--", 2.0),
+        ("    background", model.background, VERMILION, "-.", 2.0),
+        ("    read noise", model.read, PURPLE, ":", 2.4),
     )
     for words, values, colour, style, width in lines:
         order = 5.5 if style == "-" else 5.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import AsinhNorm
+from matplotlib.colors import PowerNorm
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
@@ -98,9 +98,7 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
     extent = (stamp.col0 - 0.5, stamp.col0 + n_col - 0.5, stamp.row0 - 0.5, stamp.row0 + n_row - 0.5)
     finite = stamp.image[np.isfinite(stamp.image)]
     low, high = (float(np.percentile(finite, 1)), float(finite.max())) if finite.size else (0.0, 1.0)
-    high = max(high, low + 1.0)
-    width = max(float(np.percentile(finite, 75)) - low if finite.size else 1.0, (high - low) / 50.0)
-    norm = AsinhNorm(width, vmin=low, vmax=high)
+    norm = PowerNorm(0.35, vmin=low, vmax=max(high, low + 1.0))  # faint neighbours beside a bright star
     shown = ax.imshow(
         stamp.image,
         origin="lower",
@@ -132,7 +130,7 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
         ax.scatter([x], [y], s=size, facecolors="none", edgecolors=BLUE, linewidths=1.8)
         if k < _LABELLED and np.isfinite(m):
             ax.annotate(
-                f"{m:.1f}", (x, y), xytext=(0, -4 - 0.5 * size**0.5), textcoords="offset points", ha="center", va="top",
+                f"{m:.1f}", (x, y), xytext=(0, -4 - 0.5 * size**0.5), textcoords="offset points", ha="right" if x > extent[1] - 1.5 else "left" if x < extent[0] + 1.5 else "center", va="top",
                 fontsize=11, color=BLUE, path_effects=outlined, annotation_clip=True, clip_on=True,
             )  # fmt: skip
     for k, radius in enumerate(stamp.radii):
@@ -153,7 +151,7 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
     ax.set_xlabel("column (px)")
     ax.set_ylabel("row (px)")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.set_major_locator(MaxNLocator(4, integer=True))
     for side in ("top", "right"):
         ax.spines[side].set_visible(True)
     ax.set_title("apertures (the best one thick), neighbours", fontsize=12.5, color=GREY)

@@ -86,7 +86,7 @@ class LightCurve:
 
     @property
     def flag(self) -> NDArray[Any]:
-        """cuvee's own bits."""
+        """Our own bits."""
         return self.points["flag"]
 
     @property
