@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,12 +206,12 @@ def choose_aperture(
     return chosen
 
 
-def enclosed_light(radii: Sequence[float], fwhm: float) -> tuple[float, ...]:
+def enclosed_light(radii: Iterable[float], fwhm: float) -> tuple[float, ...]:
     """Return the share of a star's light within circles about it, for a Gaussian PRF.
 
     Parameters
     ----------
-    radii : sequence of float
+    radii : iterable of float
         Radii (px).
     fwhm : float
         Full width at half maximum (px).

@@ -16,13 +16,20 @@ FloatArray = NDArray[np.float64]
 
 
 def flux_range(flux: NDArray[Any]) -> tuple[float, float]:
-    """Return the range of flux to show: all good points, unless a few lie absurdly far out."""
+    """Return the range of flux to show: all good points, unless two or three of them lie absurdly far out.
+
+    An eclipse may be hundreds of standard deviations deep, but it has more points than that.
+    """
     if flux.size == 0:
         return 0.0, 1.0
     middle = float(np.median(flux))
     spread = 1.4826 * float(np.median(np.abs(flux - middle))) or float(np.ptp(flux)) or 1.0
-    low = max(float(flux.min()), middle - 60.0 * spread)
-    high = min(float(flux.max()), middle + 60.0 * spread)
+    few = max(3.0, 0.002 * flux.size)
+    low, high = float(flux.min()), float(flux.max())
+    if np.count_nonzero(flux < middle - 60.0 * spread) <= few:
+        low = max(low, middle - 60.0 * spread)
+    if np.count_nonzero(flux > middle + 60.0 * spread) <= few:
+        high = min(high, middle + 60.0 * spread)
     margin = 0.08 * (high - low) or 1.0
     return low - margin, high + margin
 

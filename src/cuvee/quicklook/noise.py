@@ -36,7 +36,7 @@ class NoiseCurve:
 
 def noise_curve(
     mag: ArrayLike,
-    zero_point: float,
+    zero_point: float | FloatArray,
     background: float,
     n_pixel: ArrayLike,
     read_noise_rate_var: float,
@@ -51,8 +51,8 @@ def noise_curve(
     ----------
     mag : array_like
         Magnitude.
-    zero_point : float
-        Magnitude of one electron a second.
+    zero_point : float or float64 array
+        Magnitude of one electron a second; fainter by what an aperture loses of the star's light.
     background : float
         Background (e-/s/pixel).
     n_pixel : array_like

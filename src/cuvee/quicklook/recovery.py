@@ -85,15 +85,15 @@ def figure_recovery(injections: Sequence[Injection], examples: Sequence[Example]
         16:9, for a slide.
     """
     figure = slide(title or "Injected and recovered signals")
-    right = 6.2 if examples else 13.0
+    right = 5.85 if examples else 13.0
     upper = place(figure, 1.35, right, 2.6, 6.75)
     lower = place(figure, 1.35, right, 0.8, 2.35, sharex=upper)
     for injection, colour, marker in zip(injections, (BLUE, VERMILION, GREEN), ("o", "s", "D"), strict=False):
         _draw_kind(upper, lower, injection, colour, marker)
     _finish(upper, lower)
     for k, example in enumerate(examples[:6]):
-        left, top = 7.2 + 3.15 * (k % 2), 6.6 - 2.02 * (k // 2)
-        ax = place(figure, left, left + 2.6, top - 1.5, top)
+        left, top = 6.95 + 3.3 * (k % 2), 6.6 - 2.02 * (k // 2)
+        ax = place(figure, left, left + 2.45, top - 1.5, top)
         _draw_example(ax, example)
         if k >= len(examples[:6]) - 2:
             ax.set_xlabel("phase")
@@ -148,4 +148,4 @@ def _draw_example(ax: Axes, example: Example) -> None:
     if example.model is not None:
         phase, relative = example.model
         ax.plot(phase, factor * relative, color=ORANGE, linewidth=2.2, zorder=4)
-    ax.set_title(example.title, fontsize=12, color=GREY)
+    ax.set_title(example.title, fontsize=11.5, color=GREY)

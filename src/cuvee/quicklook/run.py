@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cuvee.collect import enclosed_light
 from cuvee.instruments.registry import instrument
 from cuvee.photometry.noise import pixel_variance
 from cuvee.quicklook.noise import noise_curve
@@ -59,14 +60,17 @@ def _draw(paths: Paths, name: str, radii: tuple[float, ...], table: Path, pictur
         readout = read_reference(references[0]).readout
         exposure = readout.exposure
         mag = np.linspace(stars["mag"][known].min(), stars["mag"][known].max(), 60)
-        # The aperture that stars of each magnitude mostly use; fainter stars use smaller ones.
-        chosen = np.array([int(best.removeprefix("aperture") or 1) - 1 for best in stars["best"]])
-        area = np.pi * np.asarray(radii)[np.minimum(chosen, len(radii) - 1)] ** 2
+        # The apertures that stars of each magnitude use, which enclose only a share of their light.
+        chosen = np.array([int(best.removeprefix("aperture")) - 1 for best in stars["best"]])
+        chosen = np.minimum(chosen, len(radii) - 1)
         near = [np.abs(stars["mag"] - m) < 0.5 for m in mag]
-        n_pixel = np.array([np.median(area[at]) if at.any() else np.median(area) for at in near])
+        area = np.pi * np.asarray(radii)[chosen] ** 2
+        n_pixel = np.array([np.mean(area[at]) if at.any() else np.mean(area) for at in near])
+        share = np.asarray(enclosed_light(np.sqrt(n_pixel / np.pi), device.fwhm))
         background = float(np.nanmedian(stars["background"]))
         variance = float(np.median(pixel_variance(readout)))
-        model = noise_curve(mag, device.zero_point, background, n_pixel, variance, exposure)
+        zero_point = device.zero_point + 2.5 * np.log10(share)
+        model = noise_curve(mag, zero_point, background, n_pixel, variance, exposure)
     title = f"{device.title}, {table.stem}"
     figure = figure_scatter(stars["mag"], scatter, model, stars["crowding"], expected, stars["id"], title, exposure)
     save(figure, picture)
