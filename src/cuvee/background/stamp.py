@@ -22,6 +22,9 @@ def faint_third(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Background of a small series: the clipped median of the third of its pixels that is faintest in the mean.
 
+    How far each of these pixels stands out from their median in the mean image is taken off first: structure that does not
+    change is neither noise nor a reason to clip.
+
     Parameters
     ----------
     flux : array, shape (n_frame, n_row, n_col)
@@ -43,7 +46,8 @@ def faint_third(
     n_frame = flux.shape[0]
     if chosen.size < 3:
         return np.full(n_frame, np.nan), np.full(n_frame, np.nan)
-    values = np.sort(np.asarray(flux).reshape(n_frame, -1)[:, chosen].astype(np.float64), axis=1)
+    base = image.ravel()[chosen] - np.median(image.ravel()[chosen])
+    values = np.asarray(flux).reshape(n_frame, -1)[:, chosen].astype(np.float64) - base
     values[~np.isfinite(values)] = np.nan
     values = np.sort(values, axis=1)
     level, n = _sorted_median(values)
