@@ -27,7 +27,7 @@ from cuvee.quicklook import (
     save,
     show_star,
 )
-from cuvee.quicklook.fold import fold
+from cuvee.quicklook.fold import flux_range, fold
 from cuvee.survey import LightCurve
 
 GOOD, MISSION, OURS, LOST = 400, 6, 4, 5
@@ -164,6 +164,17 @@ def test_each_observation_is_divided_by_its_own_median_before_folding() -> None:
     )  # fmt: skip
     folded = figure_light_curve(uneven, 3.1).axes[-1]
     assert max(float(np.abs(xy[1]).max()) for xy in in_data(folded)) < 13.0  # ppt: transit depth and noise only
+
+
+def test_a_deep_eclipse_is_shown_whole_and_a_stray_point_is_not() -> None:
+    rng = np.random.default_rng(5)
+    flux = 5000.0 + rng.normal(0.0, 1.0, 1000)
+    low, high = flux_range(flux)
+    assert low < flux.min() < flux.max() < high < 5010.0
+    flux[500] = 9000.0
+    assert flux_range(flux)[1] < 5100.0
+    flux[100:106] = 2500.0
+    assert flux_range(flux)[0] < 2500.0
 
 
 def test_stamp_shows_apertures_neighbours_and_detector_coordinates(tmp_path: Path) -> None:
