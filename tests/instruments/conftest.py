@@ -143,7 +143,12 @@ def make_stamp(tmp_path: Path) -> Maker:
             columns.append(fits.Column("FFI_FILE", "38A", array=names))
         table = fits.BinTableHDU.from_columns(columns, name="PIXELS")
         n = [column.name for column in columns].index("FLUX") + 1
-        extra = {"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEDEL": length / 86400.0, "NREADOUT": round(0.4 * length)}
+        extra: dict[str, Any] = {
+            "BJDREFI": 2457000,
+            "BJDREFF": 0.0,
+            "TIMEDEL": length / 86400.0,
+            "NREADOUT": round(0.4 * length),
+        }
         extra |= {"BACKAPP": 0.0 if cut else True}
         extra |= {f"1CTYP{n}": "RA---TAN", f"2CTYP{n}": "DEC--TAN", f"1CRVL{n}": 131.45, f"2CRVL{n}": -53.43}
         extra |= {f"1CRPX{n}": 3.0, f"2CRPX{n}": 2.0, f"1CDLT{n}": -scale, f"2CDLT{n}": scale}
@@ -152,7 +157,14 @@ def make_stamp(tmp_path: Path) -> Maker:
         for key, value in extra.items():
             table.header[key] = value
         head = fits.Header()
-        base = {"TELESCOP": "TESS", "SECTOR": 1, "CAMERA": 1, "CCD": 4, "DATA_REL": 38, "PROCVER": "spoc-5.0"}
+        base: dict[str, Any] = {
+            "TELESCOP": "TESS",
+            "SECTOR": 1,
+            "CAMERA": 1,
+            "CCD": 4,
+            "DATA_REL": 38,
+            "PROCVER": "spoc-5.0",
+        }
         base |= {"RA_OBJ": 131.45, "DEC_OBJ": -53.43, "TICID": 1234}
         base |= {"TSTART": S1_START, "TSTOP": S1_START + (int(index[-1]) + 1) * length / 86400.0}
         base |= {"CREATOR": "astrocut"} if cut else {}

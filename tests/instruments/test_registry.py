@@ -18,13 +18,19 @@ def test_the_shipped_instruments_are_there() -> None:
 def test_unknown_instrument_names_the_nearest_and_all() -> None:
     with pytest.raises(ConfigError, match=r"'tes'; did you mean 'tess'\? Installed: .*kepler.*tess"):
         instrument("tes")
-    with pytest.raises(ConfigError, match="installed: .*kepler"):
+    with pytest.raises(ConfigError, match=r"installed: .*kepler"):
         instrument("zzzzzz")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    for name in ("raw/b_ffic.fits", "raw/deep/er/a_ffic.fits.gz", "raw/notes.txt", "raw/.hidden/x_ffic.fits", "one.fits"):
+    for name in (
+        "raw/b_ffic.fits",
+        "raw/deep/er/a_ffic.fits.gz",
+        "raw/notes.txt",
+        "raw/.hidden/x_ffic.fits",
+        "one.fits",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     return tmp_path
@@ -45,7 +51,11 @@ def test_folders_globs_and_files_each_file_once_and_sorted(tree: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "words"),
-    [("nowhere", "does not exist"), ("raw/*.nothing", "matches nothing"), ("empty", r"holds no file named like \*_ffic")],
+    [
+        ("nowhere", "does not exist"),
+        ("raw/*.nothing", "matches nothing"),
+        ("empty", r"holds no file named like \*_ffic"),
+    ],
 )
 def test_a_source_without_files_is_named(tree: Path, source: str, words: str) -> None:
     (tree / "empty").mkdir()

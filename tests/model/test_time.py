@@ -85,7 +85,9 @@ def test_error_bound_holds_for_the_mission_s_own_corrections(shared_data: Path) 
             yours = np.flatnonzero(detector == other)[::40]
             assert np.array_equal(stamp[mine], stamp[yours])
             earth = earth_position(time[mine])
-            ours = (move_time(time[mine], *sky[one], [sky[other][0]], [sky[other][1]], earth)[0] - time[mine]) * DAY
+            ours = (
+                move_time(time[mine], sky[one][0], sky[one][1], [sky[other][0]], [sky[other][1]], earth)[0] - time[mine]
+            ) * DAY
             angles = np.radians([sky[one], sky[other]])
             cosine = np.sin(angles[0, 1]) * np.sin(angles[1, 1]) + np.cos(angles[0, 1]) * np.cos(angles[1, 1]) * np.cos(
                 angles[0, 0] - angles[1, 0]

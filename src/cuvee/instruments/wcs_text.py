@@ -6,13 +6,11 @@ Conventions: Calabretta & Greisen 2002, A&A 395, 1077 (TAN); Shupe et al. 2005, 
 from __future__ import annotations
 
 import math
-import re
 
 from cuvee.instruments.fits_bytes import Cards, bad
 
 __all__ = ["header_text", "shifted_wcs", "sky_of_pixel", "tan_to_sky"]
 
-_SIP = re.compile(r"(A|B|AP|BP)_(\d_\d|ORDER|DMAX)")
 _LINEAR = ("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2")
 _REST = ("LONPOLE", "LATPOLE", "EQUINOX")
 MAX_PIXEL, MAX_ORDER = 1e5, 9
@@ -64,13 +62,23 @@ def shifted_wcs(cards: Cards, d_col: float, d_row: float) -> str:
     out |= {key: cards.real(key) for key in _REST if key in cards}
     out["RADESYS"] = cards.text("RADESYS", "ICRS")
     if ctypes[0].endswith("-SIP"):
-        for key in cards.raw:
-            if _SIP.fullmatch(key):
-                out[key] = cards.within(key, 0, MAX_ORDER) if key.endswith("ORDER") else cards.real(key)
+        out |= _sip(cards, "A", "B")
+        if "AP_ORDER" in cards and "BP_ORDER" in cards:
+            out |= _sip(cards, "AP", "BP")
     matrix = _matrix(cards)
     if not MIN_AREA < abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) < MAX_AREA:
         raise bad(cards.path, "is damaged: the matrix of its WCS gives no sensible pixel scale", "header")
     return header_text(out)
+
+
+def _sip(cards: Cards, *axes: str) -> dict[str, float | int]:
+    out: dict[str, float | int] = {}
+    for axis in axes:
+        order = cards.within(f"{axis}_ORDER", 0, MAX_ORDER)
+        out[f"{axis}_ORDER"] = max(order, 2)  # astropy takes no lower order; missing coefficients are zero
+        keys = (f"{axis}_{p}_{q}" for p in range(order + 1) for q in range(order + 1 - p))
+        out |= {key: cards.real(key) for key in keys if key in cards}
+    return out
 
 
 def _matrix(cards: Cards) -> tuple[float, float, float, float]:
@@ -112,6 +120,8 @@ def sky_of_pixel(cards: Cards, x: float, y: float) -> tuple[float, float]:
         As `astropy.wcs.WCS.all_pix2world`, which takes longer to set up than a frame's scan may.
     """
     u, v = x - cards.real("CRPIX1"), y - cards.real("CRPIX2")
+    if abs(u) > MAX_PIXEL or abs(v) > MAX_PIXEL:
+        raise bad(cards.path, "is damaged: its reference pixel BTC_PIX1, BTC_PIX2 lies far off the CCD", "header")
     if cards.text("CTYPE1").endswith("-SIP"):
         u, v = u + _polynomial(cards, "A", u, v), v + _polynomial(cards, "B", u, v)
     m = _matrix(cards)

@@ -40,12 +40,13 @@ def _outcome(device: Instrument, path: Path) -> BadData | tuple[FileInfo, Pixels
     try:
         info = device.scan(str(path))
         return info, device.read(info, None)
-    except BadData as error:
-        assert error.reason in REASONS, error.reason
-        assert str(path) in error.message
-        assert error.message.count("\n") == 0
-        assert pickle.loads(pickle.dumps(error)).reason == error.reason
-        return error
+    except BadData as caught:
+        error = caught
+    assert error.reason in REASONS, error.reason
+    assert str(path) in error.message
+    assert "\n" not in error.message
+    assert pickle.loads(pickle.dumps(error)).reason == error.reason
+    return error
 
 
 class InstrumentContract:
@@ -86,7 +87,13 @@ class InstrumentContract:
             if geometry.detector_rows:
                 assert 0 <= geometry.row0 <= geometry.detector_rows - geometry.n_row
                 assert 0 <= geometry.col0 <= geometry.detector_cols - geometry.n_col
-            kinds = {"cadence": "int64", "start": "float64", "stop": "float64", "barycorr": "float64", "quality": "int32"}
+            kinds = {
+                "cadence": "int64",
+                "start": "float64",
+                "stop": "float64",
+                "barycorr": "float64",
+                "quality": "int32",
+            }
             for name, kind in kinds.items():
                 values = getattr(moments, name)
                 assert values.dtype == kind
