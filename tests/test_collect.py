@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import erf
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import EarthLocation, SkyCoord, solar_system_ephemeris
 from astropy.time import Time
+from photutils.aperture import CircularAperture, aperture_photometry
 from pydantic import ValidationError
 
 from cuvee.collect import CollectParams, SeriesFluxes, choose_aperture, collect, enclosed_light
@@ -241,10 +243,19 @@ def test_edge_is_that_of_the_aperture_which_flux_holds() -> None:
     assert curves.best[1] in ("aperture1", "aperture2")  # 2.7 px of room
 
 
-def test_enclosed_light_of_a_gaussian() -> None:
-    half, most = enclosed_light((0.95, 100.0), 1.9)
-    assert half == pytest.approx(0.5)  # half the light of a round Gaussian lies within half its width
-    assert most == pytest.approx(1.0)
+def test_enclosed_light_is_that_of_drawn_stars() -> None:
+    """Stars drawn pixel by pixel at all sub-pixel places, summed by photutils."""
+    fwhm, radii = 1.9, (1.5, 2.5, 3.5)
+    width = fwhm / np.sqrt(4 * np.log(2))
+    edges = np.arange(-10.5, 11.0)
+    rng = np.random.default_rng(8)
+    sums = []
+    for x, y in rng.uniform(-0.5, 0.5, (200, 2)):
+        across, up = (np.diff([0.5 * erf((e - c) / width) for e in edges]) for c in (x, y))
+        apertures = [CircularAperture((x + 10, y + 10), r) for r in radii]
+        table = aperture_photometry(np.outer(up, across), apertures, method="exact")
+        sums.append([table[f"aperture_sum_{k}"][0] for k in range(3)])
+    np.testing.assert_allclose(enclosed_light(radii, fwhm), np.mean(sums, axis=0), atol=0.004)
 
 
 def test_equals_and_stars_without_measure_take_the_middle_aperture() -> None:

@@ -207,21 +207,23 @@ def choose_aperture(
 
 
 def enclosed_light(radii: Iterable[float], fwhm: float) -> tuple[float, ...]:
-    """Return the share of a star's light within circles about it, for a Gaussian PRF.
+    """Return the share of a star's light within circles about it, for a Gaussian on square pixels.
 
     Parameters
     ----------
     radii : iterable of float
         Radii (px).
     fwhm : float
-        Full width at half maximum (px).
+        Full width at half maximum before the blurring (px).
 
     Returns
     -------
     tuple of float
-        1 - exp(-4 ln 2 (r / fwhm)^2) for each radius.
+        1 - exp(-r^2 / (2 s^2)) for each radius, where s^2 is the Gaussian's variance plus 1/12 twice: pixels blur the light, and exact
+        overlap spreads each pixel's light over its area once more.
     """
-    return tuple(float(1.0 - np.exp(-4.0 * np.log(2.0) * (r / fwhm) ** 2)) for r in radii)
+    variance = fwhm**2 / (8.0 * np.log(2.0)) + 2.0 / 12.0
+    return tuple(float(1.0 - np.exp(-(r**2) / (2.0 * variance))) for r in radii)
 
 
 def _by_distance_from_middle(n: int) -> NDArray[np.int64]:
