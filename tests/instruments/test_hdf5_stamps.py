@@ -132,7 +132,7 @@ def _put(path: Path, name: str, value: Any) -> None:
         ("header/x", 20.85, "off the science pixels"),
         ("header/dec", -17.9, "do not belong to one CCD"),
         ("header/ra", "somewhere", "cannot be read"),
-        ("TPF/TIME", np.zeros(3), "not one value a frame"),
+        ("TPF/TIME", np.zeros(3), "not one number a frame"),
         ("TPF/ROW_CNTS", np.zeros((5, 13)), "no series of images"),
         ("TPF/X_POS", np.full(5, np.nan), "has no position"),
     ],

@@ -53,10 +53,10 @@ def test_reference_direction_keeps_its_time() -> None:
 
 
 def test_unknown_times_stay_unknown() -> None:
-    position = earth_position([1500.0, np.nan])
+    position = earth_position([1500.0, np.nan, -1e6, 1e6])
     assert np.isfinite(position[0]).all()
-    assert np.isnan(position[1]).all()
-    moved = move_time([1500.0, np.nan], 10.0, 0.0, [11.0, 12.0], [1.0, 2.0], position)
+    assert np.isnan(position[1:]).all()
+    moved = move_time([1500.0, np.nan], 10.0, 0.0, [11.0, 12.0], [1.0, 2.0], position[:2])
     assert np.isfinite(moved[:, 0]).all()
     assert np.isnan(moved[:, 1]).all()
 

@@ -81,10 +81,10 @@ def _open(path: str) -> Iterator[Any]:
         raise bad(path, what, reason) from error
 
 
-def _series(file: Any, name: str, count: int, path: str) -> NDArray[Any]:
+def _series(file: Any, name: str, count: int, path: str, kinds: str = "f") -> NDArray[Any]:
     data = file[f"TPF/{name}"]
-    if data.shape != (count,):
-        raise bad(path, f"is damaged: its TPF/{name} has not one value a frame", "header")
+    if data.shape != (count,) or data.dtype.kind not in kinds:
+        raise bad(path, f"is damaged: its TPF/{name} has not one number a frame", "header")
     values: NDArray[Any] = data[()]
     return values
 
@@ -170,7 +170,7 @@ def scan_hdf5(path: str) -> FileInfo:
         ra, dec, col, row = head["ra"], head["dec"], head["x"] - FIRST_COL, head["y"]
         turn = _turn(ccd, col, row, sky_vectors(ra, dec), file, count, path)
         begin = _series(file, "TIME", count, path).astype(np.float64)
-        quality = _series(file, "QUALITY", count, path)
+        quality = _series(file, "QUALITY", count, path, "iu")
         target = round(_number(file, "TID", path))
     reference = camera_vectors(ccd, REFERENCE_PIXEL[0] - FIRST_COL - 1.0, REFERENCE_PIXEL[1] - 1.0) @ turn
     length = 1800.0 if sector <= 26 else 600.0 if sector <= 55 else 200.0

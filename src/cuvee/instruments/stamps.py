@@ -232,7 +232,7 @@ def series_name(path: str) -> str:
 def target_of(cards: Cards, key: str) -> int:
     """Return the catalogue id that a card names; 0 where it names none."""
     text = cards.text(key, "0")
-    return int(text) if text.isdigit() and len(text) < 19 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def read_stamp(info: FileInfo, place: Place, stamp: Stamp) -> Pixels:

@@ -23,6 +23,7 @@ DAY = 86400.0
 """Seconds in a day."""
 
 LIGHT_SECONDS_PER_AU = 499.00478383615643
+EPHEMERIS_SPAN = (-41979.0, 31068.0)
 
 START_OFFSET, STOP_OFFSET = -1.969, -1.989
 """Seconds to add to start and stop of the early releases."""
@@ -55,7 +56,7 @@ def earth_position(time: ArrayLike) -> FloatArray:
     Returns
     -------
     float64 array, shape (n, 3)
-        Light-seconds along the ICRS axes; NaN where ``time`` is.
+        Light-seconds along the ICRS axes; NaN where ``time`` is, and outside the years 1900 to 2100.
 
     Notes
     -----
@@ -64,7 +65,7 @@ def earth_position(time: ArrayLike) -> FloatArray:
     import erfa  # type: ignore[import-untyped]
 
     time = np.atleast_1d(np.asarray(time, dtype=np.float64))
-    known = np.isfinite(time)
+    known = (time > EPHEMERIS_SPAN[0]) & (time < EPHEMERIS_SPAN[1])
     _, barycentric = erfa.epv00(BJD_OFFSET, np.where(known, time, 0.0))
     position = np.array(barycentric["p"], dtype=np.float64) * LIGHT_SECONDS_PER_AU
     position[~known] = np.nan
