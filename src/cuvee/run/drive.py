@@ -16,6 +16,7 @@ from typing import Protocol
 from cuvee import __version__
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError, StoreError
+from cuvee.extract import warm_up
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
@@ -334,6 +335,8 @@ class _Driver:
         tasks = (Task(unit, self.config, self.paths, self.stock.recipe(unit)) for unit in units)
         small = len(units) < 2 or stage.name == "publish"
         make, workers = (SerialExecutor, 1) if small else (self.make, self.workers)
+        if stage.name.startswith("extract"):
+            warm_up()  # compiled kernels reach the workers through the cache on disk; they must not race to compile
         for task, result in map_unordered(make, workers, perform, tasks):
             if isinstance(result, StoreError | ConfigError | KeyboardInterrupt):
                 raise result
