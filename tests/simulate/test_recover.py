@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cuvee.simulate.recover import NoiseBin, format_table, recover
-from cuvee.simulate.scene import sinusoid_mean, transit_mean
+from cuvee.simulate.signals import sinusoid_mean, transit_mean
 
 DAY = 1 / 48
 

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import dblquad
 
 from cuvee.kernels.render import add_stars
-from cuvee.simulate.scene import Prf, prf_at
+from cuvee.simulate.pixels import Prf, prf_at
 
 
 def _draw(

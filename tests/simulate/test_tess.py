@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
 from cuvee.simulate import ffi, tess
+from cuvee.simulate.pixels import background
 from cuvee.simulate.pointing import make_wcs, moved
-from cuvee.simulate.scene import background, sinusoid_mean, transit_mean
+from cuvee.simulate.signals import sinusoid_mean, transit_mean
 
 Columns = dict[str, NDArray[Any]]
 Truth = tuple[Columns, Columns]

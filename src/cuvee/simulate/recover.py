@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.model.flags import FLAGS, TESS_QUALITY, default_mask
-from cuvee.simulate.scene import CONSTANT, SINUSOID, TRANSIT, sinusoid_mean, transit_mean
+from cuvee.simulate.signals import CONSTANT, SINUSOID, TRANSIT, sinusoid_mean, transit_mean
 
 __all__ = ["Comparison", "Found", "NoiseBin", "format_table", "recover"]
 

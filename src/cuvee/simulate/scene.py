@@ -1,4 +1,4 @@
-"""What there is to see: stars with their light curves and PRF, the background, the noise. No instrument's format."""
+"""The stars: where they are, how bright, and how they vary. No instrument's format."""
 
 from __future__ import annotations
 
@@ -9,26 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "CONSTANT",
-    "SINUSOID",
-    "TRANSIT",
-    "Prf",
-    "Scene",
-    "background",
-    "brightness",
-    "draw_scene",
-    "expose",
-    "prf_at",
-    "sinusoid_mean",
-    "transit_mean",
-]
+from cuvee.simulate.signals import CONSTANT, SINUSOID, TRANSIT, sinusoid_mean, transit_mean
+
+__all__ = ["Scene", "brightness", "draw_scene"]
 
 FloatArray = NDArray[np.float64]
-Image = NDArray[np.float32]
-
-CONSTANT, SINUSOID, TRANSIT = "constant", "sinusoid", "transit"
-
 TARGET_FAINT = 16.0
 """Stars to this magnitude are counted by ``stars`` and may vary; fainter ones are constant contaminants."""
 FAINTEST = 17.0
@@ -44,17 +29,8 @@ SINUSOID_AMPLITUDE = (0.002, 0.2)
 TRANSIT_DEPTH = (0.003, 0.05)
 LONGEST_PERIOD = 12.0
 """Days; a TESS orbit lasts 13.7."""
-INGRESS = 0.15
-"""Share of a transit's duration that its ingress takes, and its egress again."""
 PROPER_MOTION = 8.0
 """Standard deviation in each coordinate (mas/yr); one star in fifty moves twenty times as fast."""
-
-FWHM = 1.9
-WING_SIGMA = 1.9
-WING_SHARE = 0.08
-WING_SHIFT = 0.25
-MIDDLE = 1023.5
-"""Centre of the detector (px), where the PRF is at its mean width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +79,6 @@ class Scene:
 
     def __len__(self) -> int:
         return int(self.id.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Prf:
-    """The PRF of each star, in the form that `cuvee.kernels.render.add_stars` takes.
-
-    Parameters
-    ----------
-    core_sigma, core_shift, wing_shift : float64 array, shape (n_star, 2)
-        Column first (px).
-    wing_sigma, wing_share : float
-        Standard deviation (px) and share of the flux of the wing.
-    """
-
-    core_sigma: FloatArray
-    core_shift: FloatArray
-    wing_shift: FloatArray
-    wing_sigma: float = WING_SIGMA
-    wing_share: float = WING_SHARE
 
 
 def _magnitudes(rng: np.random.Generator, n: int, bright: float, faint: float) -> FloatArray:
@@ -230,51 +187,6 @@ def draw_scene(
     return Scene(*(c[order] for c in columns))
 
 
-def sinusoid_mean(time: FloatArray, period: FloatArray, epoch: FloatArray, exposure: float) -> FloatArray:
-    """Return the mean over an exposure of ``sin(2 pi (t - epoch) / period)``.
-
-    Parameters
-    ----------
-    time, period, epoch : float64 array
-        Mid-exposure, period and rising zero (d), of shapes that broadcast.
-    exposure : float
-        Length of the exposure (d).
-
-    Returns
-    -------
-    float64 array
-        Between -1 and 1; exact: the sine times sinc(exposure / period).
-    """
-    return np.asarray(np.sinc(exposure / period) * np.sin(2.0 * np.pi * (time - epoch) / period))
-
-
-def transit_mean(
-    time: FloatArray, period: FloatArray, epoch: FloatArray, duration: FloatArray, exposure: float
-) -> FloatArray:
-    """Return the mean over an exposure of a trapezoidal transit of unit depth.
-
-    Parameters
-    ----------
-    time, period, epoch, duration : float64 array
-        Mid-exposure, period, middle of a transit, and first to last contact (d), of shapes that broadcast.
-    exposure : float
-        Length of the exposure (d); shorter than the time between transits.
-
-    Returns
-    -------
-    float64 array
-        0 outside, 1 at the bottom. Exact: the trapezoid's integral is a difference of four ramps' integrals.
-    """
-    x = (time - epoch + 0.5 * period) % period - 0.5 * period
-    outer, inner = 0.5 * duration, (0.5 - INGRESS) * duration
-
-    def integral(at: FloatArray) -> FloatArray:
-        ramps = [0.5 * np.maximum(at - knot, 0.0) ** 2 for knot in (-outer, -inner, inner, outer)]
-        return np.asarray((ramps[0] - ramps[1] - ramps[2] + ramps[3]) / (outer - inner))
-
-    return (integral(x + 0.5 * exposure) - integral(x - 0.5 * exposure)) / exposure
-
-
 def brightness(scene: Scene, rows: NDArray[np.int64], time: FloatArray, exposure: float) -> FloatArray:
     """Return the flux of some stars, averaged over one exposure.
 
@@ -305,107 +217,3 @@ def brightness(scene: Scene, rows: NDArray[np.int64], time: FloatArray, exposure
             shape = transit_mean(time[here], scene.period[of], scene.epoch[of], scene.duration[of], exposure)
         relative[here] += sign * scene.amplitude[of] * shape
     return scene.flux[rows] * relative
-
-
-def prf_at(col: FloatArray, row: FloatArray) -> Prf:
-    """Return the PRF at places on the detector.
-
-    A Gaussian core of `FWHM` whose widths along columns and rows each vary by up to 5 % over the field, and a wing
-    of 8 % of the flux that is displaced outward by up to a quarter of a pixel, as coma does. The core is moved
-    the other way, so that the centroid is the star's position.
-
-    Parameters
-    ----------
-    col, row : float64 array, shape (n_star,)
-        Detector coordinates.
-
-    Returns
-    -------
-    Prf
-        For each place.
-    """
-    x, y = (col - MIDDLE) / MIDDLE, (row - MIDDLE) / MIDDLE
-    wide = np.stack([0.7 * x + 0.3 * (2.0 * y * y - 1.0), -0.6 * y + 0.4 * (2.0 * x * x - 1.0)], axis=1)
-    core_sigma = FWHM / np.sqrt(8.0 * np.log(2.0)) * (1.0 + 0.05 * wide)
-    outward = WING_SHIFT * np.stack([x, y], axis=1)
-    return Prf(core_sigma, -WING_SHARE * outward, (1.0 - WING_SHARE) * outward)
-
-
-def background(col0: int, row0: int, size: int, day: float) -> Image:
-    """Return the background: a level that breathes, a gradient, and a glow that moves over the detector.
-
-    Parameters
-    ----------
-    col0, row0, size : int
-        First detector column and row, and the width of the square of pixels.
-    day : float
-        Days since the observation began.
-
-    Returns
-    -------
-    float32 array, shape (size, size)
-        e-/s/pixel; about 100, as zodiacal and scattered light in TESS images.
-    """
-    x = (np.arange(col0, col0 + size) - MIDDLE) / MIDDLE
-    y = (np.arange(row0, row0 + size) - MIDDLE) / MIDDLE
-    level = 100.0 + 8.0 * np.sin(2.0 * np.pi * day / 13.7)
-    glow = 25.0 * (0.6 + 0.4 * np.cos(2.0 * np.pi * day / 0.9))
-    at_x, at_y = -1.2 + 2.4 * (day / 5.0 % 1.0), -0.8 + 1.6 * (day / 7.0 % 1.0)
-    # Sums of outer products, not one matrix product: the linear algebra library would start threads of its own.
-    across, along = np.exp(-0.5 * ((x - at_x) / 0.45) ** 2), glow * np.exp(-0.5 * ((y - at_y) / 0.45) ** 2)
-    x, y, across, along = (v.astype(np.float32) for v in (x, y, across, along))
-    image = np.float32(12.0) * x + (np.float32(level) - np.float32(9.0) * y)[:, None]
-    image += np.outer(np.float32(6.0) * y, x)
-    image += np.outer(along, across)
-    return np.asarray(image, dtype=np.float32)
-
-
-def expose(
-    rng: np.random.Generator,
-    clean: Image,
-    gain: Image,
-    read_noise: Image,
-    exposure: float,
-    n_read: int,
-) -> tuple[Image, Image]:
-    """Observe an image: photon noise, read noise, digitisation.
-
-    The variance of a pixel of rate f is ``f / T + n (R^2 + g^2 / 12) / T^2`` with time on source T, n reads of noise R,
-    and gain g: each read is rounded to a whole count, and read noise makes these errors independent. The sum, too, is
-    a whole number of counts.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where chance comes from.
-    clean : float32 array, shape (n_row, n_col)
-        e-/s; overwritten.
-    gain, read_noise : float32 array, shape (n_col,)
-        Electrons per count and electrons per read of each column's output.
-    exposure : float
-        Time on source (s).
-    n_read : int
-        Reads summed.
-
-    Returns
-    -------
-    flux, uncert : float32 array, shape (n_row, n_col)
-        e-/s; ``uncert`` follows from the measured flux, as a mission would estimate it.
-    """
-    floor = (n_read * (read_noise**2 + gain**2 / 12.0) / exposure**2).astype(np.float32)
-    per_second = np.float32(1.0 / exposure)
-    step = (gain / exposure).astype(np.float32)
-    sigma = clean * per_second
-    sigma += floor
-    np.sqrt(sigma, out=sigma)
-    flux = rng.standard_normal(clean.shape, dtype=np.float32)
-    flux *= sigma
-    flux += clean
-    flux /= step
-    np.rint(flux, out=flux)
-    flux *= step
-    np.maximum(flux, np.float32(0.0), out=sigma)
-    sigma *= per_second
-    sigma += floor
-    np.sqrt(sigma, out=sigma)
-    return flux, sigma

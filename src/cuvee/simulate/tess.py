@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.simulate import ffi
+from cuvee.simulate.pixels import Prf, background, expose, prf_at
 from cuvee.simulate.pointing import make_wcs, moved
-from cuvee.simulate.scene import CONSTANT, Prf, Scene, background, brightness, draw_scene, expose, prf_at
+from cuvee.simulate.scene import Scene, brightness, draw_scene
+from cuvee.simulate.signals import CONSTANT
 
 __all__ = ["SECTORS", "ZERO_POINT", "simulate"]
 
@@ -266,7 +268,7 @@ def simulate(
 
     Times are those of a spacecraft 40 Earth radii from the Earth: extension 1's hold at the middle of the CCD, the
     primary header's carry no barycentric correction. DATA_REL is 30, from which on times need no further correction.
-    The scene is described in `cuvee.simulate.scene`.
+    The stars are described in `cuvee.simulate.scene`, what pixels make of them in `cuvee.simulate.pixels`.
 
     Parameters
     ----------
