@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import TypeVar
 
+import psutil
 import pytest
 
 from cuvee.errors import TransientError
-from cuvee.run.executors import SerialExecutor, map_unordered, open_executor
+from cuvee.run.executors import SerialExecutor, map_batches, open_executor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MAKERS: list[Callable[[], Executor]] = [SerialExecutor, functools.partial(open_executor, "process", 2)]
+
+
+def results_of(
+    make: Callable[[], Executor], function: Callable[[Item], Result], items: Iterable[Item], chunk: int = 1
+) -> list[tuple[Item, Result | BaseException]]:
+    return list(itertools.chain.from_iterable(map_batches(make, 2, function, items, chunk)))
 
 
 def double(x: int) -> int:
@@ -27,27 +45,104 @@ def die_once(folder: Path, x: int) -> int:
     return x
 
 
-def die_always(x: int) -> int:
-    if x == 1:
+def die_at(wrong: int, x: int) -> int:
+    if x == wrong:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
 
 
-@pytest.mark.parametrize("make", [SerialExecutor, functools.partial(open_executor, "process", 2)])
-def test_every_item_comes_back_with_its_result_or_its_error(make: functools.partial[SerialExecutor]) -> None:
-    results = dict(map_unordered(make, 2, double, range(40)))
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_every_item_comes_back_with_its_result_or_its_error(make: Callable[[], Executor], chunk: int) -> None:
+    results = dict(results_of(make, double, range(40), chunk))
     assert isinstance(results.pop(13), ValueError)
     assert results == {x: 2 * x for x in range(40) if x != 13}
 
 
-def test_a_killed_worker_costs_only_the_units_in_flight(tmp_path: Path) -> None:
-    make = functools.partial(open_executor, "process", 2)
-    results = list(map_unordered(make, 2, functools.partial(die_once, tmp_path), range(12)))
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_a_killed_worker_costs_only_the_items_in_flight(tmp_path: Path, chunk: int) -> None:
+    results = results_of(MAKERS[1], functools.partial(die_once, tmp_path), range(12), chunk)
     assert sorted(item for item, _ in results) == list(range(12))
     assert all(item == result for item, result in results)
 
 
-def test_a_unit_that_always_kills_its_worker_is_given_up() -> None:
-    make = functools.partial(open_executor, "process", 2)
-    results = dict(map_unordered(make, 2, die_always, [1]))
-    assert isinstance(results[1], TransientError)
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_an_item_that_always_kills_its_worker_is_given_up_and_no_other(chunk: int) -> None:
+    results = dict(results_of(MAKERS[1], functools.partial(die_at, 5), range(12), chunk))
+    assert isinstance(results.pop(5), TransientError)
+    assert results == {x: x for x in range(12) if x != 5}
+
+
+def test_work_is_taken_as_it_is_needed() -> None:
+    taken = 0
+
+    def items() -> Iterable[int]:
+        nonlocal taken
+        for x in range(1000):
+            taken += 1
+            yield x
+
+    batches = map_batches(MAKERS[1], 2, double, items())
+    next(batches)
+    assert taken < 20
+    batches.close()
+
+
+def test_workers_that_cannot_start_are_said_at_once(tmp_path: Path) -> None:
+    """A script without the guard that spawned processes need is told so, instead of losing every unit to dead workers."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import functools, os\n"
+        "from cuvee.errors import StoreError\n"
+        "from cuvee.run.executors import map_batches, open_executor\n"
+        "try:\n"
+        "    list(map_batches(functools.partial(open_executor, 'process', 2), 2, os.path.abspath, ['a'] * 1000))\n"
+        "except StoreError as error:\n"
+        "    print('told:', error.message)\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert "told: No worker process can be started here: run with --executor serial" in run.stdout
+
+
+def announce_and_sleep(folder: Path, x: int) -> int:
+    (folder / f"{os.getpid()}").touch()
+    time.sleep(60)
+    return x
+
+
+DRIVER = """
+import functools, sys
+from pathlib import Path
+from test_executors import MAKERS, announce_and_sleep, results_of
+if __name__ == "__main__":
+    results_of(MAKERS[1], functools.partial(announce_and_sleep, Path(sys.argv[1])), range(9))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_driver(tmp_path: Path, how: signal.Signals) -> None:
+    script, pids = tmp_path / "driver.py", tmp_path / "pids"
+    script.write_text(DRIVER)
+    pids.mkdir()
+    folder = str(Path(__file__).parent)
+    path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+    driver = subprocess.Popen(
+        [sys.executable, str(script), str(pids)], env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while len(list(pids.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [int(path.name) for path in pids.iterdir()]
+    assert len(workers) == 2
+    driver.send_signal(how)
+    driver.wait(30)
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

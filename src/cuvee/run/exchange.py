@@ -26,7 +26,7 @@ from cuvee.store.paths import Paths
 __all__ = ["get_inputs", "put_output", "read_mask"]
 
 
-def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths) -> tuple[dict[str, Any], StreamLog]:
+def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths, log: StreamLog) -> dict[str, Any]:
     """Read what a unit needs.
 
     Parameters
@@ -39,22 +39,21 @@ def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths) -> 
         For the pixel mask of ``[extract] mask``.
     paths : Paths
         Where things lie.
+    log : StreamLog
+        Takes content hashes and bad files, also while streams are read later.
 
     Returns
     -------
     dict of str to object
         By kind of product.
-    StreamLog
-        Grows while streams are read: content hashes and bad files.
     """
-    log = StreamLog()
     found: dict[str, list[Product]] = defaultdict(list)
     for product in unit.inputs:
         found[product.kind].append(product)
     inputs: dict[str, Any] = {}
     for kind, products in found.items():
         inputs[kind] = _GET[kind](products, _Context(unit, device, config, paths, log, found))
-    return inputs, log
+    return inputs
 
 
 class _Context:
@@ -255,8 +254,11 @@ Put = tuple[tuple[Product, ...], dict[str, int]]
 
 
 def _product(kind: str, data_id: DataId, path: Path, paths: Paths, **meta: Any) -> Product:
-    size = path.stat().st_size
-    return Product(kind, data_id, content_hash(path), str(path.relative_to(paths.root)), {"size": size, **meta})
+    state = path.stat()
+    # Parts of a workspace may lie elsewhere ([workspace] red = "/scratch/red"); then the whole name is kept.
+    name = str(path.relative_to(paths.root)) if path.is_relative_to(paths.root) else str(path)
+    kept = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, **meta}
+    return Product(kind, data_id, content_hash(path), name, kept)
 
 
 def _put_partitions(unit: Unit, stars: Stars, paths: Paths) -> Put:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from itertools import islice
+from multiprocessing import active_children, connection, get_context, parent_process
 from typing import TypeVar
 
-from cuvee.errors import TransientError
+from cuvee.errors import StoreError, TransientError
 
-__all__ = ["SerialExecutor", "cores", "map_unordered", "open_executor"]
+__all__ = ["SerialExecutor", "cores", "map_batches", "open_executor"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _IN_FLIGHT = 3
-"""Units submitted a worker: one that runs, the next ones ready."""
+"""Calls submitted a worker: one that runs, the next ones ready."""
 
 _DEATHS = 3
-"""A unit whose worker dies this often is given up."""
+"""An item whose worker dies this often is given up."""
 
 
 class SerialExecutor(Executor):
@@ -44,6 +46,18 @@ def cores() -> int:
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
+    # Compiled kernels and BLAS read these when they are first imported, which is after this.
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    threading.Thread(target=_die_with_the_driver, daemon=True).start()
+
+
+def _die_with_the_driver() -> None:
+    # A worker holds both ends of the queue that it waits at, so it would never learn that nobody feeds it any more.
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def open_executor(name: str, workers: int) -> Executor:
@@ -54,77 +68,140 @@ def open_executor(name: str, workers: int) -> Executor:
     name : str
         ``serial`` or ``process``.
     workers : int
-        Number of worker processes; each computes with one thread.
+        Number of worker processes; each computes with one thread, and none outlives this process.
     """
     if name == "serial" or workers == 1:
         return SerialExecutor()
-    # Compiled kernels and BLAS read these when they are first imported, which is after the worker has started.
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
 
 
-def map_unordered(
-    make: Callable[[], Executor], workers: int, function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Result | BaseException]]:
-    """Apply ``function`` to items as workers get free; yield each item with its result, or its exception.
+def _apply(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | Exception]:
+    results: list[Result | Exception] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except Exception as error:
+            results.append(error)
+    return results
 
-    A worker that dies takes only the units in flight with it: they are tried again in a fresh pool, and a unit
-    whose worker died `_DEATHS` times is yielded with a `TransientError`.
+
+class _Pool:
+    """An executor that is made anew when its workers have died."""
+
+    def __init__(self, make: Callable[[], Executor], workers: int) -> None:
+        self._make = make
+        self._strangers = set(active_children())
+        self.sound = False
+        self.executor = make()
+        self.room = 1 if isinstance(self.executor, SerialExecutor) else _IN_FLIGHT * workers
+
+    def submit(self, function: Callable[[Item], Result], items: list[Item]) -> Future[list[Result | Exception]]:
+        return self.executor.submit(_apply, function, items)
+
+    def renew(self) -> None:
+        """Replace a broken executor.
+
+        Raises
+        ------
+        StoreError
+            If no worker can be started at all.
+        """
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.executor = self._make()
+        if not self.sound:
+            try:
+                self.executor.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise StoreError(
+                    "No worker process can be started here: run with --executor serial; in a script of your own, "
+                    "call cuvee below 'if __name__ == \"__main__\":'."
+                ) from error
+            self.sound = True
+
+    def close(self, at_once: bool) -> None:
+        """Let the executor go; at once means in the middle of the work."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        if at_once:
+            for child in active_children():
+                if child not in self._strangers:
+                    child.terminate()
+
+
+def map_batches(
+    make: Callable[[], Executor],
+    workers: int,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    chunk: int = 1,
+) -> Generator[list[tuple[Item, Result | BaseException]], None, None]:
+    """Apply ``function`` to items as workers get free; yield what has finished, items with their results or exceptions.
+
+    A worker that dies takes only the items in flight with it. Each of those is tried again with nothing else running,
+    so that one which kills its worker is told from its neighbours; after `_DEATHS` deaths it comes with a
+    `TransientError`.
 
     Parameters
     ----------
     make : callable
         Makes a new executor.
     workers : int
-        How many units run at a time.
+        How many items run at a time.
     function : callable
         Must be importable where the executor runs in other processes.
     items : iterable
         The work; taken as it is needed, so it may be long.
+    chunk : int
+        Items that travel together; more than one where they are tiny.
+
+    Raises
+    ------
+    StoreError
+        If no worker process can be started.
     """
     todo = iter(items)
-    again: list[tuple[Item, int]] = []
-    executor = make()
-    running: dict[Future[Result], tuple[Item, int]] = {}
-    exhausted = False
+    suspects: list[tuple[Item, int]] = []
+    running: dict[Future[list[Result | Exception]], tuple[list[Item], int]] = {}
+    pool = _Pool(make, workers)
+    finished = False
     try:
         while True:
-            while len(running) < _IN_FLIGHT * workers and not (exhausted and not again):
-                if again:
-                    item, deaths = again.pop()
-                else:
-                    try:
-                        item, deaths = next(todo), 0
-                    except StopIteration:
-                        exhausted = True
-                        break
+            while not suspects and len(running) < pool.room and (some := list(islice(todo, chunk))):
                 try:
-                    running[executor.submit(function, item)] = (item, deaths)
+                    running[pool.submit(function, some)] = (some, 0)
                 except BrokenProcessPool:
-                    again.append((item, deaths))
-                    break
-            if not running and exhausted and not again:
+                    suspects += [(item, 0) for item in some]
+            if suspects and not running:
+                item, deaths = suspects.pop()
+                running[pool.submit(function, [item])] = ([item], deaths)
+            if not running:
+                finished = True
                 return
+            batch: list[tuple[Item, Result | BaseException]] = []
             broken = False
-            done = wait(running, return_when=FIRST_COMPLETED).done if running else set()
-            for future in done:
-                item, deaths = running.pop(future)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                some, deaths = running.pop(future)
                 error = future.exception()
-                if isinstance(error, BrokenProcessPool):
+                if error is None:
+                    pool.sound = True
+                    batch += zip(some, future.result(), strict=True)
+                elif isinstance(error, BrokenProcessPool):
                     broken = True
                     if deaths + 1 < _DEATHS:
-                        again.append((item, deaths + 1))
+                        suspects += [(item, deaths + 1) for item in some]
                     else:
-                        yield item, TransientError("Its worker process died three times; is the memory too small?")
-                elif error is not None:
-                    yield item, error
+                        batch.append((some[0], TransientError(_GIVEN_UP)))
+                elif len(some) > 1:  # what came back could not be told apart
+                    suspects += [(item, deaths) for item in some]
                 else:
-                    yield item, future.result()
-            if broken or not done:
-                again += list(running.values())
+                    batch.append((some[0], error))
+            if broken:
+                suspects += [(item, deaths + 1) for some, deaths in running.values() for item in some]
                 running.clear()
-                executor.shutdown(wait=False, cancel_futures=True)
-                executor = make()
+                pool.renew()
+            if batch:
+                yield batch
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        pool.close(at_once=not finished)
+
+
+_GIVEN_UP = f"its worker process died {_DEATHS} times, as for want of memory; try again with fewer --workers."

@@ -6,124 +6,25 @@ A file that is unchanged on disk (size, mtime, inode) is never opened again: the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cuvee.catalog import footprint_pixels
-from cuvee.errors import BadData
-from cuvee.model.keys import DataId, block_of, text_hash
-from cuvee.model.records import FileInfo, Footprint, Geometry, Moments, Readout
-from cuvee.model.time import julian_year
-from cuvee.run.executors import SerialExecutor, map_unordered
-from cuvee.run.stage import Product
+from cuvee.errors import BadData, ConfigError
+from cuvee.model.keys import DataId
+from cuvee.model.records import FileInfo, Moments
+from cuvee.run.executors import SerialExecutor, map_batches
+from cuvee.run.facts import BadFile, FileFacts, Stat, footprint_of, footprint_product, stat_files
 
-__all__ = [
-    "BadFile",
-    "FileFacts",
-    "Inventory",
-    "Stat",
-    "facts_from_row",
-    "facts_to_row",
-    "footprint_product",
-    "frame_row",
-    "scan_files",
-    "stat_files",
-    "take_inventory",
-]
-
-Stat = tuple[int, int, int]
-"""Size, mtime (ns) and inode: as long as they stay, a file counts as unchanged."""
-
-FOOTPRINT_MARGIN = 0.2
-"""Degrees around the pixels in which catalogue stars may still matter (contaminants, proper motion)."""
+__all__ = ["Inventory", "scan_files", "take_inventory"]
 
 _CHUNK = 64
 """Files that one scanning task opens."""
 
-
-@dataclass(frozen=True, slots=True)
-class BadFile:
-    """A file that cannot be used.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    stat : Stat
-        Its state on disk when it was found bad.
-    reason, message : str
-        See `cuvee.errors.BadData`.
-    """
-
-    path: str
-    stat: Stat
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What the ledger remembers of one good raw file.
-
-    Parameters
-    ----------
-    info : FileInfo
-        The headers' facts. For files of one frame without the WCS text; for stamps without the moments: both are
-        read again where they are needed.
-    stat : Stat
-        The file's state on disk.
-    content : str
-        Content hash; empty while nobody has read the pixels in this state.
-    had : str
-        Content hash in the state before the present one; a touched file whose content is the same is done.
-    has_wcs : bool
-        Whether the file has a celestial WCS.
-    cells : tuple of int
-        Catalogue partitions that meet a stamp's footprint.
-    n_frame : int
-        Number of frames.
-    first, last : int
-        First and last cadence number.
-    """
-
-    info: FileInfo
-    stat: Stat
-    content: str = ""
-    had: str = ""
-    has_wcs: bool = False
-    cells: tuple[int, ...] = ()
-    n_frame: int = 1
-    first: int = 0
-    last: int = 0
-
-    @property
-    def is_frame(self) -> bool:
-        """Whether the file is one frame of a series of files."""
-        return self.info.kind == "ffi"
-
-    @property
-    def data_id(self) -> DataId:
-        """The frame, or the series that the file is."""
-        i = self.info
-        part = i.name if self.is_frame else ""
-        return DataId(i.instrument, i.segment, i.detector, i.kind, i.series, part)
-
-    @property
-    def series_id(self) -> DataId:
-        """The series that the file belongs to."""
-        i = self.info
-        return DataId(i.instrument, i.segment, i.detector, i.kind, i.series)
-
-    def product(self, kind: str) -> Product:
-        """Return the file as a product of kind ``frame``, ``member`` or ``stamp``."""
-        meta: dict[str, Any] = {"facts": self}
-        if kind == "frame":
-            meta["block"] = block_of(self.first)
-        return Product(kind, self.data_id, self.content, self.info.path, meta)
+_LOOK_AGAIN = ("duplicate", "unreadable")
+"""Reasons that may pass without the file changing: another file is repaired, permissions or a disk are mended."""
 
 
 @dataclass(slots=True)
@@ -136,49 +37,36 @@ class Inventory:
         By path.
     bad : dict of str to BadFile
         By path.
+    gone : dict of str to FileFacts
+        Files that were measured and then deleted from disk, by path: what was made from them stays.
+    spoilt : dict of str to FileFacts
+        What was known, by path, of files that are bad now.
     fresh : list of FileFacts
-        Good files that the ledger does not know in this state.
-    gone : list of str
-        Paths in the ledger that are not among the files any more.
+        Files that the ledger does not know in this state.
+    dropped : list of str
+        Paths in the ledger that are no part of the survey any more.
     """
 
     good: dict[str, FileFacts] = field(default_factory=dict)
     bad: dict[str, BadFile] = field(default_factory=dict)
+    gone: dict[str, FileFacts] = field(default_factory=dict)
+    spoilt: dict[str, FileFacts] = field(default_factory=dict)
     fresh: list[FileFacts] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
+    def groups(self) -> dict[DataId, list[str]]:
+        """Return the paths of good and gone files by segment, detector and kind; groups with bad files only are empty."""
+        groups: dict[DataId, list[str]] = {}
+        for known in (self.good, self.gone):
+            for path, facts in known.items():
+                groups.setdefault(facts.data_id.group, []).append(path)
+        for facts in self.spoilt.values():
+            groups.setdefault(facts.data_id.group, [])
+        return groups
 
-def stat_files(paths: Iterable[str]) -> dict[str, Stat]:
-    """Return the state on disk of each file that is there."""
-    states = {}
-    for path in paths:
-        try:
-            found = os.stat(path)
-        except OSError:
-            continue
-        states[path] = (found.st_size, found.st_mtime_ns, found.st_ino)
-    return states
-
-
-def footprint_product(info: FileInfo, cells: Sequence[int] = ()) -> Product:
-    """Return the footprint of a series as a product: only facts, no file.
-
-    Parameters
-    ----------
-    info : FileInfo
-        The series' file, or its frame with the best WCS.
-    cells : sequence of int, optional
-        Catalogue partitions that meet it; computed where not given.
-    """
-    mid = info.moments.mid
-    mid = mid[np.isfinite(mid)]
-    epoch = julian_year(float(mid.mean())) if mid.size else 2000.0
-    footprint = Footprint(info.series, info.geometry, info.wcs, round(float(epoch), 3))
-    cells = tuple(cells) or tuple(footprint_pixels([footprint], FOOTPRINT_MARGIN))
-    facts = {**asdict(footprint), "time_ra": info.time_ra, "time_dec": info.time_dec}
-    data_id = DataId(info.instrument, info.segment, info.detector, info.kind, info.series)
-    content = text_hash(repr(sorted(facts.items())))
-    return Product("footprint", data_id, content, "", {"facts": facts, "cells": frozenset(cells)})
+    def facts(self, path: str) -> FileFacts | None:
+        """Return what is known of a good or gone file."""
+        return self.good.get(path) or self.gone.get(path)
 
 
 def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[FileFacts | BadFile]:
@@ -195,22 +83,27 @@ def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[Fi
     -------
     list of FileFacts or BadFile
         In the order of ``paths``.
+
+    Raises
+    ------
+    ConfigError
+        If the instrument cannot read a file for want of a package.
     """
     results: list[FileFacts | BadFile] = []
     for path in paths:
-        state = stat_files([path]).get(path)
-        if state is None:
-            results.append(BadFile(path, (0, 0, 0), "unreadable", f"{path} vanished while it was being read."))
-            continue
+        state = stat_files([path]).get(path, (0, 0, 0))
         try:
-            info = scan(path)
+            results.append(_facts(scan(path), state))
         except BadData as error:
             results.append(BadFile(path, state, error.reason, error.message))
-            continue
+        except ConfigError:
+            raise
         except OSError as error:
-            results.append(BadFile(path, state, "unreadable", f"{path} cannot be read: {error.strerror}."))
-            continue
-        results.append(_facts(info, state))
+            message = f"{path} cannot be read: {error.strerror or error}."
+            results.append(BadFile(path, state, "unreadable", message))
+        except Exception as error:  # whatever a file makes a reader do, the others are read
+            message = f"{path} cannot be read: its reader failed with {type(error).__name__}: {error}."
+            results.append(BadFile(path, state, "unreadable", message))
     return results
 
 
@@ -221,19 +114,15 @@ def _facts(info: FileInfo, state: Stat) -> FileFacts:
     has_wcs = bool(info.wcs)
     first, last = (int(cadence.min()), int(cadence.max())) if n_frame else (0, 0)
     if info.kind == "ffi":
-        info = _replace(info, wcs="")
+        info = replace(info, wcs="")
     else:
         if has_wcs:
-            cells = tuple(sorted(footprint_product(info).meta["cells"]))
+            cells = tuple(sorted(footprint_product(DataId(info.instrument), footprint_of(info)).meta["cells"]))
         mid = info.moments.mid[np.isfinite(info.moments.mid)]
         middle = np.array([mid.mean() if mid.size else np.nan])
         nan = np.array([np.nan])
-        info = _replace(info, moments=Moments(np.array([first]), middle, middle, nan, np.zeros(1, np.int32)))
+        info = replace(info, moments=Moments(np.array([first]), middle, middle, nan, np.zeros(1, np.int32)))
     return FileFacts(info, state, "", "", has_wcs, cells, n_frame, first, last)
-
-
-def _replace(info: FileInfo, **changes: Any) -> FileInfo:
-    return FileInfo(**{name: changes.get(name, getattr(info, name)) for name in FileInfo.__slots__})
 
 
 def take_inventory(
@@ -265,38 +154,47 @@ def take_inventory(
     Returns
     -------
     Inventory
+
+    Raises
+    ------
+    ConfigError
+        If the instrument cannot read a file for want of a package.
     """
     states = stat_files(paths)
-    inventory = Inventory(gone=[path for path in known if path not in states])
+    inventory = Inventory()
     todo = []
     for path, state in states.items():
-        old_bad = quarantined.get(path)
-        if old_bad is not None and old_bad.stat == state and old_bad.reason != "duplicate":
-            inventory.bad[path] = old_bad
-        elif path in known and known[path].stat == state:
-            inventory.good[path] = known[path]
+        old, facts = quarantined.get(path), known.get(path)
+        if old is not None and old.stat == state and old.reason not in _LOOK_AGAIN:
+            inventory.bad[path] = old
+        elif facts is not None and facts.stat == state and facts.state != "bad":
+            inventory.good[path] = replace(facts, state="")
+            if facts.state:
+                inventory.fresh.append(inventory.good[path])
         else:
             todo.append(path)
+    missing = {path: facts for path, facts in known.items() if path not in states}
+    moved = {facts.identity: facts for facts in missing.values() if facts.state != "bad"}
     done = 0
     if len(todo) <= 4 * _CHUNK:
         make, workers = SerialExecutor, 1
     chunks = [todo[k : k + _CHUNK] for k in range(0, len(todo), _CHUNK)]
-    for chunk, results in map_unordered(make, workers, _Scan(scan), chunks):
-        if isinstance(results, BaseException):
-            raise results
-        for path, result in zip(chunk, results, strict=True):
-            if isinstance(result, BadFile):
-                inventory.bad[path] = result
-                continue
-            if path in known:
-                old = known[path]
-                values = {name: getattr(result, name) for name in FileFacts.__slots__}
-                result = FileFacts(**{**values, "had": old.content or old.had})
-            inventory.good[path] = result
-            inventory.fresh.append(result)
-        done += len(chunk)
-        progress(done, len(todo))
+    for batch in map_batches(make, workers, _Scan(scan), chunks):
+        for chunk, results in batch:
+            if isinstance(results, BaseException):
+                raise results
+            for path, result in zip(chunk, results, strict=True):
+                if isinstance(result, BadFile):
+                    inventory.bad[path] = result
+                    continue
+                before = known.get(path) or moved.get(result.identity)
+                result = replace(result, had=(before.content or before.had) if before is not None else "")
+                inventory.good[path] = result
+                inventory.fresh.append(result)
+            done += len(chunk)
+            progress(done, len(todo))
     _drop_duplicates(inventory)
+    _say_what_is_missing(inventory, known, missing)
     return inventory
 
 
@@ -313,11 +211,10 @@ def _drop_duplicates(inventory: Inventory) -> None:
     best: dict[tuple[DataId, int], FileFacts] = {}
     losers = []
     for facts in sorted(inventory.good.values(), key=lambda f: (-f.info.data_release, f.info.path)):
-        key = (facts.series_id, facts.first if facts.is_frame else -1)
-        if key in best:
-            losers.append((facts, best[key]))
+        if facts.identity in best:
+            losers.append((facts, best[facts.identity]))
         else:
-            best[key] = facts
+            best[facts.identity] = facts
     for facts, winner in losers:
         path = facts.info.path
         what = f"cadence {facts.first}" if facts.is_frame else f"series {facts.info.series}"
@@ -328,78 +225,20 @@ def _drop_duplicates(inventory: Inventory) -> None:
         del inventory.good[path]
 
 
-def facts_to_row(facts: FileFacts) -> dict[str, Any]:
-    """Return file facts as the ledger's table ``files`` keeps them."""
-    info = facts.info
-    rest = {name: getattr(info, name) for name in FileInfo.__slots__ if name not in ("moments", "geometry", "readout")}
-    moments = [float(getattr(info.moments, name)[0]) for name in Moments.__slots__]
-    return {
-        "path": info.path,
-        "size": facts.stat[0],
-        "mtime_ns": facts.stat[1],
-        "inode": facts.stat[2],
-        "content": facts.content,
-        "instrument": info.instrument,
-        "segment": info.segment,
-        "detector": info.detector,
-        "kind": info.kind,
-        "series": info.series,
-        "name": info.name,
-        "n_frame": facts.n_frame,
-        "first_cadence": facts.first,
-        "last_cadence": facts.last,
-        "info": {
-            "rest": rest,
-            "moments": moments,
-            "geometry": asdict(info.geometry),
-            "readout": asdict(info.readout),
-            "had": facts.had,
-            "has_wcs": facts.has_wcs,
-            "cells": list(facts.cells),
-        },
-    }
-
-
-def frame_row(facts: FileFacts) -> dict[str, Any]:
-    """Return a single frame as the ledger's table ``frames`` keeps it."""
-    moments = facts.info.moments
-    return {
-        "file": facts.info.path,
-        "segment": facts.info.segment,
-        "detector": facts.info.detector,
-        "kind": facts.info.kind,
-        "cadence": facts.first,
-        "start": float(moments.start[0]),
-        "stop": float(moments.stop[0]),
-        "quality": int(moments.quality[0]),
-        "has_wcs": facts.has_wcs,
-    }
-
-
-def facts_from_row(row: Mapping[str, Any]) -> FileFacts:
-    """Read what `facts_to_row` wrote."""
-    kept = row["info"]
-    cadence, start, stop, barycorr, quality = kept["moments"]
-    moments = Moments(
-        np.array([int(cadence)]),
-        np.array([start]),
-        np.array([stop]),
-        np.array([barycorr]),
-        np.array([int(quality)], np.int32),
-    )
-    readout: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in kept["readout"].items()
-    }
-    info = FileInfo(**kept["rest"], moments=moments, geometry=Geometry(**kept["geometry"]), readout=Readout(**readout))
-    state = (row["size"], row["mtime_ns"], row["inode"])
-    return FileFacts(
-        info,
-        state,
-        row["content"],
-        kept["had"],
-        kept["has_wcs"],
-        tuple(kept["cells"]),
-        row["n_frame"],
-        row["first_cadence"],
-        row["last_cadence"],
-    )
+def _say_what_is_missing(
+    inventory: Inventory, known: Mapping[str, FileFacts], missing: Mapping[str, FileFacts]
+) -> None:
+    """Tell files that were deleted from those that are bad now, and from those that the survey does not name any more."""
+    for path, bad in inventory.bad.items():
+        if path in known and bad.reason != "duplicate":
+            inventory.spoilt[path] = replace(known[path], state="bad")
+            if known[path].state != "bad":
+                inventory.fresh.append(inventory.spoilt[path])
+    present = {facts.identity for facts in inventory.good.values()}
+    for path, facts in missing.items():
+        if facts.state == "bad" or facts.identity in present or os.path.exists(path):
+            inventory.dropped.append(path)
+            continue
+        inventory.gone[path] = replace(facts, state="gone")
+        if facts.state != "gone":
+            inventory.fresh.append(inventory.gone[path])

@@ -5,21 +5,29 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from cuvee import __version__
 from cuvee.config import Config
 from cuvee.errors import AlgorithmError, BadData, ConfigError, CuveeError, NoWork, StoreError, TransientError
 from cuvee.instruments.registry import instrument
+from cuvee.model.instrument import Instrument
 from cuvee.run.exchange import get_inputs, put_output
-from cuvee.run.inventory import BadFile, FileFacts, Stat, stat_files
-from cuvee.run.receipts import Outcome, Receipt, write_receipt
+from cuvee.run.facts import BadFile, FileFacts, Stat, stat_files
+from cuvee.run.receipts import Receipt, Slip, write_receipt
 from cuvee.run.stage import Product, Stage, Unit
-from cuvee.run.streams import StreamLog
+from cuvee.run.streams import StreamLog, read_frames
+from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
 __all__ = ["Task", "params_of", "perform"]
+
+_PAUSES = (1.0, 5.0)
+"""Seconds to wait before a unit that failed for a passing reason is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +40,42 @@ class Task:
         What to do.
     config : Config
         The effective configuration.
+    params : mapping
+        The parameters that the unit's recipe holds (`params_of`).
     paths : Paths
         Where things go.
-    recipe : str
-        The recipe of the products that are there now; empty for none.
+    last : Receipt, optional
+        That of the products which are there now.
     """
 
     unit: Unit
     config: Config
+    params: Mapping[str, Any]
     paths: Paths
-    recipe: str = ""
+    last: Receipt | None = None
 
 
-def params_of(stage: Stage, config: Config) -> dict[str, Any]:
-    """Return the parameters that a stage's result depends on, as JSON can hold them."""
+def params_of(stage: Stage, config: Config, root: Path) -> dict[str, Any]:
+    """Return the parameters that a stage's result depends on, as JSON can hold them.
+
+    Parameters
+    ----------
+    stage : Stage
+        The stage.
+    config : Config
+        The effective configuration.
+    root : Path
+        The workspace; a mask file is named relative to it, and counts by its content.
+    """
     effective = config.effective()
-    return {section: effective[section] for section in stage.params}
+    params = {section: effective[section] for section in stage.params}
+    mask = config.extract.mask
+    if "stamp" in stage.reads and mask is not None and mask != "pipeline":
+        params["mask"] = content_hash(root / mask)
+    return params
 
 
-def perform(task: Task) -> Receipt:
+def perform(task: Task) -> Slip:
     """Do one unit of work and leave its products and its receipt.
 
     Parameters
@@ -60,8 +85,8 @@ def perform(task: Task) -> Receipt:
 
     Returns
     -------
-    Receipt
-        A failure of the unit is an outcome, never an exception; only an unusable workspace raises.
+    Slip
+        Where the receipt is. A failure of the unit is an outcome, never an exception; only an unusable workspace raises.
 
     Raises
     ------
@@ -71,60 +96,75 @@ def perform(task: Task) -> Receipt:
         If a catalogue or another input that the user chose cannot be used as it is.
     """
     unit = task.unit
+    path = task.paths.receipt(unit.stage.name, unit.data_id)
     start = time.perf_counter()
+    confirmed = _confirm(task)
+    if confirmed is not None:
+        write_receipt(path, confirmed)
+        return Slip(str(path), "have")
     log = StreamLog()
-    products: tuple[Product, ...] = ()
-    counts: Mapping[str, int] = {}
-    outcome: Outcome = "done"
-    message = reason = ""
-    device = instrument(task.config.workspace.instrument)
-    touched = _touched(unit)
-    if touched and task.recipe:
-        # Files that were touched since they were read: read them for their hash alone; the same content is done.
-        log = _rehash(task, touched)
-        if not log.bad and _recipe(unit, task, log) == task.recipe:
-            return Receipt(
-                unit.stage.name, unit.data_id, task.recipe, "have", contents=_contents(unit, log),
-                seconds=time.perf_counter() - start, memory=_memory(),
-            )  # fmt: skip
-        log = StreamLog()
     try:
-        inputs, log = get_inputs(unit, device, task.config, task.paths)
-        output = unit.stage.run(inputs, task.config, device)
-        products, counts = put_output(unit, output, task.paths, log)
-        message = " ".join(log.notes)
+        receipt = _done(task, log)
     except NoWork as error:
-        outcome, message = "no-work", error.message
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "no-work", error.message)
     except BadData as error:
-        outcome, message, reason = "bad-data", error.message, error.reason
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "bad-data", error.message, error.reason)
     except AlgorithmError as error:
-        outcome, message = "failed", error.message
-        counts = {name: int(value) for name, value in error.numbers.items()}
+        numbers = {name: int(value) for name, value in error.numbers.items()}
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "failed", error.message, counts=numbers)
     except TransientError as error:
-        outcome, message = "retry", error.message
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "retry", error.message)
     except (StoreError, ConfigError):
         raise
     except CuveeError as error:
-        outcome, message = "failed", error.message
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "failed", error.message)
     except MemoryError:
-        outcome, message = "retry", f"{unit.stage.name} {unit.data_id}: out of memory; use fewer workers."
-    receipt = Receipt(
-        unit.stage.name,
-        unit.data_id,
-        _recipe(unit, task, log),
-        outcome,
-        message,
-        reason,
-        products,
-        _contents(unit, log),
-        _bad_files(log),
-        time.perf_counter() - start,
-        _memory(),
-        counts,
+        message = "the memory does not suffice; try again with fewer --workers."
+        receipt = Receipt(unit.stage.name, unit.data_id, "", "retry", message)
+    except Exception as error:
+        return _unexpected(task, path, error)
+    receipt = replace(
+        receipt,
+        recipe=_recipe(unit, task, log),
+        contents=_contents(unit, log),
+        bad=_bad_files(log),
+        seconds=time.perf_counter() - start,
+        memory=_memory(),
     )
-    if outcome in ("done", "no-work"):
-        write_receipt(task.paths.receipt(unit.stage.name, unit.data_id), receipt)
-    return receipt
+    write_receipt(path, receipt)
+    return Slip(str(path), receipt.outcome)
+
+
+def _done(task: Task, log: StreamLog) -> Receipt:
+    """Do the unit, again if what went wrong may pass; what is learnt about raw files goes into ``log``."""
+    unit = task.unit
+    device = instrument(task.config.workspace.instrument)
+    for pause in (*_PAUSES, None):
+        for known in (log.contents, log.bad, log.notes):
+            known.clear()
+        try:
+            inputs = get_inputs(unit, device, task.config, task.paths, log)
+            output = unit.stage.run(inputs, task.config, device)
+            products, counts = put_output(unit, output, task.paths, log)
+        except TransientError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+            continue
+        break
+    notes = " ".join(log.notes)
+    return Receipt(unit.stage.name, unit.data_id, "", "done", notes, products=products, counts=counts)
+
+
+def _unexpected(task: Task, path: Path, error: Exception) -> Slip:
+    """Write down a failure that nobody foresaw, so that it can be reported; the unit is tried again next time."""
+    unit = task.unit
+    report = task.paths.temporary / "errors" / f"{unit.stage.name}-{path.stem}.txt"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(f"cuvee {__version__}, {unit.stage.name} {unit.data_id}\n\n{traceback.format_exc()}")
+    message = f"unexpected {type(error).__name__}: {error}; please report it with {report}."
+    write_receipt(path, Receipt(unit.stage.name, unit.data_id, "", "failed", message, "unexpected"))
+    return Slip(str(path), "failed")
 
 
 def _facts(product: Product) -> FileFacts | None:
@@ -132,29 +172,29 @@ def _facts(product: Product) -> FileFacts | None:
     return facts if isinstance(facts, FileFacts) else None
 
 
-def _touched(unit: Unit) -> list[FileFacts]:
+def _confirm(task: Task) -> Receipt | None:
+    """Read files that were touched for their hash alone; return the old receipt, renewed, if they are what they were."""
+    unit = task.unit
     unknown = [product for product in unit.inputs if not product.content]
-    facts = [f for f in map(_facts, unknown) if f is not None and f.had]
-    return facts if len(facts) == len(unknown) else []
-
-
-def _rehash(task: Task, touched: list[FileFacts]) -> StreamLog:
-    from cuvee.run.streams import read_frames
-
+    touched = [facts for facts in map(_facts, unknown) if facts is not None and facts.had]
+    if task.last is None or not touched or len(touched) < len(unknown):
+        return None
+    device: Instrument = instrument(task.config.workspace.instrument)
     log = StreamLog()
-    for _ in read_frames(instrument(task.config.workspace.instrument), [facts.info for facts in touched], log):
+    for _ in read_frames(device, [facts.info for facts in touched], log):
         pass
-    return log
+    if log.bad or _recipe(unit, task, log) != task.last.recipe:
+        return None
+    known = {p.path: (f.stat, p.content) for p in unit.inputs if (f := _facts(p)) is not None and p.content}
+    return replace(task.last, contents={**known, **_contents(unit, log)})
 
 
 def _recipe(unit: Unit, task: Task, log: StreamLog) -> str:
     bad = {path for path, _, _ in log.bad}
     inputs = tuple(
-        Product(p.kind, p.data_id, log.contents.get(p.path, p.content), p.path, p.meta)
-        for p in unit.inputs
-        if p.path not in bad or not p.path
+        replace(p, content=log.contents.get(p.path, p.content)) for p in unit.inputs if p.path not in bad or not p.path
     )
-    return Unit(unit.stage, unit.data_id, inputs).recipe(params_of(unit.stage, task.config))
+    return Unit(unit.stage, unit.data_id, inputs).recipe(task.params)
 
 
 def _contents(unit: Unit, log: StreamLog) -> dict[str, tuple[Stat, str]]:

@@ -1,4 +1,7 @@
-"""Receipts: what a unit made and what it read, written after its products; the ledger can be rebuilt from them."""
+"""Receipts: what a unit made and what it read, written after its products; the ledger can be rebuilt from them.
+
+A worker hands back a `Slip`, which is tiny however much it read, and the driver reads the receipt from disk.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any, Literal
 
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId
-from cuvee.run.inventory import BadFile, Stat
+from cuvee.run.facts import BadFile, Stat
 from cuvee.run.stage import Product
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["Outcome", "Receipt", "read_receipt", "write_receipt"]
+__all__ = ["Outcome", "Receipt", "Slip", "read_receipt", "write_receipt"]
 
 Outcome = Literal["have", "done", "no-work", "bad-data", "failed", "blocked", "retry"]
 
@@ -63,6 +66,22 @@ class Receipt:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What a worker hands back.
+
+    Parameters
+    ----------
+    path : str
+        The receipt.
+    outcome : str
+        What became of the unit this time; ``have`` where the receipt is that of an earlier time, confirmed.
+    """
+
+    path: str
+    outcome: Outcome
+
+
 def write_receipt(path: Path, receipt: Receipt) -> None:
     """Write a receipt atomically; the last act of a unit.
 
@@ -88,6 +107,7 @@ def write_receipt(path: Path, receipt: Receipt) -> None:
         "reason": receipt.reason,
         "products": products,
         "contents": {name: [*state, content] for name, (state, content) in receipt.contents.items()},
+        "bad": [[bad.path, *bad.stat, bad.reason, bad.message] for bad in receipt.bad],
         "seconds": round(receipt.seconds, 3),
         "memory": round(receipt.memory, 1),
         "counts": dict(receipt.counts),
@@ -123,6 +143,10 @@ def read_receipt(path: Path) -> Receipt | None:
         contents = {
             name: ((size, mtime, inode), content) for name, (size, mtime, inode, content) in kept["contents"].items()
         }
+        bad = tuple(
+            BadFile(name, (size, mtime, inode), reason, message)
+            for name, size, mtime, inode, reason, message in kept["bad"]
+        )
         return Receipt(
             kept["stage"],
             DataId.parse(kept["data_id"]),
@@ -132,7 +156,7 @@ def read_receipt(path: Path) -> Receipt | None:
             kept["reason"],
             products,
             contents,
-            (),
+            bad,
             kept["seconds"],
             kept["memory"],
             kept["counts"],

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cuvee.model.keys import DataId
 from cuvee.model.records import FileInfo
-from cuvee.run.inventory import FileFacts
+from cuvee.run.facts import FileFacts, Stat, footprint_of, footprint_product
+from cuvee.run.stage import Product
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["REFERENCE_FRAMES", "choose_members", "middle_member", "reference_set"]
+__all__ = ["REFERENCE_FRAMES", "ReferenceSet", "choose_members", "middle_member", "reference_set"]
 
 REFERENCE_FRAMES = 32
 """At most this many frames make a reference image; more would only add a few per cent of signal to noise."""
 
 
-def choose_members(frames: Sequence[FileFacts]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class ReferenceSet:
+    """The frames that make the reference of a series, as they are written down.
+
+    Parameters
+    ----------
+    members : tuple of str
+        Names of the frames, in cadence order.
+    stat : tuple of int
+        State on disk of the member in the middle when its WCS was read.
+    footprint : mapping
+        Where that WCS places the series (`cuvee.run.facts.footprint_of`).
+    cells : tuple of int
+        Catalogue partitions that meet it.
+    """
+
+    members: tuple[str, ...]
+    stat: Stat = (0, 0, 0)
+    footprint: Mapping[str, Any] = field(default_factory=dict)
+    cells: tuple[int, ...] = ()
+
+    def products(self, series: DataId, frames: Mapping[str, FileFacts]) -> list[Product]:
+        """Return the members and the footprint as products."""
+        members = [frames[name].product("member") for name in self.members]
+        return [*members, footprint_product(series, self.footprint, self.cells)]
+
+
+def choose_members(frames: Sequence[FileFacts]) -> tuple[str, ...]:
     """Choose the frames that make the reference of a series.
 
     Frames of quality 0 with a WCS and a time, nearest the middle of the segment; where there is none, flagged
@@ -27,20 +58,20 @@ def choose_members(frames: Sequence[FileFacts]) -> list[str]:
     Parameters
     ----------
     frames : sequence of FileFacts
-        All good frames of the series.
+        All frames of the series; those that are gone from disk are not chosen.
 
     Returns
     -------
-    list of str
+    tuple of str
         Their names in cadence order; empty where no frame has a WCS.
     """
-    placed = [f for f in frames if f.has_wcs and np.isfinite(_mid(f.info))]
-    clean = [f for f in placed if _quality(f.info) == 0] or placed
+    placed = [f for f in frames if f.has_wcs and not f.state and np.isfinite(f.info.moments.mid[0])]
+    clean = [f for f in placed if f.info.moments.quality[0] == 0] or placed
     if not clean:
-        return []
+        return ()
     middle = float(np.median([f.first for f in frames]))
     clean.sort(key=lambda f: (abs(f.first - middle), f.first))
-    return [f.info.name for f in sorted(clean[:REFERENCE_FRAMES], key=lambda f: f.first)]
+    return tuple(f.info.name for f in sorted(clean[:REFERENCE_FRAMES], key=lambda f: f.first))
 
 
 def middle_member(members: Sequence[FileFacts]) -> FileFacts:
@@ -48,48 +79,60 @@ def middle_member(members: Sequence[FileFacts]) -> FileFacts:
     return members[len(members) // 2]
 
 
-def reference_set(path: Path, frames: Mapping[str, FileFacts], renew: bool) -> list[FileFacts]:
-    """Return the reference set of a series: the recorded one while all its members are good, else a new one.
+def reference_set(
+    path: Path, frames: Mapping[str, FileFacts], scan: Callable[[str], FileInfo], renew: bool, write: bool = True
+) -> ReferenceSet | None:
+    """Return the reference set of a series: the recorded one while none of its members has gone bad, else a new one.
 
     Parameters
     ----------
     path : Path
         The record.
     frames : mapping of str to FileFacts
-        All good frames of the series by name.
+        All frames of the series by name, good ones and those gone from disk.
+    scan : callable
+        The instrument's; called only if the member in the middle is new or has changed.
     renew : bool
         Choose anew in any case.
+    write : bool
+        Whether to write the record down.
 
     Returns
     -------
-    list of FileFacts
-        In cadence order; empty where no frame has a WCS.
+    ReferenceSet or None
+        None where no frame has a WCS.
 
     Raises
     ------
+    BadData
+        If the member in the middle cannot be read.
     StoreError
         If the record cannot be written.
     """
-    names: list[str] = []
-    if not renew:
-        try:
-            names = list(json.loads(path.read_text())["members"])
-        except (OSError, ValueError, KeyError, TypeError):
-            names = []
-    if not names or any(name not in frames for name in names):
-        chosen = choose_members(list(frames.values()))
-        if not chosen:
-            return []
-        if chosen != names:
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps({"members": chosen}, indent=1) + "\n")
-        names = chosen
-    return [frames[name] for name in names]
+    old = _read(path)
+    members = old.members
+    if renew or not members or any(name not in frames for name in members):
+        members = choose_members(list(frames.values()))
+        if not members:
+            return None
+    middle = middle_member([frames[name] for name in members])
+    known = old.members == members and (middle.state == "gone" or middle.stat == old.stat)
+    if known and old.footprint:
+        return old
+    product = footprint_product(middle.series_id, footprint_of(scan(middle.info.path)))
+    new = ReferenceSet(members, middle.stat, product.meta["facts"], tuple(sorted(product.meta["cells"])))
+    if write:
+        kept = {name: getattr(new, name) for name in ReferenceSet.__slots__}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(kept, indent=1) + "\n")
+    return new
 
 
-def _mid(info: FileInfo) -> float:
-    return float(info.moments.mid[0])
-
-
-def _quality(info: FileInfo) -> int:
-    return int(info.moments.quality[0])
+def _read(path: Path) -> ReferenceSet:
+    try:
+        kept = json.loads(path.read_text())
+        size, mtime, inode = kept["stat"]
+        stat = (int(size), int(mtime), int(inode))
+        return ReferenceSet(tuple(kept["members"]), stat, dict(kept["footprint"]), tuple(kept["cells"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ReferenceSet(())

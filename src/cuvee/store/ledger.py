@@ -42,6 +42,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine, name: str) -> None:
         self._engine = engine
         self._name = name
+        self._batch: sa.Connection | None = None
 
     @classmethod
     def open(cls, where: str | Path, *, read_only: bool = False) -> Ledger:
@@ -88,6 +89,16 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Put everything that is written inside into one transaction: all of it is kept, or nothing."""
+        with transaction(self._engine, self._name) as connection:
+            self._batch = connection
+            try:
+                yield
+            finally:
+                self._batch = None
 
     # -- rows of any table ---------------------------------------------------------------------------------------
 
@@ -294,6 +305,13 @@ class Ledger:
         """Return the runs, oldest first."""
         return self.rows("runs")
 
+    def last_run(self) -> dict[str, Any] | None:
+        """Return the latest run, None before the first."""
+        runs = TABLES["runs"]
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+        return None if row is None else dict(row)
+
     def replace_targets(self, segment: str, detector: str, kind: str, rows: Iterable[Row]) -> None:
         """Make these all the targets of a detector."""
         self.replace("targets", rows, segment=segment, detector=detector, kind=kind)
@@ -318,6 +336,9 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
+        if self._batch is not None:
+            yield self._batch
+            return
         with transaction(self._engine, self._name) as connection:
             yield connection
 

@@ -1,0 +1,150 @@
+"""How the ledger's rows speak of units, products, lineage and stars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cuvee.model.keys import DataId
+from cuvee.run.receipts import Receipt
+from cuvee.run.stage import Product, Unit
+from cuvee.store.hats import patch_path
+from cuvee.store.ledger import Ledger
+from cuvee.store.numbers import read_columns
+from cuvee.store.paths import Paths
+from cuvee.store.tables import read_targets
+
+__all__ = [
+    "forget_stars",
+    "lineage_rows",
+    "product_from_row",
+    "product_row",
+    "receipt_from_row",
+    "unit_row",
+    "write_stars",
+]
+
+
+def unit_row(receipt: Receipt, run_id: int) -> dict[str, Any]:
+    """Return what became of a unit as the table ``units`` keeps it."""
+    return {
+        "stage": receipt.stage,
+        "data_id": str(receipt.data_id),
+        "recipe": receipt.recipe,
+        "outcome": receipt.outcome,
+        "message": receipt.message,
+        "reason": receipt.reason,
+        "seconds": receipt.seconds,
+        "memory": receipt.memory,
+        "counts": dict(receipt.counts),
+        "run_id": run_id,
+    }
+
+
+def receipt_from_row(row: Mapping[str, Any], products: Iterable[Product]) -> Receipt:
+    """Return what the ledger knows of a unit: everything but which raw files it read."""
+    return Receipt(
+        row["stage"],
+        DataId.parse(row["data_id"]),
+        row["recipe"],
+        row["outcome"],
+        row["message"],
+        row["reason"],
+        tuple(products),
+        seconds=row["seconds"],
+        memory=row["memory"],
+        counts=row["counts"],
+    )
+
+
+def product_row(product: Product, receipt: Receipt) -> dict[str, Any]:
+    """Return a product as the table ``products`` keeps it."""
+    return {
+        "kind": product.kind,
+        "data_id": str(product.data_id),
+        "content": product.content,
+        "path": product.path,
+        "size": product.meta.get("size", 0),
+        "meta": dict(product.meta),
+        "stage": receipt.stage,
+        "unit": str(receipt.data_id),
+        "recipe": receipt.recipe,
+    }
+
+
+def product_from_row(row: Mapping[str, Any]) -> Product:
+    """Read what `product_row` wrote."""
+    return Product(row["kind"], DataId.parse(row["data_id"]), row["content"], row["path"], row["meta"])
+
+
+def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
+    """Return what each product of a unit was made from; files that proved bad are no part of it."""
+    bad = {file.path for file in receipt.bad}
+    read = [source for source in unit.inputs if not source.path or source.path not in bad]
+    return [
+        {
+            "kind": product.kind,
+            "data_id": str(product.data_id),
+            "input_kind": source.kind,
+            "input_id": str(source.data_id),
+            "content": receipt.contents[source.path][1] if source.path in receipt.contents else source.content,
+        }
+        for product in receipt.products
+        for source in read
+    ]
+
+
+def write_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
+    """Let the ledger find stars: where they are measured, and where their light curves are.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Takes the rows.
+    paths : Paths
+        Of the workspace.
+    product : Product
+        Of any kind; ``targets`` and ``metrics`` name stars.
+    """
+    unit = product.data_id
+    where = {"instrument": unit.instrument, "segment": unit.segment, "detector": unit.detector, "kind": unit.kind}
+    if product.kind == "targets":
+        targets = read_targets(paths.root / product.path)
+        names = ("id", "healpix", "series", "ra", "col", "row", "mag")
+        columns = [getattr(targets, name).tolist() for name in names]
+        rows = [
+            {**where, **dict(zip(names, values, strict=True)), "decl": dec, "row_number": i}
+            for i, (*values, dec) in enumerate(zip(*columns, targets.dec.tolist(), strict=True))
+        ]
+        ledger.replace_targets(unit.segment, unit.detector, unit.kind, rows)
+    elif product.kind == "metrics":
+        table = read_columns(paths.root / product.path)
+        file = _light_curves(paths, unit)
+        facts = {name: table[name].tolist() for name in ("id", "healpix", "series", "best", "n_point", "scatter")}
+        stars = (dict(zip(facts, values, strict=True)) for values in zip(*facts.values(), strict=True))
+        ledger.replace_light_curves(file, [{**where, "path": file, **star} for star in stars])
+
+
+def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
+    """Take back what `write_stars` wrote.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Loses the rows.
+    paths : Paths
+        Of the workspace.
+    product : Product
+        One that is no more.
+    """
+    unit = product.data_id
+    if product.kind == "targets":
+        ledger.replace_targets(unit.segment, unit.detector, unit.kind, [])
+    elif product.kind == "metrics":
+        ledger.replace_light_curves(_light_curves(paths, unit), [])
+
+
+def _light_curves(paths: Paths, unit: DataId) -> str:
+    patch = int(unit.part.removeprefix("p"))
+    path = patch_path(paths.light_curves, unit.instrument, patch, unit.segment, unit.detector, unit.kind)
+    return str(path.relative_to(paths.root)) if path.is_relative_to(paths.root) else str(path)

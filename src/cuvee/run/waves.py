@@ -1,0 +1,381 @@
+"""The driver of one run: wave after wave, stage after stage, it plans from what exists and hands out units."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from cuvee import __version__
+from cuvee.config import Config
+from cuvee.errors import BadData, ConfigError, StoreError, TransientError
+from cuvee.model.instrument import Instrument
+from cuvee.model.keys import DataId
+from cuvee.run.executors import SerialExecutor, cores, map_batches, open_executor
+from cuvee.run.facts import (
+    BadFile,
+    FileFacts,
+    bad_file_from_row,
+    bad_file_to_row,
+    facts_from_row,
+    facts_to_row,
+    footprint_of,
+    footprint_product,
+    frame_row,
+    stat_files,
+)
+from cuvee.run.inventory import take_inventory
+from cuvee.run.perform import Task, params_of, perform
+from cuvee.run.plan import is_gone, make_plan
+from cuvee.run.receipts import Receipt, Slip, read_receipt
+from cuvee.run.refset import ReferenceSet, reference_set
+from cuvee.run.report import Reporter, RunOptions, RunSummary
+from cuvee.run.stage import Product, Stage, Unit, units_of
+from cuvee.run.stock import Stock
+from cuvee.run.sweep import sweep
+from cuvee.store.ledger import Ledger
+from cuvee.store.paths import Paths
+
+__all__ = ["Driver"]
+
+_WAVE = ("reference", "targets", "extract", "extract-series", "collect", "summary")
+"""The stages that are done for one segment, detector and kind after the other."""
+
+_CHUNK = 16
+"""Tiny units that travel to a worker together, at most."""
+
+
+class Driver:
+    """One run. It exists only while `cuvee.run.drive.run_workspace` runs.
+
+    Parameters
+    ----------
+    config : Config
+        The effective configuration.
+    device : Instrument
+        Reads the raw files.
+    paths : Paths
+        Where things go.
+    ledger : Ledger
+        What is known; written by nobody else meanwhile.
+    stages : sequence of Stage
+        The pipeline.
+    options : RunOptions
+        What the user asked for.
+    reporter : Reporter
+        Takes the news.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        device: Instrument,
+        paths: Paths,
+        ledger: Ledger,
+        stages: Sequence[Stage],
+        options: RunOptions,
+        reporter: Reporter,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.paths = paths
+        self.ledger = ledger
+        names = [stage.name for stage in stages]
+        until = names.index(options.until) + 1 if options.until else len(names)
+        self.stages = {stage.name: stage for stage in stages[:until]}
+        self.params = {stage.name: params_of(stage, config, paths.root) for stage in self.stages.values()}
+        self.options = options
+        self.reporter = reporter
+        engine = options.executor or config.run.executor
+        self.workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
+        self.make: Callable[[], Executor] = functools.partial(open_executor, engine, self.workers)
+        self.stock = Stock(ledger, paths)
+        self.summary = RunSummary()
+        self.groups: dict[DataId, list[str]] = {}
+        self.idle: list[Receipt] = []
+
+    def run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
+        """Bring everything up to date.
+
+        Parameters
+        ----------
+        raw, tables : sequence of str
+            Raw files and catalogue tables.
+        """
+        if not self.options.dry_run:
+            self._open_run()
+        self._take_inventory(raw)
+        home = DataId(self.device.name)
+        self._stage("catalog", home, {"table": self._tables(tables)})
+        for group in sorted(self.groups):
+            if self._wanted(group):
+                self._wave(group)
+        self._stage("publish", home, {"lightcurves": self.stock.everywhere("lightcurves")})
+        if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
+            # Nothing at all has come out: then a detector without stars is news, not routine.
+            self.summary.troubled += self.idle
+        inventory = self.stock.inventory
+        self.summary.bad = dict(inventory.bad)
+        self.summary.n_files, self.summary.n_gone = len(inventory.good), len(inventory.gone)
+        if not self.options.dry_run:
+            self.ledger.finish_run(self.stock.run_id)
+        return self.summary
+
+    def _open_run(self) -> None:
+        last = self.ledger.last_run()
+        if last is None or not last["finished"]:
+            sweep(self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc))
+        self.stock.run_id = self.ledger.start_run(__version__, self.config.effective(), self.options.command)
+
+    # -- raw files -----------------------------------------------------------------------------------------------
+
+    def _take_inventory(self, raw: Sequence[str]) -> None:
+        known = {path: facts_from_row(row) for path, row in self.ledger.files().items()}
+        quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
+        read = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal read
+            if not read:
+                self.reporter.begin("Reading headers", total)
+            self.reporter.advance(done - read)
+            read = done
+
+        inventory = take_inventory(raw, self.device.scan, known, quarantined, self.make, self.workers, progress)
+        if read:
+            self.reporter.end()
+        self.stock.inventory = inventory
+        if not self.options.dry_run:
+            with self.ledger.batch():
+                self.ledger.drop_files(inventory.dropped)
+                self.ledger.put_files([facts_to_row(facts) for facts in inventory.fresh])
+                self.ledger.put_frames([frame_row(facts) for facts in inventory.fresh if facts.is_frame])
+                rows = [bad_file_to_row(bad, self.stock.run_id) for bad in inventory.bad.values()]
+                self.ledger.replace_quarantine(rows)
+        self.groups = inventory.groups()
+
+    def _wanted(self, group: DataId) -> bool:
+        options = self.options
+        return (not options.segment or group.segment == options.segment) and group.detector.startswith(options.detector)
+
+    def _tables(self, paths: Sequence[str]) -> list[Product]:
+        # A catalogue table is read whole, once; its content is then known as long as the file stays untouched.
+        known = {product.data_id: product for product in self.stock.take(DataId(self.device.name)).get("table", ())}
+        products = []
+        for path, state in stat_files(paths).items():
+            name = Path(path).name
+            data_id = DataId(self.device.name, part=name)
+            old = known.get(data_id)
+            content = old.content if old is not None and tuple(old.meta["stat"]) == state else ""
+            products.append(Product("table", data_id, content, path, {"table": name, "stat": state}))
+        return products
+
+    def _reference_sets(self, group: DataId) -> dict[DataId, ReferenceSet]:
+        """Return the reference set of each series of frames; those without a WCS have none."""
+        sets = {}
+        for series, frames in self._frames(group).items():
+            record = self.paths.reference_set(series)
+            renew, write = self.options.renew_reference, not self.options.dry_run
+            while True:
+                try:
+                    chosen = reference_set(record, frames, self.device.scan, renew, write)
+                except BadData as error:
+                    bad = next(facts for facts in frames.values() if facts.info.path == error.path)
+                    del frames[bad.info.name]
+                    self._condemn(BadFile(error.path, bad.stat, error.reason, error.message), series)
+                    continue
+                break
+            if chosen is not None:
+                sets[series] = chosen
+        return sets
+
+    def _condemn(self, bad: BadFile, series: DataId) -> None:
+        if not self.options.dry_run:
+            unit = Unit(self.stages["reference"], series, ())
+            self.stock.settle([(unit, Receipt("reference", series, "", "have", bad=(bad,)))])
+
+    def _frames(self, group: DataId) -> dict[DataId, dict[str, FileFacts]]:
+        series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
+        for path in self.groups[group]:
+            facts = self.stock.inventory.facts(path)
+            if facts is not None and facts.is_frame:
+                series[facts.series_id][facts.info.name] = facts
+        return series
+
+    def _raw_products(self, group: DataId, sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
+        """Return the raw files of a group as products: frames, reference members, stamps and footprints."""
+        raw: dict[str, list[Product]] = {"frame": [], "member": [], "stamp": [], "footprint": []}
+        for path in self.groups[group]:
+            facts = self.stock.inventory.facts(path)
+            if facts is None:
+                continue
+            raw["frame" if facts.is_frame else "stamp"].append(facts.product("frame" if facts.is_frame else "stamp"))
+            if facts.has_wcs and not facts.is_frame:
+                raw["footprint"].append(footprint_product(facts.series_id, footprint_of(facts.info), facts.cells))
+        for series, frames in self._frames(group).items():
+            if series in sets:
+                *members, footprint = sets[series].products(series, frames)
+                raw["member"] += members
+                raw["footprint"].append(footprint)
+        return raw
+
+    # -- stages --------------------------------------------------------------------------------------------------
+
+    def _wave(self, group: DataId) -> None:
+        """Do everything for one segment, detector and kind."""
+        if not self.groups[group]:
+            self._drop(group, _WAVE)  # every file of it is bad now: what was made of them is true no longer
+            return
+        while True:
+            counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
+            sets = self._reference_sets(group)
+            raw = self._raw_products(group, sets)
+            self._stage("reference", group, raw)
+            if all(self.stock.inventory.facts(product.path) is not None for product in raw["member"]):
+                break
+            # A member proved bad and has left the inventory: choose the set anew, and do not speak of this try.
+            self.summary.counts, self.summary.troubled = counts, troubled
+        self._stage("targets", group, raw)
+        if not raw["footprint"]:
+            where = f"{group.segment} {group.detector}"
+            self._blocked("targets", group, f"no frame of {where} has a WCS and a time, so no star can be placed.")
+        held = self.stock.take(group)
+        if not held.get("targets"):
+            last = self.stock.units("targets", group).get(group)
+            if last is not None and last.outcome in ("no-work", "blocked"):
+                self._drop(group, _WAVE[2:])
+            return  # no star can be placed, or none falls on the pixels: said once, not once a block
+        if sets and not held.get("reference"):
+            return  # it failed, and that has been said
+        for name in ("extract", "extract-series", "collect", "summary"):
+            self._stage(name, group, self._raw_products(group, sets), sets)
+        if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
+            self.stock.evict(group)
+
+    def _stage(
+        self,
+        name: str,
+        group: DataId,
+        raw: Mapping[str, Sequence[Product]],
+        sets: Mapping[DataId, ReferenceSet] | None = None,
+    ) -> None:
+        """Plan one stage from what exists now, and do what is to do."""
+        stage = self.stages.get(name)
+        if stage is None:
+            return
+        plan = make_plan(self.stock, stage, group, {**self.stock.take(group), **raw}, self.params[name])
+        for receipt in plan.settled:
+            if receipt.outcome == "done":
+                self.summary.counts[name, "have"] += 1
+            else:
+                self._count(receipt)
+        for unit, receipt in plan.blocked:
+            self._blocked(name, unit.data_id, receipt.message)
+        if self.options.dry_run:
+            self.summary.counts[name, "to do"] += len(plan.todo)
+            return
+        self.stock.adopt()
+        self._forget(plan.dropped)
+        todo = plan.todo
+        if name == "collect" and todo and sets is not None:
+            todo = self._with_bytes(todo, group, sets)
+        self._perform(stage, group, todo)
+
+    def _blocked(self, name: str, data_id: DataId, message: str) -> None:
+        if name not in self.stages:
+            return
+        receipt = Receipt(name, data_id, "", "blocked", message)
+        self._count(receipt)
+        last = self.stock.units(name, data_id.group).get(data_id)
+        if not self.options.dry_run and (last is None or (last.outcome, last.message) != ("blocked", message)):
+            self.stock.settle([(Unit(self.stages[name], data_id, ()), receipt)])
+
+    def _forget(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            if receipt.products:
+                self.summary.counts[receipt.stage, "dropped"] += 1
+                self.summary.worked += 1
+        self.stock.forget(receipts)
+
+    def _drop(self, group: DataId, names: Sequence[str]) -> None:
+        if not self.options.dry_run:
+            for name in names:
+                if name in self.stages:
+                    self._forget(list(self.stock.units(name, group).values()))
+
+    def _with_bytes(self, todo: list[Unit], group: DataId, sets: Mapping[DataId, ReferenceSet]) -> list[Unit]:
+        """Make evicted flux blocks again that units need; their content is the same, so the units stay."""
+        lost = {p.data_id for unit in todo for p in unit.inputs if p.meta.get("evicted")}
+        if not lost:
+            return todo
+        for name in ("extract", "extract-series"):
+            units = units_of(self.stages[name], {**self.stock.take(group), **self._raw_products(group, sets)})
+            whole = [unit for unit in units if unit.data_id in lost and not any(map(is_gone, unit.inputs))]
+            self._perform(self.stages[name], group, whole)
+        called = {unit.data_id for unit in todo}
+        units = units_of(todo[0].stage, {**self.stock.take(group), **self._raw_products(group, sets)})
+        ready = []
+        for unit in units:
+            if unit.data_id not in called:
+                continue
+            absent = [product for product in unit.inputs if product.meta.get("evicted")]
+            if absent:
+                # Without settling: the light curves as they are hold more than could be made now.
+                message = f"it needs {absent[0].data_id} again, whose raw files are gone; bring them back."
+                self._count(Receipt(unit.stage.name, unit.data_id, "", "blocked", message))
+            else:
+                ready.append(unit)
+        return ready
+
+    def _perform(self, stage: Stage, group: DataId, units: Sequence[Unit]) -> None:
+        if not units:
+            return
+        label = " ".join(part for part in (stage.name, group.segment, group.detector, group.kind) if part)
+        self.reporter.begin(label, len(units))
+        params = self.params[stage.name]
+        tasks = (Task(unit, self.config, params, self.paths, self.stock.last(unit)) for unit in units)
+        make, workers = self.make, self.workers
+        if len(units) < 2 or stage.name == "publish":
+            make, workers = SerialExecutor, 1
+        elif workers > 1 and {"frame", "stamp"} & set(stage.reads):
+            from cuvee.extract import warm_up
+
+            warm_up()  # compiled once, here, and not by every worker at the same time
+        chunk = max(1, min(_CHUNK, len(units) // (8 * workers)))
+        with closing(map_batches(make, workers, perform, tasks, chunk)) as batches:
+            for batch in batches:
+                done = [(task.unit, _receipt(task.unit, result)) for task, result in batch]
+                self.stock.settle(done)
+                for _, receipt in done:
+                    self._count(receipt)
+                    self.summary.worked += receipt.outcome != "have"
+                    if receipt.outcome == "done" and receipt.message:
+                        self.reporter.say(receipt.message)
+                self.reporter.advance(len(done))
+        self.reporter.end()
+
+    def _count(self, receipt: Receipt) -> None:
+        self.summary.counts[receipt.stage, receipt.outcome] += 1
+        if receipt.outcome == "no-work":
+            self.idle.append(receipt)
+        elif receipt.outcome not in ("have", "done"):
+            self.summary.troubled.append(receipt)
+
+
+def _receipt(unit: Unit, result: Slip | BaseException) -> Receipt:
+    """Return the receipt that a worker left, or one for a worker that left none."""
+    if isinstance(result, Slip):
+        receipt = read_receipt(Path(result.path))
+        if receipt is not None:
+            return replace(receipt, outcome=result.outcome)
+        result = TransientError(f"its receipt {result.path} has vanished.")
+    if isinstance(result, StoreError | ConfigError) or not isinstance(result, Exception):
+        raise result
+    if isinstance(result, TransientError):
+        return Receipt(unit.stage.name, unit.data_id, "", "retry", result.message)
+    message = f"unexpected {type(result).__name__}: {result}."
+    return Receipt(unit.stage.name, unit.data_id, "", "failed", message, "unexpected")
