@@ -241,6 +241,14 @@ def test_static_flags(scene: Scene) -> None:
     assert raw == pytest.approx((image[near] * inside).sum(), rel=5e-3, abs=0.5)
 
 
+def test_missing_cards_of_the_noise_model_are_said_in_every_point(scene: Scene) -> None:
+    assert not np.any(scene.extract().planes["flag"] & flags.ASSUMED_READOUT)
+    bare = replace(scene.reference, readout=replace(READOUT, assumed=("GAINB",)))
+    batch = iter([Batch([scene.frames[0]], np.array([0]))])
+    block = extract.extract(batch, _moments(1), ("",), scene.targets, bare, extract.ExtractParams())
+    assert np.all(block.planes["flag"] & flags.ASSUMED_READOUT)
+
+
 def test_targets_flags_travel_along(scene: Scene) -> None:
     targets = scene.targets.take(slice(0, 4))
     targets = replace(targets, flag=np.array([0, flags.NO_POSITION, flags.ASTEROID, 0], np.int32))

@@ -88,6 +88,8 @@ def star_plan(
     first = noise.output_of(np.floor(detector_col - reach + 0.5), readout)
     last = noise.output_of(np.ceil(detector_col + reach - 0.5), readout)
     flag |= np.where(first != last, flags.STRADDLES_OUTPUTS, 0).astype(np.int32)
+    if readout.assumed:
+        flag |= np.int32(flags.ASSUMED_READOUT)
     middle = rows_of.area.shape[1] // 2
     return Plan(
         order=order,

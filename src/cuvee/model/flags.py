@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "ASSUMED_READOUT",
     "ASTEROID",
     "EDGE",
     "FAINT_THIRD",
@@ -65,6 +66,7 @@ FAINT_THIRD = 64
 ASTEROID = 128
 NO_FRAME = 256
 NO_TIME = 512
+ASSUMED_READOUT = 1024
 
 FLAGS: tuple[Bit, ...] = (
     Bit(
@@ -73,7 +75,7 @@ FLAGS: tuple[Bit, ...] = (
         "no usable position: the frame has no WCS and none could be lent to it, or the star left the WCS's domain",
         True,
     ),
-    Bit(EDGE, "edge", "the largest aperture is clipped by the edge of the pixels", True),
+    Bit(EDGE, "edge", "the aperture that flux holds is clipped by the edge of the pixels", True),
     Bit(
         NAN_PIXEL,
         "nan_pixel",
@@ -97,8 +99,19 @@ FLAGS: tuple[Bit, ...] = (
         False,
     ),
     Bit(ASTEROID, "asteroid", "a known or detected moving object crosses the aperture", True),
-    Bit(NO_FRAME, "no_frame", "the frame of this cadence is missing or was quarantined", True),
+    Bit(
+        NO_FRAME,
+        "no_frame",
+        "flux blocks only: the frame of this cadence is missing or was quarantined; light curves leave the cadence out",
+        True,
+    ),
     Bit(NO_TIME, "no_time", "the frame carries no finite time", True),
+    Bit(
+        ASSUMED_READOUT,
+        "assumed_readout",
+        "cards on gain, read noise or exposure are missing; the instrument's usual values stand in, so flux_err is approximate",
+        False,
+    ),
 )
 
 TESS_QUALITY: tuple[Bit, ...] = (
