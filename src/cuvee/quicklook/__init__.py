@@ -2,10 +2,10 @@
 
 from cuvee.quicklook.noise import NoiseCurve, noise_curve
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
-from cuvee.quicklook.run import draw_run
+from cuvee.quicklook.run import draw_run, figure_run
 from cuvee.quicklook.scatter import figure_scatter
-from cuvee.quicklook.stamp import Stamp
-from cuvee.quicklook.star import figure_light_curve, show_star
+from cuvee.quicklook.stamp import Stamp, figure_stamp
+from cuvee.quicklook.star import figure_light_curve, figure_strip, show_star
 from cuvee.quicklook.style import save
 
 __all__ = [
@@ -16,7 +16,10 @@ __all__ = [
     "draw_run",
     "figure_light_curve",
     "figure_recovery",
+    "figure_run",
     "figure_scatter",
+    "figure_stamp",
+    "figure_strip",
     "noise_curve",
     "save",
     "show_star",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from cuvee.collect import enclosed_light
 from cuvee.instruments.registry import instrument
@@ -16,7 +17,7 @@ from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
 from cuvee.store.tables import read_reference
 
-__all__ = ["draw_run"]
+__all__ = ["draw_run", "figure_run"]
 
 
 def draw_run(paths: Paths, name: str, radii: tuple[float, ...]) -> list[Path]:
@@ -41,12 +42,34 @@ def draw_run(paths: Paths, name: str, radii: tuple[float, ...]) -> list[Path]:
     for table in sorted(folder.glob("*.parquet")):
         picture = table.with_suffix(".png")
         if not picture.exists() or picture.stat().st_mtime_ns < table.stat().st_mtime_ns:
-            _draw(paths, name, radii, table, picture)
+            save(figure_run(paths, name, radii, table), picture)
         pictures.append(picture)
     return pictures
 
 
-def _draw(paths: Paths, name: str, radii: tuple[float, ...], table: Path, picture: Path) -> None:
+def figure_run(paths: Paths, name: str, radii: tuple[float, ...], table: Path) -> Figure:
+    """Draw scatter against magnitude for the stars of one detector.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of the workspace.
+    name : str
+        The instrument.
+    radii : tuple of float
+        Radii of the apertures (px).
+    table : Path
+        The detector's numbers, one row a star.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    StoreError
+        If the numbers are missing or damaged.
+    """
     device = instrument(name)
     stars = read_columns(table)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -72,5 +95,4 @@ def _draw(paths: Paths, name: str, radii: tuple[float, ...], table: Path, pictur
         zero_point = device.zero_point + 2.5 * np.log10(share)
         model = noise_curve(mag, zero_point, background, n_pixel, variance, exposure)
     title = f"{device.title}, {table.stem}"
-    figure = figure_scatter(stars["mag"], scatter, model, stars["crowding"], expected, stars["id"], title, exposure)
-    save(figure, picture)
+    return figure_scatter(stars["mag"], scatter, model, stars["crowding"], expected, stars["id"], title, exposure)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cuvee.model.records import Reference, Targets
-from cuvee.quicklook.style import BLUE, FLUX, GREY, VERMILION
+from cuvee.quicklook.style import BLUE, FLUX, GREY, VERMILION, place, styled
 
-__all__ = ["Stamp", "draw_stamp"]
+__all__ = ["Stamp", "draw_stamp", "figure_stamp"]
 
 _LABELLED = 8
 
@@ -92,7 +93,32 @@ class Stamp:
         return cls(image, first_col, first_row, (col, row, mag), neighbours, targets.radii, index)
 
 
-def draw_stamp(ax: Axes, stamp: Stamp) -> None:
+@styled
+def figure_stamp(stamp: Stamp) -> Figure:
+    """Draw a stamp alone and small, for a page that shows many.
+
+    Parameters
+    ----------
+    stamp : Stamp
+        The star's surroundings.
+
+    Returns
+    -------
+    Figure
+        3.9 by 2.9 inches.
+    """
+    figure = Figure(figsize=(3.9, 2.9))
+    ax = place(figure, 0.75, 3.05, 0.5, 2.8)
+    draw_stamp(ax, stamp, heading=False)
+    ax.set_xlabel("column (px)", fontsize=12, labelpad=1.0)
+    ax.set_ylabel("row (px)", fontsize=12, labelpad=2.0)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=11)
+    figure.axes[-1].yaxis.label.set_size(12)
+    return figure
+
+
+def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
     """Draw a stamp: image with apertures, neighbours as rings that are larger the brighter they are."""
     n_row, n_col = stamp.image.shape
     extent = (stamp.col0 - 0.5, stamp.col0 + n_col - 0.5, stamp.row0 - 0.5, stamp.row0 + n_row - 0.5)
@@ -154,4 +180,5 @@ def draw_stamp(ax: Axes, stamp: Stamp) -> None:
         axis.set_major_locator(MaxNLocator(4, integer=True))
     for side in ("top", "right"):
         ax.spines[side].set_visible(True)
-    ax.set_title("apertures (the best one thick), neighbours", fontsize=12.5, color=GREY)
+    if heading:
+        ax.set_title("apertures (the best one thick), neighbours", fontsize=12.5, color=GREY)

@@ -31,7 +31,7 @@ from cuvee.quicklook.style import (
     tidy,
 )
 
-__all__ = ["Drawable", "figure_light_curve", "show_star"]
+__all__ = ["Drawable", "figure_light_curve", "figure_strip", "show_star"]
 
 _GAP = 10.0
 """Days without a point after which the time axis is broken."""
@@ -136,9 +136,28 @@ def figure_light_curve(
     """
     below = period is not None or stamp is not None
     figure = slide(title or f"{lc.name}   {_magnitude(lc)}", height=7.5 if below else 4.6)
-    _draw_time(figure, lc, bottom=4.15 if below else 0.75)
+    _draw_time(figure, lc, (1.15, 12.2, 4.15 if below else 0.75, figure.get_figheight() - 1.2))
     if below:
         _draw_below(figure, lc, period, stamp, epoch)
+    return figure
+
+
+@styled
+def figure_strip(lc: Drawable) -> Figure:
+    """Draw a light curve small and without a title, for a page that shows many.
+
+    Parameters
+    ----------
+    lc : LightCurve
+        The light curve.
+
+    Returns
+    -------
+    Figure
+        9.6 by 2.9 inches.
+    """
+    figure = Figure(figsize=(9.6, 2.9))
+    _draw_time(figure, lc, (1.15, 8.65, 0.8, 2.45), heading=False)
     return figure
 
 
@@ -200,15 +219,16 @@ def _kinds(lc: Drawable) -> Iterator[tuple[NDArray[np.bool_], str, dict[str, Any
     yield by_us, words, open_mark | {"markerfacecolor": "none", "zorder": 4}
 
 
-def _draw_time(figure: Figure, lc: Drawable, bottom: float) -> None:
+def _draw_time(figure: Figure, lc: Drawable, box: tuple[float, float, float, float], heading: bool = True) -> None:
+    """Draw flux against time between the edges left, right, bottom and top (inches)."""
+    first, last, bottom, top = box
     pieces = _pieces(lc.time)
     spans = np.array([stop - start for start, stop in pieces])
     widths = np.maximum(spans, 0.08 * spans.sum() or 1.0)
     edges = np.append(0.0, np.cumsum(widths / widths.sum()))
-    top = figure.get_figheight() - 1.2
     panels: list[Axes] = []
-    for left, right in pairwise(1.15 + 11.05 * edges):
-        gap = 0.12 if right < 12.19 else 0.0
+    for left, right in pairwise(first + (last - first) * edges):
+        gap = 0.12 if right < last - 0.01 else 0.0
         panels.append(place(figure, left, right - gap, bottom, top, sharey=panels[0] if panels else None))
     low, high = flux_range(lc.flux[lc.good])
     panels[0].set_ylim(low, high)
@@ -252,14 +272,15 @@ def _draw_time(figure: Figure, lc: Drawable, bottom: float) -> None:
         ax.tick_params(which="both", left=k == 0, labelleft=k == 0)
         ax.spines["left"].set_visible(k == 0)
         tidy(ax)
-        ax.set_title(_where(lc, start, stop, wide=len(pieces) == 1), fontsize=12.5, color=GREY)
+        if heading:
+            ax.set_title(_where(lc, start, stop, wide=len(pieces) == 1), fontsize=12.5, color=GREY)
     plain_numbers(panels[0])
     panels[0].set_ylabel(f"flux ({FLUX})")
-    middle, height = 0.5 * (1.15 + 12.2) / figure.get_figwidth(), (bottom - 0.38) / figure.get_figheight()
+    middle, height = 0.5 * (first + last) / figure.get_figwidth(), (bottom - 0.38) / figure.get_figheight()
     figure.text(middle, height, r"BTJD = BJD$_\mathrm{TDB}$ - 2457000 (d)", fontsize=15, ha="center", va="top")
     _relative_axis(panels[-1], lc)
     if handles:
-        legend(figure, handles)
+        legend(figure, handles, 0.5 if heading else 0.06)
 
 
 def _relative_axis(ax: Axes, lc: Drawable) -> None:

@@ -115,13 +115,14 @@ def place(figure: Figure, left: float, right: float, bottom: float, top: float, 
     return figure.add_axes(box, **sharing)
 
 
-def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put one line of words under the title."""
-    height = figure.get_figheight()
+def legend(figure: Figure, handles: Sequence[Artist], top: float = 0.5) -> None:
+    """Put one line of words ``top`` inches below the figure's upper edge, where a title leaves room for it."""
+    width, height = figure.get_size_inches()
     letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
+    room = 140 * width / 13.33
     figure.legend(
-        handles=list(handles), loc="upper left", bbox_to_anchor=(0.1 / 13.33, 1.0 - 0.5 / height), ncols=len(handles),
-        columnspacing=1.2, borderaxespad=0.0, markerscale=1.4, fontsize=min(12.5, 12.5 * 140 / letters),
+        handles=list(handles), loc="upper left", bbox_to_anchor=(0.1 / width, 1.0 - top / height), ncols=len(handles),
+        columnspacing=1.2, borderaxespad=0.0, markerscale=1.4, fontsize=min(12.5, 12.5 * room / letters),
     )  # fmt: skip
 
 
