@@ -18,6 +18,7 @@ from cuvee.errors import ConfigError
 from cuvee.export import FORMATS, Observation, export, file_name, observations
 from cuvee.export.csv import csv_bytes
 from cuvee.export.fits import fits_bytes
+from cuvee.store.curve_table import point_column
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # lightkurve warns of an optional package of its own
@@ -120,6 +121,19 @@ def test_file_is_sound_fits_and_says_what_everything_is(kepler: Observation) -> 
                         assert column.unit, f"{column.name} has no unit"
 
 
+def test_comments_are_whole_and_apertures_say_how_wide_they_are() -> None:
+    names = ["time", "cadence", "quality", "flag", *FLOATS]
+    said = {name: point_column(name, 2.5 if name.startswith("aperture1") else None) for name in names}
+    seen = Observation(observation(series="ffi-r0768-c0768-0512x0512").row, observation().points, said)
+    with fits.open(io.BytesIO(fits_bytes("tess", seen))) as hdus:
+        comments = hdus[1].header.comments
+        titles = {hdus[1].header[f"TTYPE{i}"]: comments[f"TTYPE{i}"] for i in range(1, len(names) + 1)}
+    assert titles == {{"cadence": "CADENCENO"}.get(name, name.upper()): meaning for name, (_, meaning) in said.items()}
+    assert titles["APERTURE1_FLUX_ERR"] == "one standard deviation of flux within 2.5 px"
+    assert comments["SERIES"] == "frame series"
+    assert comments["COL"] == "[pixel] column; 0 = 1st science column"
+
+
 @pytest.mark.parametrize("n", [0, 1, 7, 1300])
 def test_checksums_are_right_whatever_the_data(n: int) -> None:
     with warnings.catch_warnings():
@@ -186,8 +200,9 @@ def test_csv_opens_in_pandas_and_astropy_with_the_same_numbers(tmp_path: Path) -
         np.testing.assert_array_equal(frame[name].to_numpy().astype(want.dtype), want)
         np.testing.assert_array_equal(np.asarray(table[name]).astype(want.dtype), want)
     words = path.read_text().split("time,flux")[0]
-    assert "# column flux [e-/s]: flux in the best aperture" in words
-    assert "# id = 144996772" in words
+    assert "# column flux [electron/s]: flux in the aperture named by best" in words
+    assert "# id = 144996772 (catalogue id)" in words
+    assert "# ra = 131.449788333333 deg (right ascension, ICRS, epoch 2000)" in words
 
 
 class Rows:

@@ -269,7 +269,7 @@ def test_every_column_says_what_it_is(survey: tuple[Path, LightCurves, LightCurv
     assert all(field.metadata[b"description"] for field in fields)
     lc = schema.field("lc").type
     assert lc.field("flux").metadata[b"unit"] == b"electron/s"
-    assert lc.field("aperture2_flux_err").metadata[b"description"] == b"one standard deviation of the flux in aperture2"
+    assert lc.field("aperture2_flux_err").metadata[b"description"] == b"one standard deviation of flux within 2.5 px"
     assert schema.field("id").type == pa.int64()
     assert lc.field("time").type.value_type == pa.float64()
     assert lc.field("flux").type.value_type == pa.float32()

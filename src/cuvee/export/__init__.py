@@ -1,13 +1,12 @@
 """Light curves in other people's formats."""
 
 from cuvee.export.files import FORMATS, LightCurveSource, export, file_name
-from cuvee.export.rows import Observation, describe_column, observations, star_name
+from cuvee.export.rows import Observation, observations, star_name
 
 __all__ = [
     "FORMATS",
     "LightCurveSource",
     "Observation",
-    "describe_column",
     "export",
     "file_name",
     "observations",

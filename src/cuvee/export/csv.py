@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from cuvee import __version__
-from cuvee.export.rows import Observation, column_order, describe_column, star_name
+from cuvee.export.rows import Observation, column_order, star_name
+from cuvee.store.curve_table import ROW_COLUMNS
 
 __all__ = ["csv_bytes"]
 
@@ -34,10 +35,13 @@ def csv_bytes(instrument: str, observation: Observation) -> bytes:
     catalog, star = star_name(instrument, int(observation.row["id"]))
     names = column_order(observation.points)
     lines = [f"# light curve of {catalog} {star}, made by cuvee {__version__}"]
-    lines += [f"# {name} = {observation.row[name]}" for name in observation.row if not name.startswith("_")]
+    for name, value in observation.row.items():
+        if not name.startswith("_"):
+            unit, meaning = ROW_COLUMNS.get(name, ("", name))
+            lines.append(f"# {name} = {value}{f' {unit}' if unit else ''} ({meaning})")
     for name in names:
-        unit, meaning = describe_column(name)
-        lines.append(f"# column {name} [{unit or '1'}]: {meaning or 'see the light-curve store'}")
+        unit, meaning = observation.describe(name)
+        lines.append(f"# column {name} [{unit or '1'}]: {meaning}")
     out = io.BytesIO(("\n".join(lines) + "\n").encode())
     out.seek(0, io.SEEK_END)
     table = pa.table({name: observation.points[name] for name in names})

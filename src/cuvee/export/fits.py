@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 
 from cuvee import __version__
-from cuvee.export.rows import Observation, column_order, describe_column, star_name
+from cuvee.export.rows import Observation, column_order, star_name
 from cuvee.model.flags import FLAGS, QUALITY
 from cuvee.model.records import BJD_OFFSET
 
@@ -31,6 +31,8 @@ Card = tuple[str, int | float | str | None, str]
 _TELESCOPE = {"tess": ("TESS", "TESS Photometer"), "kepler": ("Kepler", "Kepler Photometer")}
 _RECORD = 2880
 _NAMES = {"cadence": "CADENCENO"}
+_UNITS = {"electron/s": "e-/s", "electron/(s pixel)": "e-/s"}
+"""Both readers know the mission's "e-/s", which is outside the FITS Standard, but nothing built from it."""
 _FORMATS = {"f8": "D", "f4": "E", "i8": "K", "i4": "J", "i2": "I"}
 
 
@@ -102,9 +104,9 @@ def _cards(instrument: str, row: Mapping[str, Any]) -> tuple[list[Card], list[Ca
         ("TIMEPIXR", 0.5, "TIME is the middle of the exposure"),
         ("SEGMENT", str(row["segment"]), "cuvee's name of the observation"),
         ("DETECTOR", str(row["detector"]), "cuvee's name of the detector"),
-        ("SERIES", str(row["series"]), "frame series that was measured"),
-        ("COL", _finite(row["col"]), "[pixel] column; 0 = centre of 1st science column"),
-        ("ROW", _finite(row["row"]), "[pixel] row; 0 = centre of 1st science row"),
+        ("SERIES", str(row["series"]), "frame series"),
+        ("COL", _finite(row["col"]), "[pixel] column; 0 = 1st science column"),
+        ("ROW", _finite(row["row"]), "[pixel] row; 0 = 1st science row"),
         ("BESTAPER", best, "aperture that FLUX holds"),
         ("CROWDING", _finite(row["crowding"]), "target's share of the flux in that aperture"),
     ]
@@ -161,26 +163,22 @@ def _hdu(cards: str, data: bytes = b"") -> bytes:
 
 
 @cache
-def _table_cards(columns: tuple[tuple[str, str], ...], instrument: str) -> tuple[str, str]:
+def _table_cards(columns: tuple[tuple[str, str, str, str], ...], instrument: str) -> tuple[str, str]:
     """Return what all tables of one form share: the cards on columns, and the comments on flags.
 
     Parameters
     ----------
-    columns : tuple of (name, FITS format)
+    columns : tuple of (name, FITS format, unit, meaning)
         In their order.
     instrument : str
         Whose quality bits to name.
     """
     cards: list[Card] = [("TFIELDS", len(columns), "number of columns")]
-    for i, (name, form) in enumerate(columns, 1):
-        unit, meaning = describe_column(name)
-        cards.append(
-            (f"TTYPE{i}", _NAMES.get(name, name.upper()), meaning or f"column {name} of the light-curve store")
-        )
+    for i, (name, form, unit, meaning) in enumerate(columns, 1):
+        cards.append((f"TTYPE{i}", _NAMES.get(name, name.upper()), meaning))
         cards.append((f"TFORM{i}", form, "column format"))
         if unit:
-            # Both readers know the mission's "e-/s", which is outside the FITS Standard, but nothing built from it.
-            cards.append((f"TUNIT{i}", unit.removesuffix("/pixel"), "unit of the column"))
+            cards.append((f"TUNIT{i}", _UNITS.get(unit, unit), "unit of the column"))
     cards += [
         ("INHERIT", True, "the primary header holds for this table, too"),
         ("EXTNAME", "LIGHTCURVE", "name of this extension"),
@@ -213,7 +211,9 @@ def fits_bytes(instrument: str, observation: Observation) -> bytes:
     for name in names:
         data[name] = observation.points[name][keep]
     primary, table = _cards(instrument, observation.row)
-    form = tuple((name, _FORMATS[kind.str[1:]]) for name, kind in zip(names, types, strict=True))
+    form = tuple(
+        (name, _FORMATS[kind.str[1:]], *observation.describe(name)) for name, kind in zip(names, types, strict=True)
+    )
     columns, words = _table_cards(form, instrument)
     first: list[Card] = [
         ("SIMPLE", True, "conforms to the FITS standard"),

@@ -30,26 +30,29 @@ ROW_COLUMNS: dict[str, tuple[str, str]] = {
 """Unit and meaning of each column of a row."""
 
 POINT_COLUMNS: dict[str, tuple[str, str]] = {
-    "time": ("d", "BJD_TDB - 2457000 at mid-exposure, for the direction of the star"),
+    "time": ("d", "BJD_TDB - 2457000 at mid-exposure, at the star"),
     "cadence": ("", "the mission's cadence number"),
     "quality": ("", "the mission's quality bits, unchanged"),
     "flag": ("", "cuvee's flag bits"),
     "flux": ("electron/s", "flux in the aperture named by best"),
     "flux_err": ("electron/s", "one standard deviation of flux"),
-    "background": ("electron/s/pixel", "background that was subtracted"),
-    "centroid_col": ("pixel", "flux-weighted detector column"),
-    "centroid_row": ("pixel", "flux-weighted detector row"),
+    "background": ("electron/(s pixel)", "background that was subtracted, in one pixel"),
+    "centroid_col": ("pixel", "flux-weighted column; 0 = 1st science column"),
+    "centroid_row": ("pixel", "flux-weighted row; 0 = 1st science row"),
 }
-"""Unit and meaning of the nested columns; the apertures' come on top, see `point_column`."""
+"""Unit (as astropy reads it) and meaning of the nested columns, short enough for a FITS card; those of the apertures
+come on top, see `point_column`."""
 
 
-def point_column(name: str) -> tuple[str, str]:
+def point_column(name: str, radius: float | None = None) -> tuple[str, str]:
     """Return unit and meaning of a nested column.
 
     Parameters
     ----------
     name : str
         For example ``flux`` or ``aperture2_flux_err``.
+    radius : float, optional
+        Of its aperture (px), where that is a circle.
 
     Returns
     -------
@@ -59,8 +62,8 @@ def point_column(name: str) -> tuple[str, str]:
     if name in POINT_COLUMNS:
         return POINT_COLUMNS[name]
     method, _, what = name.partition("_")
-    meaning = {"flux": "flux in", "flux_err": "one standard deviation of the flux in"}.get(what, f"{what} of")
-    return "electron/s", f"{meaning} {method}"
+    meaning = {"flux": "flux", "flux_err": "one standard deviation of flux"}.get(what, what)
+    return "electron/s", f"{meaning} in {method}" if radius is None else f"{meaning} within {radius:g} px"
 
 
 def light_curve_table(light_curves: LightCurves) -> pa.Table:
@@ -105,11 +108,14 @@ def light_curve_table(light_curves: LightCurves) -> pa.Table:
     if light_curves.offsets[-1] > np.iinfo(np.int32).max:
         raise StoreError(f"A patch of {light_curves.segment} {light_curves.detector} has too many points for one file.")
     offsets = pa.array(light_curves.offsets.astype(np.int32))
+    radii = {f"aperture{k + 1}": radius for k, radius in enumerate(targets.radii)}
     lists, nested = [], []
     for name, values in light_curves.points.items():
         one = pa.ListArray.from_arrays(offsets, pa.array(values, from_pandas=False))
         lists.append(one)
-        nested.append(pa.field(name, one.type, metadata=_described(*point_column(name))))
+        nested.append(
+            pa.field(name, one.type, metadata=_described(*point_column(name, radii.get(name.partition("_")[0]))))
+        )
     struct = pa.StructArray.from_arrays(lists, fields=nested)
     columns.append(struct)
     fields.append(pa.field("lc", struct.type, metadata=_described("", "the points, lists of equal length")))

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
-from cuvee.export import describe_column, star_name
+from cuvee.export import star_name
 from cuvee.model.flags import FLAGS, QUALITY, default_mask
 from cuvee.model.records import BJD_OFFSET
+from cuvee.store.curve_table import point_column
 
 if TYPE_CHECKING:
     from astropy.timeseries import TimeSeries
@@ -200,11 +201,7 @@ class LightCurve:
 
         columns: dict[str, Any] = {}
         for name, values in self.points.items():
-            unit = describe_column(name)[0]
             if name != "time":
-                columns[name] = (
-                    u.Quantity(values[keep], unit.replace("/s/pixel", "/(s pixel)").replace("e-", "electron"))
-                    if unit
-                    else values[keep]
-                )
+                unit = point_column(name)[0]
+                columns[name] = u.Quantity(values[keep], unit) if unit else values[keep]
         return columns
