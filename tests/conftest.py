@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.run.workspaces import House
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +13,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data are not here: no folder {folder.parent.name}/{folder.name} beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Copies of a small finished workspace."""
+    return House(tmp_path_factory.mktemp("house"))

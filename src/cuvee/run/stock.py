@@ -149,8 +149,23 @@ class Stock:
             self.settle(adopted)
         renewed, self._renewed = self._renewed, []
         for receipt, product in renewed:
-            self._replace(receipt, product)
-        self.ledger.put_products(product_row(product, receipt) for receipt, product in renewed)
+            self.renew(receipt.stage, product, receipt)
+
+    def renew(self, stage: str, product: Product, receipt: Receipt | None = None) -> None:
+        """Take in new small facts about a product whose content has stayed.
+
+        Parameters
+        ----------
+        stage : str
+            The stage that made it.
+        product : Product
+            With the new facts.
+        receipt : Receipt, optional
+            Of the unit that made it; by default the unit of the same data id.
+        """
+        receipt = receipt or self._units[stage, product.data_id.group][product.data_id]
+        self._replace(receipt, product)
+        self.ledger.put_products([product_row(product, receipt)])
 
     def _replace(self, receipt: Receipt, product: Product) -> Receipt:
         units = self._units[receipt.stage, receipt.data_id.group]

@@ -37,6 +37,7 @@ from cuvee.run.report import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
+from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
 
@@ -164,14 +165,20 @@ class Driver:
 
     def _tables(self, paths: Sequence[str]) -> list[Product]:
         # A catalogue table is read whole, once; its content is then known as long as the file stays untouched.
-        known = {product.data_id: product for product in self.stock.take(DataId(self.device.name)).get("table", ())}
+        home = DataId(self.device.name)
+        known = {product.data_id: product for product in self.stock.take(home).get("table", ())}
         products = []
         for path, state in stat_files(paths).items():
-            name = Path(path).name
-            data_id = DataId(self.device.name, part=name)
-            old = known.get(data_id)
-            content = old.content if old is not None and tuple(old.meta["stat"]) == state else ""
-            products.append(Product("table", data_id, content, path, {"table": name, "stat": state}))
+            meta = {"table": Path(path).name, "stat": state}
+            product = Product("table", replace(home, part=Path(path).name), "", path, meta)
+            old = known.get(product.data_id)
+            if old is not None and tuple(old.meta["stat"]) == state:
+                product = replace(product, content=old.content)
+            elif old is not None:
+                product = replace(product, content=content_hash(Path(path)))
+                if product.content == old.content and not self.options.dry_run:
+                    self.stock.renew("catalog", replace(old, meta=meta))
+            products.append(product)
         return products
 
     def _reference_sets(self, group: DataId) -> dict[DataId, ReferenceSet]:
