@@ -23,6 +23,7 @@ __all__ = [
     "Cards",
     "Unit",
     "bad",
+    "check_extensions",
     "data_size",
     "first_header",
     "is_gzip",
@@ -295,6 +296,27 @@ def first_header(stream: IO[bytes], path: str) -> tuple[Cards, int]:
     if data_size(header[0]):
         raise bad(path, "is no product of the mission: its first unit holds data", "wrong-shape")
     return header
+
+
+def check_extensions(primary: Cards, n_unit: int) -> None:
+    """Check that a file has all the extensions that its primary header announces.
+
+    Parameters
+    ----------
+    primary : Cards
+        The primary header.
+    n_unit : int
+        Extensions that there are.
+
+    Raises
+    ------
+    BadData
+        ``truncated``: a download that broke off between two units is a sound, but not a whole file.
+    """
+    promised = primary.within("NEXTEND", 0, 10**6) if "NEXTEND" in primary else 0
+    if n_unit < promised:
+        what = f"is cut short: it has {n_unit} of the {promised} extensions that its header card NEXTEND promises"
+        raise bad(primary.path, what, "truncated")
 
 
 def units(stream: IO[bytes], size: int, path: str) -> Iterator[Unit]:

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from cuvee.errors import BadData
 from cuvee.instruments.bintable import column_number, table_rows
-from cuvee.instruments.fits_bytes import BLOCK, Cards, bad, data_size, open_stream, read_exactly, read_header
+from cuvee.instruments.fits_bytes import (
+    BLOCK,
+    Cards,
+    bad,
+    check_extensions,
+    data_size,
+    open_stream,
+    read_exactly,
+    read_header,
+)
 from cuvee.instruments.wcs_text import header_text
 from cuvee.model.records import FileInfo, Geometry, Pixels
 
@@ -103,6 +112,7 @@ def load(path: str) -> Stamp:
     if len(found) < 2 or found[1][0].text("XTENSION", "") != "BINTABLE":
         raise bad(path, "holds no table of pixels", "wrong-shape")
     primary, table = found[0][0], found[1][0]
+    check_extensions(primary, len(found) - 1)
     rows = table_rows(table, found[1][1])
     if rows.size == 0:
         raise bad(path, "holds no frame: its table has no rows", "wrong-shape")

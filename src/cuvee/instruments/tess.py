@@ -9,6 +9,7 @@ from cuvee.instruments.fits_bytes import bad, first_header, open_stream, read_he
 from cuvee.instruments.hdf5_stamps import is_hdf5, read_hdf5, scan_hdf5
 from cuvee.instruments.tess_ffi import read_ffi, scan_ffi
 from cuvee.instruments.tess_stamps import read_tess_stamp, scan_tess_stamp
+from cuvee.instruments.tiles import is_tiled
 from cuvee.model.flags import TESS_QUALITY
 from cuvee.model.instrument import Instrument
 from cuvee.model.records import FileInfo, Pixels
@@ -26,7 +27,7 @@ def _has_table(path: str) -> bool:
         second = read_header(stream, path, first=False)
         if second is None:
             raise bad(path, "is cut short: it ends before the pixels", "truncated")
-        return second[0].text("XTENSION", "") == "BINTABLE"
+        return second[0].text("XTENSION", "") == "BINTABLE" and not is_tiled(second[0])
 
 
 def scan(path: str) -> FileInfo:
@@ -35,7 +36,7 @@ def scan(path: str) -> FileInfo:
     Parameters
     ----------
     path : str
-        A calibrated full-frame image, TESScut cutout, SPOC target pixel file (FITS, plain or gzip) or HDF5 stamp.
+        A calibrated full-frame image (plain, gzip or tile-compressed), TESScut cutout, SPOC target pixel file (FITS, plain or gzip) or HDF5 stamp.
 
     Raises
     ------
@@ -64,6 +65,7 @@ TESS = Instrument(
     patterns=(
         "*_ffic.fits",
         "*_ffic.fits.gz",
+        "*_ffic.fits.fz",
         "*_astrocut.fits",
         "*_astrocut.fits.gz",
         "*[_-]tp.fits",

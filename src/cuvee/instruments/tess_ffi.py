@@ -19,6 +19,7 @@ from cuvee.instruments.fits_bytes import (
     Cards,
     Unit,
     bad,
+    check_extensions,
     data_size,
     first_header,
     open_stream,
@@ -28,6 +29,7 @@ from cuvee.instruments.fits_bytes import (
 )
 from cuvee.instruments.tess_camera import REFERENCE_PIXEL, WCS_PIXEL
 from cuvee.instruments.tess_clock import cadence_number
+from cuvee.instruments.tiles import decompress, image_cards, is_tiled
 from cuvee.instruments.wcs_text import shifted_wcs, sky_of_pixel
 from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Pixels, Readout
 from cuvee.model.time import DAY, sector_offset
@@ -59,8 +61,8 @@ _SECTOR = re.compile(r"-s(\d{4})-")
 
 
 def product_name(path: str) -> str:
-    """Return the mission's name of a file: no folder, no ``.gz``."""
-    return os.path.basename(path).removesuffix(".gz")
+    """Return the mission's name of a file: no folder, no ``.gz``, no ``.fz``."""
+    return os.path.basename(path).removesuffix(".gz").removesuffix(".fz")
 
 
 def sector_of(path: str, *headers: Cards) -> int:
@@ -144,15 +146,16 @@ def _science(cards: Cards) -> tuple[Geometry, tuple[int, int], int]:
     return Geometry(n_row, n_col, skip_row, first - FIRST_COL, SCIENCE, SCIENCE), (skip_col, skip_row), first - skip_col
 
 
-def _image(unit: Unit) -> Unit:
-    cards = unit.cards
+def _image(unit: Unit) -> Cards:
+    """Return the image's header, of a compressed one as it was before."""
+    cards = image_cards(unit.cards) if is_tiled(unit.cards) else unit.cards
     if cards.text("XTENSION", "") != "IMAGE":
         raise bad(cards.path, "is damaged: the header card XTENSION is not IMAGE", "header")
     if cards.text("IMAGTYPE", "cal") != "cal":
         raise bad(cards.path, f"is no calibrated image but '{cards.text('IMAGTYPE')}'", "header")
     if cards.whole("BITPIX") != -32:
         raise bad(cards.path, "is no calibrated image: its pixels are not 32-bit floats", "header")
-    return unit
+    return cards
 
 
 def _head(stream: IO[bytes], path: str) -> tuple[Unit, Unit]:
@@ -162,7 +165,7 @@ def _head(stream: IO[bytes], path: str) -> tuple[Unit, Unit]:
     if header is None:
         raise bad(path, "is cut short: it ends before the image", "truncated")
     image = Unit(header[0], length, length + header[1], data_size(header[0]))
-    return Unit(primary, 0, length, 0), _image(image)
+    return Unit(primary, 0, length, 0), image
 
 
 def scan_ffi(path: str) -> FileInfo:
@@ -171,7 +174,7 @@ def scan_ffi(path: str) -> FileInfo:
     Parameters
     ----------
     path : str
-        ``*_ffic.fits``, plain or gzip; a full CCD or a window of one.
+        ``*_ffic.fits``, plain, gzip or tile-compressed (``.fz``); a full CCD or a window of one.
 
     Returns
     -------
@@ -191,8 +194,9 @@ def scan_ffi(path: str) -> FileInfo:
             whole = list(units(stream, size, path))
             if len(whole) < 2:
                 raise bad(path, "is cut short: it ends before the image", "truncated")
-            primary, image = whole[0], _image(whole[1])
-    return _describe(path, primary.cards, image.cards)
+            primary, image = whole[0], whole[1]
+            check_extensions(primary.cards, len(whole) - 1)
+    return _describe(path, primary.cards, _image(image))
 
 
 def _describe(path: str, primary: Cards, cards: Cards) -> FileInfo:
@@ -281,6 +285,12 @@ def _is_blank(flux: NDArray[Any]) -> bool:
     return not bool(np.any(np.isfinite(flux) & (flux != 0.0)))
 
 
+def _pixels(path: str, flux: NDArray[Any], content: str) -> Pixels:
+    if _is_blank(flux):
+        raise bad(path, "is blank: no pixel is finite and other than zero", "all-nan")
+    return Pixels(flux[np.newaxis], content)
+
+
 def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
     """Read the science pixels of a calibrated full-frame image.
 
@@ -294,20 +304,30 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
     Returns
     -------
     Pixels
-        ``flux`` is a big-endian view without a copy, shape (1, n_row, n_col).
+        ``flux`` has the shape (1, n_row, n_col) and is a big-endian view without a copy, unless it had to be decompressed. ``content`` is
+        of the headers and the science rows; of a tile-compressed file it is of the headers and the compressed image, which says
+        the same with a tenth of the bytes and whatever decompresses them.
 
     Raises
     ------
     BadData
-        ``truncated``, ``all-nan`` (no finite pixel, or zeros only), ``wrong-shape`` where the file has changed since the scan, and all of `scan_ffi`.
+        ``truncated``, ``all-nan`` (no finite pixel, or zeros only), ``wrong-shape`` where the file has changed since the scan, ``unreadable`` where tiles cannot be
+        decompressed, and all of `scan_ffi`.
     """
     path = info.path
     with open_stream(path) as (stream, size):
         _, image = _head(stream, path)
-        geometry, _, first = _science(image.cards)
+        cards = _image(image)
+        geometry, _, first = _science(cards)
         if geometry != info.geometry:
             raise BadData(f"{path} has changed its shape since it was scanned; run again.", "wrong-shape", path)
-        width = image.cards.whole("NAXIS1")
+        width = cards.whole("NAXIS1")
+        science = slice(first, first + geometry.n_col)
+        if is_tiled(image.cards):
+            stream.seek(0)
+            packed = read_exactly(stream, image.data + image.size, path)
+            content = xxhash.xxh3_128(packed).hexdigest()
+            return _pixels(path, decompress(image.cards, packed[image.data :], geometry.n_row)[:, science], content)
         # A window that reaches into the rows behind the science rows is read up to them only.
         total = image.data + geometry.n_row * width * 4
         if 0 <= size < total:
@@ -320,7 +340,4 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
             stream.seek(0)
             data = _fill(stream, buffer, total, path)
     rows = data[image.data :].view(">f4").reshape(geometry.n_row, width)
-    flux = rows[:, first : first + geometry.n_col]
-    if _is_blank(flux):
-        raise bad(path, "is blank: no pixel is finite and other than zero", "all-nan")
-    return Pixels(flux[np.newaxis], xxhash.xxh3_128(data.data).hexdigest())
+    return _pixels(path, rows[:, science], xxhash.xxh3_128(data.data).hexdigest())

@@ -22,7 +22,8 @@ def header_text(cards: dict[str, str | float | int]) -> str:
     """Return cards as FITS header text that ends with END, padded to whole blocks."""
     lines = []
     for key, value in cards.items():
-        text = f"'{value:<8}'" if isinstance(value, str) else repr(value).upper().rjust(20)
+        plain = "FT"[value] if isinstance(value, bool) else repr(value).upper()
+        text = f"'{value:<8}'" if isinstance(value, str) else plain.rjust(20)
         lines.append(f"{key:<8}= {text}"[:80].ljust(80))
     text = "".join(lines) + "END".ljust(80)
     return text.ljust(-(-len(text) // 2880) * 2880)
