@@ -306,13 +306,18 @@ def test_one_aperture_for_all_can_be_asked_for() -> None:
         collect(series, targets, "s0008", "3-4", CollectParams(aperture="aperture4"), MASK)
 
 
-def test_light_curves_of_a_single_mask_have_the_columns_of_the_others() -> None:
-    targets = make_targets(2)
-    series = [SeriesFluxes([make_block(0, 2, n_aperture=1)], np.arange(2), RA0, DEC0)]
+@pytest.mark.parametrize("radii", [(1.5, 2.5, 3.5), (2.5,)])
+def test_light_curves_of_a_single_mask_have_the_columns_of_the_others(radii: tuple[float, ...]) -> None:
+    targets = make_targets(2, radii=radii)
+    block = replace(make_block(0, 2, n_aperture=1), meta={"mask": True})
+    # The circles would reach beyond these pixels; the mask does not.
+    series = [SeriesFluxes([block], np.arange(2), RA0, DEC0, Geometry(3, 3, 0, 0))]
     curves = collect(series, targets, "s0008", "3-4", CollectParams(), MASK)
     assert curves.best.tolist() == ["aperture1"] * 2
+    assert curves.targets.radii == ()
     assert np.isnan(curves.targets.crowding).all()
-    assert np.isnan(curves.points["aperture3_flux_err"]).all()
+    assert not np.any(curves.points["flag"] & EDGE)
+    assert all(np.isnan(curves.points[f"aperture{k + 1}_flux_err"]).all() for k in range(1, len(radii)))
     np.testing.assert_array_equal(curves.points["flux"], curves.points["aperture1_flux"])
 
 

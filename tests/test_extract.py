@@ -437,7 +437,7 @@ def test_pipeline_mask_reproduces_sap_flux(shared_data: Path) -> None:
     with fits.open(next(folder.glob("*first-cadences*"))) as tpf, fits.open(next(folder.glob("hlsp*"))) as lc:
         table, mask = tpf[1].data, (tpf[2].data & 2) > 0
         rows = np.searchsorted(lc[1].data["CADENCENO"], table["CADENCENO"])
-        sap = lc[1].data["SAP_FLUX"][rows]
+        sap, behind = lc[1].data["SAP_FLUX"][rows], lc[1].data["SAP_BKG"][rows]
         error = lc[1].data["SAP_FLUX_ERR"][rows]
         readout = Readout(
             tpf[1].header["INT_TIME"] * tpf[1].header["NREADOUT"],
@@ -449,12 +449,35 @@ def test_pipeline_mask_reproduces_sap_flux(shared_data: Path) -> None:
     block = extract.extract_series(pixels, info, targets, extract.ExtractParams(mask="pipeline"))
     good = np.isfinite(sap)
     np.testing.assert_allclose(block.planes["aperture1_flux"][0, good], sap[good], rtol=2e-7)
+    np.testing.assert_allclose(mask.sum() * block.planes["background"][0, good], behind[good], rtol=2e-6)
     # The mission adds terms that the headers do not name: its errors are some per cent larger.
     ratio = block.planes["aperture1_flux_err"][0, good] / error[good]
     assert np.all((ratio > 0.85) & (ratio < 1.02))
     assert sorted(block.planes) == sorted(
         ["aperture1_flux", "aperture1_flux_err", "background", "background_err", "centroid_col", "centroid_row", "flag"]
     )
+
+
+@pytest.mark.parametrize(("kind", "number"), [("CIRC", 6), ("PRF", 4)])
+def test_given_masks_less_the_median_reproduce_k2sff(shared_data: Path, kind: str, number: int) -> None:
+    """Truth D3: FRAW is the sum over the mask less its pixels times the median of those outside CIRC_APER3."""
+    folder = shared_data / "k2_221312395"
+    with fits.open(next(folder.glob("ktwo*"))) as tpf, fits.open(next(folder.glob("hlsp*"))) as k2sff:
+        cadence, flux = tpf[1].data["CADENCENO"], tpf[1].data["FLUX"].astype(np.float32)
+        masks = {name: k2sff[f"{name}_APER_TBL"].data != 0 for name in ("CIRC", "PRF")}
+        tables = [k2sff[f"{kind}_APER{n}"].data for n in range(number)]
+    background = np.nanmedian(flux[:, ~masks["CIRC"][3]].astype(np.float64), axis=1)
+    info = _info(flux.shape[1:], cadence.size)
+    targets = _targets([COL0 + 5.0], [ROW0 + 5.0], "stamp")
+    for mask, table in zip(masks[kind], tables, strict=False):
+        block = extract.extract_series(Pixels(flux, ""), info, targets, extract.ExtractParams(mask="given"), mask)
+        rows = np.searchsorted(cadence, table["CADENCENO"])
+        total = block.planes["aperture1_flux"][0, rows].astype(np.float64)
+        raw = total - mask.sum() * background[rows]
+        truth = table["FRAW"] * np.median(raw) / np.median(table["FRAW"])
+        # Sums are kept as float32: half a unit in the last of 24 bits, in the point and in the median.
+        np.testing.assert_allclose(raw, truth, rtol=0, atol=2.0**-23 * total.max())
+        assert np.all(block.planes["background"] == 0.0)
 
 
 def test_masks_that_are_missing_or_do_not_fit_are_refused() -> None:
@@ -470,6 +493,12 @@ def test_masks_that_are_missing_or_do_not_fit_are_refused() -> None:
     given[2, 1:4] = True
     block = extract.extract_series(pixels, _info((5, 5), 3), targets, extract.ExtractParams(mask="mask.fits"), given)
     np.testing.assert_array_equal(block.planes["aperture1_flux"], 3.0)
+    assert block.meta["mask"]
+    pixels.flux[1, 2, 2] = np.nan
+    pixels.flux[2, 0, 0] = np.nan
+    block = extract.extract_series(pixels, _info((5, 5), 3), targets, extract.ExtractParams(mask="mask.fits"), given)
+    np.testing.assert_array_equal(block.planes["aperture1_flux"], [[3.0, np.nan, 3.0]])
+    assert (block.planes["flag"][0] & flags.NAN_PIXEL > 0).tolist() == [False, True, False]
 
 
 def test_contradictory_parameters_are_refused() -> None:

@@ -68,6 +68,8 @@ class _Matrix:
     cadence: NDArray[np.int64]
     quality: NDArray[np.int32]
     planes: Mapping[str, NDArray[Any]]
+    circles: bool
+    """Whether its apertures are the targets' circles, and not one given mask."""
     whole: NDArray[np.bool_] | None
     """Which apertures lie wholly on the pixels, shape (n_star, n_aperture); None where that is not known."""
 
@@ -124,12 +126,10 @@ def collect(
             f"[collect] aperture: {params.aperture!r} was not measured; choose best or one of {', '.join(apertures)}."
         )
     n_star = len(targets)
-    crowding = targets.crowding
-    if crowding.shape != (n_star, len(apertures)):
-        # The mission's own mask has no radius that the catalogue's crowding could belong to.
-        crowding = np.full((n_star, len(apertures)), np.nan)
+    circles = all(matrix.circles for matrix in matrices)
+    # A mask has no radius that the catalogue's crowding could belong to.
+    crowding = targets.crowding if circles else np.full((n_star, len(apertures)), np.nan)
     chosen = np.full(n_star, _by_distance_from_middle(len(apertures))[0])
-    circles = len(apertures) == len(targets.radii)
     shares = enclosed_light(targets.radii, fwhm) if circles else (1.0,) * len(apertures)
     if params.aperture == "best":
         for matrix in matrices:
@@ -158,6 +158,7 @@ def collect(
     rows = targets.take(slice(None))
     values = {name: getattr(rows, name) for name in Targets.__slots__}
     values["crowding"] = crowding[np.arange(n_star), chosen][:, None]
+    values["radii"] = targets.radii if circles else ()
     best = np.asarray(apertures, dtype=np.str_)[chosen]
     return LightCurves(Targets(**values), segment, detector, best, offsets, points)
 
@@ -267,10 +268,16 @@ def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
     mid = axis("mid")
     time = _star_times(mid, one, targets.ra[one.rows], targets.dec[one.rows])
     planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
+    circles = not blocks[0].meta.get("mask", False)
+    if circles and sum(name.endswith("_flux") for name in names) != len(targets.radii):
+        raise AlgorithmError(
+            f"The flux blocks of one series do not hold the {len(targets.radii)} apertures of its targets; "
+            "run extract again for all of them."
+        )
     whole = None
-    if one.geometry is not None and sum(name.endswith("_flux") for name in names) == len(targets.radii):
+    if one.geometry is not None and circles:
         whole = _whole_apertures(one.geometry, targets.col[one.rows], targets.row[one.rows], targets.radii)
-    return _Matrix(one.rows, time, axis("cadence"), axis("quality"), planes, whole)
+    return _Matrix(one.rows, time, axis("cadence"), axis("quality"), planes, circles, whole)
 
 
 def _whole_apertures(

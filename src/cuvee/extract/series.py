@@ -118,7 +118,7 @@ def extract_series(
         planes[-4:-2] = 0.0
         if pixels.background is not None:
             planes[-4] = _mission_background(plan, pixels.background)
-    meta = {"readout": info.readout, "time_ra": info.time_ra, "time_dec": info.time_dec}
+    meta = {"readout": info.readout, "time_ra": info.time_ra, "time_dec": info.time_dec, "mask": mask is not None}
     return measure.block(planes, flag, info.moments, names, rows, meta)
 
 

@@ -305,7 +305,7 @@ class FluxBlock:
     rows : int64 array, shape (n_star,)
         The targets' row numbers in `Targets`.
     meta : mapping
-        Small facts to keep: readout, assumed cards, reference direction.
+        Small facts to keep: ``readout``, direction of the times, and ``mask`` where a pixel mask was summed instead of circles.
     """
 
     moments: Moments

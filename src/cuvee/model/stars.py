@@ -106,7 +106,8 @@ class LightCurves:
     Parameters
     ----------
     targets : Targets
-        The rows, shape (n_star,); ``crowding`` already is that of the best aperture, shape (n_star, 1).
+        The rows, shape (n_star,); ``crowding`` already is that of the best aperture, shape (n_star, 1), and there are
+        no ``radii`` where a pixel mask was summed.
     segment, detector : str
         Which observation.
     best : str array, shape (n_star,)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Apertures", "circles", "mask_rows", "sum_mask"]
+__all__ = ["Apertures", "circles", "mask_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +117,3 @@ def mask_rows(mask: NDArray[np.bool_], col: NDArray[np.float64], row: NDArray[np
     ptr = np.stack([start, start + n_pixel], axis=1)
     weight = np.ones((n_star * n_pixel, 1), np.float32)
     return Apertures(ptr, pixel, weight, offset, area, np.zeros(n_star, np.bool_))
-
-
-def sum_mask(
-    flux: NDArray[Any], mask: NDArray[np.bool_], background: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Sum the pixels of a mask, frame by frame.
-
-    Parameters
-    ----------
-    flux : array, shape (n_frame, n_row, n_col)
-        e-/s; a NaN in the mask makes the sum NaN.
-    mask : bool array, shape (n_row, n_col)
-        The pixels to sum.
-    background : float64 array, shape (n_frame,), optional
-        Subtracted from every pixel of the mask (e-/s/pixel).
-
-    Returns
-    -------
-    float64 array, shape (n_frame,)
-        e-/s.
-    """
-    total = np.asarray(flux[:, mask].sum(axis=1, dtype=np.float64))
-    if background is not None:
-        total = total - np.count_nonzero(mask) * background
-    return total
