@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ _HEAP_FORM = re.compile(r"1?([PQ])[BIJED](\(\d{0,12}\))?")
 _COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA", "ZSCALE", "ZZERO", "ZBLANK")
 _PLAIN_FORM = {"ZSCALE": ("D", "1D", "E", "1E"), "ZZERO": ("D", "1D", "E", "1E"), "ZBLANK": ("J", "1J")}
 _BYTES = {"D": 8, "E": 4, "J": 4}
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Astropy goes from tile to tile in Python: two threads that fight for the interpreter take twice as long as one after the other.
+Units run in processes of their own, so frames are decompressed side by side all the same."""
 
 
 def is_tiled(cards: Cards) -> bool:
@@ -151,7 +156,7 @@ def decompress(cards: Cards, data: bytearray, n_row: int) -> NDArray[Any]:
     head = header_text({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0}) + header_text(structure | {"ZIMAGE": True})
     file = io.BytesIO(b"".join([head.encode(), data, bytes(-len(data) % BLOCK)]))
     try:
-        with fits.open(file, memmap=False) as units:
+        with _ONE_AT_A_TIME, fits.open(file, memmap=False) as units:
             pixels: NDArray[Any] = units[1].section[:n_row]
     except Exception as error:  # whatever a decompressor says about damaged bytes
         raise damaged from error
