@@ -11,6 +11,7 @@ import numpy as np
 from cuvee import reference
 from cuvee.catalog import select_targets
 from cuvee.collect import collect
+from cuvee.errors import BadData
 from cuvee.extract import extract, extract_series
 from cuvee.metrics import summarise
 from cuvee.model.flags import FLAGS, default_mask
@@ -71,6 +72,8 @@ def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlo
     block = extract(iter(stream), moments, names, inputs["targets"], inputs["reference"], config.extract)
     # Only now is it known which frames could be read.
     moments, names = stream.axis()
+    if not any(names):
+        raise BadData("none of its frames can be used; they are listed one by one.", "no-frame")
     return replace(block, moments=moments, names=names)
 
 

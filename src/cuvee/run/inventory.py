@@ -207,10 +207,10 @@ class _Scan:
 
 
 def _drop_duplicates(inventory: Inventory) -> None:
-    """Keep one file a frame: of the newest data release, then the first by path. Judged anew each run."""
+    """Keep one file a frame: of the newest data release, then the one in use, then the first by path. Judged anew each run."""
     best: dict[tuple[DataId, int], FileFacts] = {}
     losers = []
-    for facts in sorted(inventory.good.values(), key=lambda f: (-f.info.data_release, f.info.path)):
+    for facts in sorted(inventory.good.values(), key=lambda f: (-f.info.data_release, not f.content, f.info.path)):
         if facts.identity in best:
             losers.append((facts, best[facts.identity]))
         else:
