@@ -28,6 +28,7 @@ from cuvee.quicklook import (
     show_star,
 )
 from cuvee.quicklook.fold import flux_range, fold
+from cuvee.quicklook.words import observation_words
 from cuvee.survey import LightCurve
 
 GOOD, MISSION, OURS, LOST = 400, 6, 4, 5
@@ -206,6 +207,7 @@ def test_stamp_is_cut_at_the_edge_and_absent_off_the_image() -> None:
     corner = Stamp.cut(reference, star(301.2, 100.4), 77, "pipeline", 4)
     assert corner is not None
     assert (corner.col0, corner.row0, corner.image.shape, corner.best) == (300, 100, (5, 6), -1)
+    assert corner.radii == ()  # a mask is no circle
     assert corner.image[0, 0] == 0.0
     assert Stamp.cut(reference, star(400.0, 100.0), 77, "aperture1", 4) is None
     assert Stamp.cut(reference, star(np.nan, 100.0), 77, "aperture1", 4) is None
@@ -326,10 +328,35 @@ def test_recovery_picture_shows_injected_against_recovered(tmp_path: Path) -> No
     np.testing.assert_allclose(points[1], 1e6 * got[1:])
     legend = upper.get_legend()
     assert legend is not None
-    assert "transits: 29 of 30" in [text.get_text() for text in legend.get_texts()]
+    assert "30 transits (1 not above 0)" in [text.get_text() for text in legend.get_texts()]
     assert [ax.get_title(loc="left") for ax in figure.axes[2:]] == ["a star"] * 3
     # The model lies in the middle of its points: both are multiplied by the same factor.
     model = next(xy for xy in in_data(figure.axes[2]) if len(xy[0]) == 101)
     assert model[1].min() == pytest.approx(-10.0)
+    # Nothing of one panel, its labels included, lies in another one.
     drawn(figure, tmp_path / "a.png")
+    boxes = [box for ax in figure.axes if (box := ax.get_tightbbox()) is not None]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes[2:]) for b in boxes[2:][:k])
     drawn(figure_recovery([Injection("none", np.empty(0), np.empty(0), np.empty(0))]), tmp_path / "b.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "words"),
+    [
+        ("tess", "s0008-3-4-ffi", "TESS sector 8, camera 3, CCD 4, full-frame images"),
+        ("tess", "s0001-4-1-tpf-120s", "TESS sector 1, camera 4, CCD 1, target pixel files, 120 s"),
+        ("kepler", "c91-10-4-tpf-long", "K2 campaign 91, module 10, output 4, target pixel files, long cadence"),
+        ("kepler", "q03-2-1-tpf-short", "Kepler quarter 3, module 2, output 1, target pixel files, short cadence"),
+        ("camera", "night1-a-b-fits", "night1, a-b, fits"),
+    ],
+)
+def test_a_run_is_named_in_words(name: str, stem: str, words: str) -> None:
+    assert observation_words(name, Path("LC") / f"{stem}.parquet") == words
+
+
+def test_a_star_without_a_good_point_is_drawn_in_its_own_range() -> None:
+    clean = light_curve()
+    lc = light_curve(flag=np.full(clean.time.size, 2, np.int32))
+    assert not lc.good.any()
+    low, high = figure_light_curve(lc).axes[0].get_ylim()
+    assert low < np.nanmedian(lc.flux) < high

@@ -16,6 +16,7 @@ from cuvee.quicklook import Example, Injection, draw_run, figure_recovery, save,
 from cuvee.run.drive import Reporter, RunOptions, run_workspace
 from cuvee.simulate import faults
 from cuvee.simulate.recover import Found, format_table, recover
+from cuvee.simulate.signals import SINUSOID, TRANSIT, sinusoid_mean, transit_mean
 from cuvee.simulate.tess import simulate
 from cuvee.store.numbers import read_columns
 from cuvee.survey import LightCurve, Survey, open_survey
@@ -61,7 +62,7 @@ def run_demo(out: Path, frames: int, stars: int, reporter: Reporter) -> str:
     survey = open_survey(out)
     drawn = draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
     pictures = [*drawn, *_compare(out, survey)]
-    lines = [(out / "recovery.txt").read_text(), ""]
+    lines = [(out / "recovery.txt").read_text()]
     lines += [f"One frame has no WCS: it was measured all the same. {len(summary.bad)} files were damaged on purpose:"]
     lines += [f"  {bad.reason:10s} {Path(bad.path).name}" for bad in summary.bad.values()]
     lines += ["", "Look at these:", *(f"  {path}" for path in pictures)]
@@ -77,8 +78,8 @@ def _compare(out: Path, survey: Survey) -> list[Path]:
     (out / "recovery.txt").write_text(format_table(comparison) + "\n")
     sure = [star for star in comparison.stars if star.sure]
     best = sorted(sure, key=lambda star: star.amplitude_err / star.amplitude)
-    injections = [_injection(comparison.stars, kind) for kind in ("sinusoid", "transit")]
-    shown = [star for kind in ("sinusoid", "transit") for star in [s for s in best if s.kind == kind][:3]]
+    injections = [_injection(comparison.stars, kind) for kind in (SINUSOID, TRANSIT)]
+    shown = [star for kind in (SINUSOID, TRANSIT) for star in [s for s in best if s.kind == kind][:3]]
     examples = [_example(star, survey.light_curve(star.id), truth) for star in shown]
     pictures = [out / "recovery.png"]
     save(figure_recovery(injections, examples, f"{len(comparison.stars)} signals injected and recovered"), pictures[0])
@@ -95,8 +96,21 @@ def _injection(stars: Sequence[Found], kind: str) -> Injection:
 
 
 def _example(star: Found, curve: LightCurve, truth: dict[str, NDArray[Any]]) -> Example:
-    epoch = float(truth["epoch"][truth["id"] == star.id][0])
+    """Take a light curve and what was put into it, the latter as the aperture sees it: weakened by the neighbours' light."""
+    at = truth["id"] == star.id
+    period, epoch, duration = (truth[name][at] for name in ("period", "epoch", "duration"))
     good = curve.good
-    relative = curve.flux[good] / np.median(curve.flux[good]) - 1.0
-    title = f"{star.kind}, {star.period:.3f} d, magnitude {star.mag:.1f}"
-    return Example(title, curve.time[good], relative, star.period, epoch)
+    time, flux = curve.time[good], curve.flux[good]
+    exposure = float(np.median(np.diff(time)))
+
+    def signal(when: NDArray[np.float64]) -> NDArray[np.float64]:
+        if star.kind == SINUSOID:
+            shape = sinusoid_mean(when, period, epoch, exposure)
+        else:
+            shape = -transit_mean(when, period, epoch, duration, exposure)
+        return np.asarray(1.0 + star.crowding * star.amplitude * shape)
+
+    phase = np.linspace(-0.5, 0.5, 401)
+    model = signal(epoch + phase * star.period) / np.median(signal(time)) - 1.0
+    title = f"{star.kind}, {star.period:.3f} d, T = {star.mag:.1f}"
+    return Example(title, time, flux / np.median(flux) - 1.0, star.period, float(epoch[0]), (phase, model))

@@ -91,9 +91,12 @@ def figure_recovery(injections: Sequence[Injection], examples: Sequence[Example]
     for injection, colour, marker in zip(injections, (BLUE, VERMILION, GREEN), ("o", "s", "D"), strict=False):
         _draw_kind(upper, lower, injection, colour, marker)
     _finish(upper, lower)
+    if any(example.model is not None for example in examples):
+        words = "black: medians of what was measured; orange: what was injected"
+        figure.text(6.95 / 13.33, 7.0 / 7.5, words, fontsize=12.5, color=GREY)
     for k, example in enumerate(examples[:6]):
-        left, top = 6.95 + 3.3 * (k % 2), 6.6 - 2.02 * (k // 2)
-        ax = place(figure, left, left + 2.45, top - 1.5, top)
+        left, top = 6.95 + 3.6 * (k % 2), 6.6 - 2.02 * (k // 2)
+        ax = place(figure, left, left + 2.4, top - 1.5, top)
         _draw_example(ax, example)
         if k >= len(examples[:6]) - 2:
             ax.set_xlabel("phase")
@@ -115,7 +118,8 @@ def _draw_kind(upper: Axes, lower: Axes, injection: Injection, colour: str, mark
         "elinewidth": 1.0,
         "alpha": 0.85,
     }
-    words = f"{injection.kind}: {found.sum():,} of {found.size:,}"
+    missing = found.size - int(found.sum())
+    words = f"{found.size:,} {injection.kind}" + (f" ({missing:,} not above 0)" if missing else "")
     # On a log axis an error bar may not reach zero.
     down = np.minimum(error, 0.98 * got)
     upper.errorbar(1e6 * true, 1e6 * got, 1e6 * np.stack([down, error]), label=words, **look)

@@ -13,6 +13,7 @@ from cuvee.photometry.noise import pixel_variance
 from cuvee.quicklook.noise import noise_curve
 from cuvee.quicklook.scatter import figure_scatter
 from cuvee.quicklook.style import save
+from cuvee.quicklook.words import observation_words
 from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
 from cuvee.store.tables import read_reference
@@ -79,7 +80,9 @@ def figure_run(paths: Paths, name: str, radii: tuple[float, ...], table: Path) -
     exposure = 0.0
     references = sorted((paths.root / paths.base / "reference-frames").glob(f"{table.stem}*.reference"))
     known = np.isfinite(stars["mag"]) & np.isfinite(scatter)
-    if references and known.any():
+    # Where a given mask was summed there is no share of light by circles, and so no expectation.
+    circles = np.isfinite(stars["crowding"]).any()
+    if references and known.any() and circles:
         readout = read_reference(references[0]).readout
         exposure = readout.exposure
         mag = np.linspace(stars["mag"][known].min(), stars["mag"][known].max(), 60)
@@ -94,5 +97,5 @@ def figure_run(paths: Paths, name: str, radii: tuple[float, ...], table: Path) -
         variance = float(np.median(pixel_variance(readout)))
         zero_point = device.zero_point + 2.5 * np.log10(share)
         model = noise_curve(mag, zero_point, background, n_pixel, variance, exposure)
-    title = f"{device.title}, {table.stem}"
+    title = observation_words(name, table)
     return figure_scatter(stars["mag"], scatter, model, stars["crowding"], expected, stars["id"], title, exposure)

@@ -91,7 +91,8 @@ def figure_scatter(
     _draw_medians(ax, mag[shown], ppm[shown])
     if model is not None:
         _draw_model(ax, model)
-    ax.legend(loc="upper left")
+    # Stars brighter than the rest may lie behind the legend.
+    ax.legend(loc="upper left", frameon=True, framealpha=0.85, edgecolor="none")
     words = [f"{shown.sum():,} stars"]
     if ids is not None:
         words += _name_best(ax, mag, ppm, ids, shown, label_best)
@@ -104,7 +105,7 @@ def figure_scatter(
         _draw_ratio(lower, mag[shown], ratio[shown], colours, look)
         last = lower
         ax.tick_params(labelbottom=False)
-    last.set_xlabel("magnitude")
+    last.set_xlabel("magnitude (mag)")
     tidy(ax)
     return figure
 

@@ -62,7 +62,7 @@ class Stamp:
         star : int
             Catalogue id of the one in the middle.
         best : str
-            Name of its aperture, for example ``aperture2``.
+            Name of its aperture, for example ``aperture2``; of another name, no circles are drawn.
         half : int
             The cut-out reaches this far from the star's pixel (px).
 
@@ -90,7 +90,8 @@ class Stamp:
         near &= targets.id != star
         neighbours = np.stack([targets.col[near], targets.row[near], targets.mag[near]], axis=1)
         index = int(best.removeprefix("aperture")) - 1 if best.removeprefix("aperture").isdigit() else -1
-        return cls(image, first_col, first_row, (col, row, mag), neighbours, targets.radii, index)
+        radii = targets.radii if index >= 0 else ()
+        return cls(image, first_col, first_row, (col, row, mag), neighbours, radii, index)
 
 
 @styled
@@ -108,7 +109,7 @@ def figure_stamp(stamp: Stamp) -> Figure:
         3.9 by 2.9 inches.
     """
     figure = Figure(figsize=(3.9, 2.9))
-    ax = place(figure, 0.75, 3.05, 0.5, 2.8)
+    ax = place(figure, 0.75, 3.28, 0.5, 2.8)
     draw_stamp(ax, stamp, heading=False)
     ax.set_xlabel("column (px)", fontsize=12, labelpad=1.0)
     ax.set_ylabel("row (px)", fontsize=12, labelpad=2.0)
@@ -181,4 +182,8 @@ def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
     for side in ("top", "right"):
         ax.spines[side].set_visible(True)
     if heading:
-        ax.set_title("apertures (the best one thick), neighbours", fontsize=12.5, color=GREY)
+        ax.set_title(
+            "apertures (the best one thick), neighbours" if stamp.radii else "the star and its neighbours",
+            fontsize=12.5,
+            color=GREY,
+        )

@@ -30,6 +30,7 @@ from cuvee.quicklook.style import (
     styled,
     tidy,
 )
+from cuvee.quicklook.words import detector_words, segment_words
 
 __all__ = ["Drawable", "figure_light_curve", "figure_strip", "show_star"]
 
@@ -134,11 +135,17 @@ def figure_light_curve(
     Figure
         16:9, for a slide; `cuvee.quicklook.save` writes it.
     """
-    below = period is not None or stamp is not None
-    figure = slide(title or f"{lc.name}   {_magnitude(lc)}", height=7.5 if below else 4.6)
-    _draw_time(figure, lc, (1.15, 12.2, 4.15 if below else 0.75, figure.get_figheight() - 1.2))
-    if below:
-        _draw_below(figure, lc, period, stamp, epoch)
+    figure = slide(title or f"{lc.name}   {_magnitude(lc)}", height=7.5 if period is not None else 4.6)
+    top = figure.get_figheight() - 1.2
+    if period is not None:
+        _draw_time(figure, lc, (1.15, 12.2, 4.15, top))
+        _draw_folded(figure, lc, period, 12.2 if stamp is None else 8.0, epoch)
+    else:
+        _draw_time(figure, lc, (1.15, 12.2 if stamp is None else 7.7, 0.75, top))
+    if stamp is not None:
+        draw_stamp(
+            place(figure, 9.0, 11.9, 0.72, 3.1) if period is not None else place(figure, 9.5, 12.4, 0.75, top), stamp
+        )
     return figure
 
 
@@ -166,19 +173,15 @@ def _magnitude(lc: Drawable) -> str:
     return f"{band} = {lc.mag:.2f}" if np.isfinite(lc.mag) else ""
 
 
-def _draw_below(figure: Figure, lc: Drawable, period: float | None, stamp: Stamp | None, epoch: float | None) -> None:
-    folded_right = 8.0 if stamp is not None else 12.2
-    if period is not None:
-        good = lc.good
-        # Each observation has its own aperture and throughput, so each is divided by its own median.
-        relative = np.full(good.size, np.nan)
-        for k in range(len(lc.observations)):
-            here = good & (lc.observation == k)
-            if here.any():
-                relative[here] = lc.flux[here] / np.median(lc.flux[here]) - 1.0
-        draw_folded(place(figure, 1.15, folded_right, 0.72, 3.1), lc.time[good], relative[good], period, epoch)
-    if stamp is not None:
-        draw_stamp(place(figure, 9.0, 11.9, 0.72, 3.1), stamp)
+def _draw_folded(figure: Figure, lc: Drawable, period: float, right: float, epoch: float | None) -> None:
+    good = lc.good
+    # Each observation has its own aperture and throughput, so each is divided by its own median.
+    relative = np.full(good.size, np.nan)
+    for k in range(len(lc.observations)):
+        here = good & (lc.observation == k)
+        if here.any():
+            relative[here] = lc.flux[here] / np.median(lc.flux[here]) - 1.0
+    draw_folded(place(figure, 1.15, right, 0.72, 3.1), lc.time[good], relative[good], period, epoch)
 
 
 def _pieces(time: FloatArray) -> list[tuple[float, float]]:
@@ -230,7 +233,8 @@ def _draw_time(figure: Figure, lc: Drawable, box: tuple[float, float, float, flo
     for left, right in pairwise(first + (last - first) * edges):
         gap = 0.12 if right < last - 0.01 else 0.0
         panels.append(place(figure, left, right - gap, bottom, top, sharey=panels[0] if panels else None))
-    low, high = flux_range(lc.flux[lc.good])
+    # Without a good point the others are all there is to look at.
+    low, high = flux_range(lc.flux[lc.good if lc.good.any() else np.isfinite(lc.flux)])
     panels[0].set_ylim(low, high)
     handles = []
     for mask, words, look in _kinds(lc):
@@ -311,16 +315,12 @@ def _where(lc: Drawable, start: float, stop: float, wide: bool) -> str:
 
 
 def _segment(instrument: str, row: Mapping[str, Any]) -> str:
-    word = {"tess": "sector"}.get(instrument, "")
-    name = str(row["segment"])
-    return f"{word} {int(name[1:])}" if word and name[1:].isdigit() else name
+    return segment_words(instrument, str(row["segment"]))
 
 
 def _detail(instrument: str, row: Mapping[str, Any]) -> str:
-    camera, _, ccd = str(row["detector"]).partition("-")
-    text = f", camera {camera}, CCD {ccd}" if instrument == "tess" and ccd else f", {row['detector']}"
+    text = f", {detector_words(instrument, str(row['detector']))}; {row['best']}".replace("aperture", "aperture ")
     share = row.get("crowding")
-    text += f"; {row['best']}".replace("aperture", "aperture ")
-    return text + (
-        f", {100.0 * share:.0f} % of its light from the star" if share is not None and np.isfinite(share) else ""
-    )
+    if share is not None and np.isfinite(share):
+        text += f", {100.0 * share:.0f} % of its light from the star"
+    return text

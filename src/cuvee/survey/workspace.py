@@ -253,7 +253,9 @@ class Survey:
             image, stars = self.paths.reference(unit), self.paths.targets(unit.group)
             if image.exists() and stars.exists():
                 reference, targets = read_reference(image), read_targets(stars)
-                return Stamp.cut(reference, targets, light_curve.id, str(row["best"]), _HALF_STAMP)
+                # Only a circle has a known share of light; a given mask has no shape here.
+                best = str(row["best"]) if np.isfinite(float(row["crowding"])) else "mask"
+                return Stamp.cut(reference, targets, light_curve.id, best, _HALF_STAMP)
         return None
 
 
