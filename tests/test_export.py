@@ -6,18 +6,23 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from astropy.io import fits
+from astropy.io.votable import parse
+from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from astropy.timeseries import TimeSeries
 
 from cuvee.errors import ConfigError
 from cuvee.export import FORMATS, Observation, export, file_name, observations
 from cuvee.export.csv import csv_bytes
+from cuvee.export.ecsv import ecsv_bytes
 from cuvee.export.fits import fits_bytes
+from cuvee.export.votable import votable_bytes
 from cuvee.store.curve_table import point_column
 
 with warnings.catch_warnings():
@@ -205,6 +210,51 @@ def test_csv_opens_in_pandas_and_astropy_with_the_same_numbers(tmp_path: Path) -
     assert "# ra = 131.449788333333 deg (right ascension, ICRS, epoch 2000)" in words
 
 
+def test_ecsv_comes_back_bit_for_bit_with_units_and_words(tmp_path: Path) -> None:
+    for seen in (observation(), observation(mag=float("nan"), crowding=None), _short(3, 0)):
+        path = tmp_path / "star.ecsv"
+        path.write_bytes(ecsv_bytes("tess", seen))
+        table = Table.read(path)
+        assert set(table.colnames) == set(seen.points)
+        for name, want in seen.points.items():
+            got = np.asarray(table[name])
+            assert (got.dtype, got.tobytes()) == (want.dtype, want.tobytes()), name
+            unit, meaning = seen.describe(name)
+            assert table[name].description == meaning
+            assert table[name].unit == (u.Unit(unit) if unit else None)
+        assert (table.meta["object"], table.meta["time_scale"]) == ("TIC 144996772", "tdb")
+        assert table.meta["time_zero_jd"] == 2457000.0
+        for name, value in seen.row.items():
+            if not name.startswith("_"):
+                assert table.meta[name] == value or (np.isnan(value) and np.isnan(table.meta[name])), name
+
+
+def test_votable_is_valid_exact_and_says_what_everything_is() -> None:
+    for seen in (observation(), observation(mag=float("nan"), crowding=None, series='a<b&"c'), _short(3, 0)):
+        content = votable_bytes("tess", seen)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            whole = parse(io.BytesIO(content), verify="exception", unit_format="vounit")
+        assert whole.version == "1.4"
+        (system,) = whole.resources[0].time_systems
+        assert (system.timeorigin, system.timescale, system.refposition) == (2457000.0, "TDB", "BARYCENTER")
+        element = whole.get_first_table()
+        table = element.to_table()
+        assert set(table.colnames) == set(seen.points)
+        for name, want in seen.points.items():
+            got = np.ma.getdata(table[name])
+            assert got.dtype.newbyteorder("=") == want.dtype
+            np.testing.assert_array_equal(got, want)
+            assert table[name].description == seen.describe(name)[1]
+        assert str(table["flux"].unit) == "electron / s"
+        assert element.get_field_by_id("time").ref == system.ID
+        for field in (*element.fields, *element.params):
+            assert check_ucd(field.ucd, check_controlled_vocabulary=True, has_colon=False), field.name
+        params = {param.name: param.value for param in element.params}
+        assert (params["id"], params["ra"], params["series"]) == (144996772, 131.449788333333, seen.row["series"])
+        assert {info.name: info.value for info in whole.resources[0].infos}["quality_32"] == "desaturation"
+
+
 class Rows:
     """A survey of some rows, handed out in pieces of some size."""
 
@@ -254,7 +304,7 @@ def test_points_survive_the_walk_through_a_sliced_table() -> None:
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no export format 'xml'; choose from csv, fits"):
+    with pytest.raises(ConfigError, match="no export format 'xml'; choose from fits, csv, ecsv, votable"):
         export(Rows([], 1), None, "xml", tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):

@@ -11,14 +11,24 @@ import pyarrow as pa
 
 from cuvee.errors import ConfigError
 from cuvee.export.csv import csv_bytes
+from cuvee.export.ecsv import ecsv_bytes
 from cuvee.export.fits import fits_bytes
 from cuvee.export.rows import Observation, observations, star_name
+from cuvee.export.votable import votable_bytes
 from cuvee.store.atomic import atomic_path
 
 __all__ = ["FORMATS", "LightCurveSource", "export", "file_name"]
 
-FORMATS: dict[str, Callable[[str, Observation], bytes]] = {"fits": fits_bytes, "csv": csv_bytes}
-"""What writes each format; a format's name is the suffix of its files."""
+FORMATS: dict[str, Callable[[str, Observation], bytes]] = {
+    "fits": fits_bytes,
+    "csv": csv_bytes,
+    "ecsv": ecsv_bytes,
+    "votable": votable_bytes,
+}
+"""What writes each format."""
+
+SUFFIXES = {"votable": "vot"}
+"""Suffix of the files of a format, where it is not the format's name."""
 
 
 class LightCurveSource(Protocol):
@@ -45,7 +55,7 @@ def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bo
     row : mapping
         Plain columns of the row.
     suffix : str
-        ``fits`` or ``csv``.
+        ``fits``, ``csv``, ``ecsv`` or ``vot``.
     repeated : bool
         Whether the star has more than one row in this segment, so that detector and series must be in the name as well.
 
@@ -96,7 +106,7 @@ def export(
         If there are no light curves, or the disk is full, or the folder cannot be written.
     """
     if format not in FORMATS:
-        raise ConfigError(f"There is no export format {format!r}; choose from {', '.join(sorted(FORMATS))}.")
+        raise ConfigError(f"There is no export format {format!r}; choose from {', '.join(FORMATS)}.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder to export to.")
     index = survey.index(ids)
@@ -106,7 +116,8 @@ def export(
         for observation in observations(table):
             row = observation.row
             content = FORMATS[format](survey.instrument, observation)
-            name = file_name(survey.instrument, row, format, repeated=rows[row["id"], row["segment"]] > 1)
+            suffix = SUFFIXES.get(format, format)
+            name = file_name(survey.instrument, row, suffix, repeated=rows[row["id"], row["segment"]] > 1)
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(content)
             count += 1
