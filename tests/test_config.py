@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,18 @@ def test_the_template_is_valid_and_shows_the_true_defaults(tmp_path: Path) -> No
     assert config.workspace.instrument == "tess"
     assert config.data.files == ("/data/*_ffic.fits",)
     assert config.catalog.files == ("tic.csv",)
-    # Every line that is commented out, taken in, changes nothing but the mask: the comments tell the truth.
-    text = path.read_text().replace("# mask", "#mask")
-    shown = "\n".join(line.removeprefix("# ") if " = " in line and "#" in line else line for line in text.splitlines())
-    shown = "\n".join(line for line in shown.splitlines() if not line.startswith("cuvee:"))
+    # Every setting that is commented out, taken in, changes nothing but those that have no default to show.
+    text = path.read_text()
+    setting = re.compile(r"^# (\w+ = .*)$", re.MULTILINE)
+    unset = ("mask", "ids", "contaminant_limit")
+    shown = setting.sub(lambda found: found[0] if found[1].startswith(unset) else found[1], text)
     assert load(workspace(path.parent, shown)) == config
+    # And all of them are there, and may be taken in together.
+    everything = tomllib.loads(setting.sub(r"\1", text))
+    for name, section in Config.model_fields.items():
+        assert section.annotation is not None
+        assert set(everything[name]) == set(section.annotation.model_fields), name
+    assert load(workspace(path.parent, setting.sub(r"\1", text))).targets.ids == (25155310,)
 
 
 @pytest.mark.parametrize(

@@ -134,30 +134,61 @@ class Config(_Section):
 
 
 _TEMPLATE = """\
-# cuvee: {instrument} survey. Every value that is commented out shows its default.
+# cuvee: {instrument} survey. What is commented out shows its default.
 
 [workspace]
 instrument = "{instrument}"
+# Folders for catalogues and reference images, flux blocks, light curves.
+# base = "BASE"
+# red = "RED"
+# lc = "LC"
 
 [data]
-files = {data}            # folders, globs or files; data stay where they are
+# Folders, globs or files; data stay where they are.
+files = {data}
 
 [catalog]
-files = {catalog}         # tables with id, ra, dec and magnitude (TIC rows, csv, ecsv, FITS, Parquet)
+# Tables with id, ra, dec and magnitude: TIC rows, csv, ecsv, FITS, VOTable, Parquet.
+files = {catalog}
 
 [targets]
-# mag_limit = 16.0        # stars this bright or brighter get a light curve; fainter ones count as contaminants
+# Stars this bright or brighter get a light curve; fainter ones, to three magnitudes beyond unless said, count as contaminants.
+# mag_limit = {targets.mag_limit}
+# contaminant_limit = 19.0
+# How far off the pixels a contaminant may lie (px).
+# margin = {targets.margin}
+# Only these stars, whatever their magnitude.
+# ids = [25155310]
+
+[reference]
+# A pixel this many standard deviations off the median of the frames stays out of the reference image.
+# clip = {reference.clip}
 
 [extract]
-# radii = [1.5, 2.5, 3.5] # apertures (px)
-# background = "{background}"     # or "{other}"
-# mask = "pipeline"       # stamps only: sum the mission's own mask (or a mask FILE), no further background
+# Radii of the apertures (px); the middle one gives the centroid.
+# radii = {radii}
+# Background of full frames: "mesh", or "annulus", which scatters more (docstring of cuvee.extract.ExtractParams: 1.04 to 1.9
+# times the noise of a perfect background in simulated frames, where the mesh stays within 1.03).
+# background = "{extract.background}"
+# mesh_size = {extract.mesh_size}
+# annulus = {annulus}
+# Stamps narrower or lower than this (px) take the faintest third of their pixels instead.
+# small_series = {extract.small_series}
+# Stamps only: sum the mission's own mask, or that of a FILE (.npy or FITS image), with no further background.
+# mask = "pipeline"
+
+[collect]
+# What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").
+# aperture = "{collect.aperture}"
 
 [run]
-# workers = 0             # 0: one a core
+# Worker processes, 0 for one a core; "process" or "serial".
+# workers = {run.workers}
+# executor = "{run.executor}"
 
 [keep]
-# flux_blocks = true      # false frees disk; a repaired frame then costs its whole detector again
+# false frees disk; a repaired frame then costs its whole detector again.
+# flux_blocks = {flux_blocks}
 """
 
 
@@ -190,13 +221,19 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
         raise ConfigError(f"{folder} already is a workspace; edit {path}, or choose another folder.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; choose a folder for the workspace.")
-    background = ExtractParams().background
+    default = Config(workspace=WorkspaceParams(instrument=instrument))
     text = _TEMPLATE.format(
         instrument=instrument,
         data=json.dumps(list(data)),
         catalog=json.dumps(list(catalog)),
-        background=background,
-        other="annulus" if background == "mesh" else "mesh",
+        targets=default.targets,
+        reference=default.reference,
+        extract=default.extract,
+        radii=list(default.extract.radii),
+        annulus=list(default.extract.annulus),
+        collect=default.collect,
+        run=default.run,
+        flux_blocks=json.dumps(default.keep.flux_blocks),
     )
     try:
         for name in FOLDERS:
