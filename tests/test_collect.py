@@ -18,6 +18,7 @@ from cuvee.errors import AlgorithmError, ConfigError, NoWork
 from cuvee.model.flags import ASTEROID, EDGE, NO_FRAME, NO_TIME, SATURATED, TESS_QUALITY, default_mask
 from cuvee.model.records import FluxBlock, Geometry, LightCurves, Moments, Targets
 from cuvee.model.time import earth_position, move_time
+from cuvee.photometry.rounding import round_to_noise
 
 MASK = default_mask(TESS_QUALITY)
 RA0, DEC0 = 130.0, -53.0
@@ -321,8 +322,36 @@ def test_light_curves_of_a_single_mask_have_the_columns_of_the_others(radii: tup
     np.testing.assert_array_equal(curves.points["flux"], curves.points["aperture1_flux"])
 
 
+def test_rounding_on_request_touches_fluxes_and_background_only() -> None:
+    targets = make_targets(6)
+    blocks = [make_block(128, 6), make_block(256, 6)]
+    blocks[0].planes["aperture2_flux"][:, 3] = np.nan
+    blocks[0].planes["aperture3_flux_err"][2, 5] = np.nan
+    exact = collect([SeriesFluxes(blocks, np.arange(6), RA0, DEC0)], targets, "s0008", "3-4", CollectParams(), MASK)
+    params = CollectParams(round_noise=8.0)
+    curves = collect([SeriesFluxes(blocks, np.arange(6), RA0, DEC0)], targets, "s0008", "3-4", params, MASK)
+    assert (exact.round_noise, curves.round_noise) == (0.0, 8.0)
+    assert curves.best.tolist() == exact.best.tolist()
+    for name, values in curves.points.items():
+        if name != "background" and not name.endswith("flux"):
+            np.testing.assert_array_equal(values, exact.points[name], err_msg=name)
+        else:
+            assert (values != exact.points[name])[np.isfinite(values)].mean() > 0.9, name
+    for k in (1, 2, 3):
+        flux, error = (exact.points[f"aperture{k}_{what}"] for what in ("flux", "flux_err"))
+        np.testing.assert_array_equal(curves.points[f"aperture{k}_flux"], round_to_noise(flux, error, 8.0))
+    flux, error = exact.points["flux"], exact.points["flux_err"]
+    np.testing.assert_array_equal(curves.points["flux"], round_to_noise(flux, error, 8.0))
+    # A point does not depend on what else is there.
+    alone = collect([SeriesFluxes(blocks[1:], np.arange(6), RA0, DEC0)], targets, "s0008", "3-4", params, MASK)
+    for name in ("background", "aperture1_flux"):
+        whole = curves.points[name].reshape(6, 32)[:, 16:].ravel()
+        np.testing.assert_array_equal(alone.points[name], whole)
+
+
 def test_params_refuse_what_they_do_not_know() -> None:
-    for wrong in ({"aperture": "worst"}, {"aperture": "aperture0"}, {"apertures": "best"}):
+    coarse: tuple[dict[str, Any], ...] = ({"round_noise": 0.5}, {"round_noise": -1}, {"round_noise": float("nan")})
+    for wrong in ({"aperture": "worst"}, {"aperture": "aperture0"}, {"apertures": "best"}, *coarse):
         with pytest.raises(ValidationError):
             CollectParams(**wrong)
 

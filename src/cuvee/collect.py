@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
 from cuvee.metrics import median, point_to_point_scatter
 from cuvee.model.flags import EDGE, FLAGS, NO_FRAME, NO_TIME, default_mask
 from cuvee.model.records import FluxBlock, Geometry, LightCurves, Targets
 from cuvee.model.time import earth_position, move_time
+from cuvee.photometry.rounding import round_to_noise
 
 __all__ = ["CollectParams", "SeriesFluxes", "choose_aperture", "collect", "enclosed_light"]
 
@@ -29,11 +30,25 @@ class CollectParams(BaseModel):
     aperture : str
         What ``flux`` holds: ``best`` takes the aperture of the smallest scatter for each star, ``aperture1``,
         ``aperture2``, ... the same one for all.
+    round_noise : float
+        0 keeps every bit. A number N rounds fluxes and background to steps of at most their error over N (a power of two, see
+        `cuvee.photometry.rounding`), so that they take less room: this adds noise of at most 0.29 / N of the error in
+        quadrature, which for N = 8 is 3.6 % of it and makes it larger by 0.065 %. Errors, times, positions and flags stay exact.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     aperture: str = Field(default="best", pattern=r"^(best|aperture[1-9][0-9]*)$")
+    round_noise: float = Field(default=0.0, ge=0.0, le=1e6)
+
+    @field_validator("round_noise")
+    @classmethod
+    def _fine_or_none(cls, steps: float) -> float:
+        if 0.0 < steps < 1.0:
+            raise ValueError(
+                "steps coarser than the error would lose the signal; give 0 (lossless) or at least 1, say 8"
+            )
+        return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +159,10 @@ def collect(
             flag = matrix.planes["flag"]
             flag &= ~np.int32(EDGE)
             flag[clipped] |= np.int32(EDGE)
+        if params.round_noise:  # after the choice of the aperture, which it must not sway
+            for name in ("background", *(f"{aperture}_flux" for aperture in apertures)):
+                plane = matrix.planes[name]
+                plane[...] = round_to_noise(plane, matrix.planes[f"{name}_err"], params.round_noise)
 
     counts = np.zeros(n_star, np.int64)
     for matrix in matrices:
@@ -160,7 +179,7 @@ def collect(
     values["crowding"] = crowding[np.arange(n_star), chosen][:, None]
     values["radii"] = targets.radii if circles else ()
     best = np.asarray(apertures, dtype=np.str_)[chosen]
-    return LightCurves(Targets(**values), segment, detector, best, offsets, points)
+    return LightCurves(Targets(**values), segment, detector, best, offsets, points, params.round_noise)
 
 
 def choose_aperture(

@@ -19,6 +19,7 @@ from hats.catalog.partition_info import PartitionInfo
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.keys import PATCH_ORDER
 from cuvee.model.records import LightCurves, Targets
+from cuvee.photometry.rounding import added_noise, round_to_noise
 from cuvee.store.atomic import TEMPORARY_SUFFIX
 from cuvee.store.hats import find_star, patch_path, read_light_curves, write_catalog_metadata, write_patch
 
@@ -273,6 +274,42 @@ def test_every_column_says_what_it_is(survey: tuple[Path, LightCurves, LightCurv
     assert schema.field("id").type == pa.int64()
     assert lc.field("time").type.value_type == pa.float64()
     assert lc.field("flux").type.value_type == pa.float32()
+
+
+def test_rounded_light_curves_are_smaller_and_say_what_it_cost(tmp_path: Path) -> None:
+    exact = make_curves(make_stars(100), "s0008", 1000)
+    noise = np.random.default_rng(5).normal(2e4, 30.0, exact.points["time"].size).astype(np.float32)
+    errors = np.full(noise.size, 30.0, np.float32)
+    points = {**exact.points, "background": noise}
+    points |= {name: noise + k for k, name in enumerate(points) if name.endswith("flux")}
+    points |= {name: errors for name in points if name.endswith("flux_err")}
+    exact = replace(exact, points=points)
+    fluxes = [name for name in points if name.endswith("flux") or name == "background"]
+    rounded = replace(
+        exact, points={**points, **{n: round_to_noise(points[n], errors, 8.0) for n in fluxes}}, round_noise=8.0
+    )
+    sizes = {}
+    for what, curves in (("exact", exact), ("rounded", rounded)):
+        write_patch(tmp_path / what, curves)
+        footer = pq.read_metadata(tmp_path / what)
+        leaves = [
+            footer.row_group(g).column(c) for g in range(footer.num_row_groups) for c in range(footer.num_columns)
+        ]
+        sizes[what] = sum(
+            x.total_compressed_size for x in leaves if x.path_in_schema.split(".")[1:2] in [[n] for n in fluxes]
+        )
+    # Flux 2e4 with error 30: of 24 bits 10 are above the step of 2 that is left, and the noise fills about 6 of them.
+    assert sizes["rounded"] < 0.5 * sizes["exact"]
+
+    schema = pq.read_schema(tmp_path / "rounded")
+    assert schema.metadata[b"round_noise"] == b"8"
+    nested = schema.field("lc").type
+    said = {nested.field(i).name: nested.field(i).metadata or {} for i in range(nested.num_fields)}
+    assert sorted(name for name, words in said.items() if b"rounding" in words) == sorted(fluxes)
+    words = said["flux"][b"rounding"].decode()
+    assert f"{added_noise(8.0):.4f} of the error" in words
+    assert "0.065 %" in words
+    assert b"rounding" not in (pq.read_schema(tmp_path / "exact").metadata or {})
 
 
 def test_the_same_light_curves_give_the_same_bytes_in_any_order_of_writing(tmp_path: Path) -> None:

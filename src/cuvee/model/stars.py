@@ -117,6 +117,8 @@ class LightCurves:
     points : mapping of str to array, each of shape (n_point,)
         ``time`` (BTJD, float64), ``cadence`` (int32), ``quality``, ``flag`` (int32), float32 ``flux``, ``flux_err``, ``background``,
         ``centroid_col``, ``centroid_row``, ``aperture1_flux``, ``aperture1_flux_err``, ...
+    round_noise : float
+        Steps per error to which fluxes and background were rounded; 0 where every bit was kept.
     """
 
     targets: Targets
@@ -125,3 +127,4 @@ class LightCurves:
     best: NDArray[np.str_]
     offsets: IntArray
     points: Mapping[str, NDArray[Any]]
+    round_noise: float = 0.0

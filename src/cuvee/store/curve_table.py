@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
 from cuvee.model.records import LightCurves
+from cuvee.photometry.rounding import added_noise
 
 __all__ = ["POINT_COLUMNS", "ROW_COLUMNS", "light_curve_table", "point_column"]
 
@@ -113,21 +114,33 @@ def light_curve_table(light_curves: LightCurves) -> pa.Table:
     for name, values in light_curves.points.items():
         one = pa.ListArray.from_arrays(offsets, pa.array(values, from_pandas=False))
         lists.append(one)
-        nested.append(
-            pa.field(name, one.type, metadata=_described(*point_column(name, radii.get(name.partition("_")[0]))))
-        )
+        said = _described(*point_column(name, radii.get(name.partition("_")[0])))
+        if name == "background" or name.endswith("flux"):
+            said |= _rounded(light_curves.round_noise)
+        nested.append(pa.field(name, one.type, metadata=said))
     struct = pa.StructArray.from_arrays(lists, fields=nested)
     columns.append(struct)
     fields.append(pa.field("lc", struct.type, metadata=_described("", "the points, lists of equal length")))
-    return pa.table(
-        columns, schema=pa.schema(fields, {"segment": light_curves.segment, "detector": light_curves.detector})
-    )
+    facts = {"segment": light_curves.segment, "detector": light_curves.detector, **_rounded(light_curves.round_noise)}
+    return pa.table(columns, schema=pa.schema(fields, facts))
 
 
 def _array(values: NDArray[Any]) -> pa.Array:
     if values.dtype.kind == "U":
         return pa.array(values.tolist(), pa.string())
     return pa.array(np.ascontiguousarray(values), from_pandas=False)
+
+
+def _rounded(steps: float) -> dict[str, str]:
+    """Say by what values were rounded and what that cost; nothing where every bit was kept."""
+    if not steps:
+        return {}
+    share = added_noise(steps)
+    words = (
+        f"rounded to multiples of the power of two next below the value's own error / {steps:g}; the added noise is at most "
+        f"{share:.4f} of the error (rms, in quadrature), which makes it larger by at most {100.0 * (np.hypot(1.0, share) - 1.0):.3f} %"
+    )
+    return {"round_noise": f"{steps:g}", "rounding": words}
 
 
 def _described(unit: str, description: str) -> dict[str, str]:
