@@ -187,6 +187,19 @@ def _requirements() -> list[Requirement]:
     return [Requirement(line) for lines in lists for line in lines]
 
 
+def test_what_is_imported_is_required_and_what_is_required_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    extras = project["optional-dependencies"].values()
+    optional = {canonicalize_name(Requirement(line).name) for lines in extras for line in lines}
+    used = {name.split(".")[0] for path in MODULES for name in imports(path)} - set(sys.stdlib_module_names) - {"cuvee"}
+    distributions = metadata.packages_distributions()
+    bringing = {canonicalize_name(distributions.get(name, [name])[0]) for name in used}
+    # `LightCurve.to_pandas` is for those who have pandas, and says so to the others.
+    assert bringing - required - optional == {"pandas"}
+    assert required - bringing == set()
+
+
 def _pins() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
