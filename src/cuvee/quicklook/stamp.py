@@ -106,16 +106,16 @@ def figure_stamp(stamp: Stamp) -> Figure:
     Returns
     -------
     Figure
-        3.9 by 2.9 inches.
+        4.2 by 2.9 inches.
     """
-    figure = Figure(figsize=(3.9, 2.9))
+    figure = Figure(figsize=(4.2, 2.9))
     ax = place(figure, 0.75, 3.28, 0.5, 2.8)
     draw_stamp(ax, stamp, heading=False)
     ax.set_xlabel("column (px)", fontsize=12, labelpad=1.0)
     ax.set_ylabel("row (px)", fontsize=12, labelpad=2.0)
     for axes in figure.axes:
         axes.tick_params(labelsize=11)
-    figure.axes[-1].yaxis.label.set_size(12)
+    figure.axes[-1].yaxis.label.set_fontsize(12)
     return figure
 
 

@@ -78,6 +78,10 @@ class Paths:
         """Name a detector's table or picture."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"
 
+    def report(self, run: int = 0) -> Path:
+        """Name the report of a run; that of the newest run has a name of its own."""
+        return self.root / "report" / (f"run-{run:04d}.html" if run else "index.html")
+
     def receipt(self, stage: str, unit: DataId) -> Path:
         """Name the receipt that is written after a unit's products."""
         folder = self.root / self.red / "receipts" / stage

@@ -1,0 +1,363 @@
+"""One detector of a report: its figures, its tables, and the few numbers that the overview repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.instruments.registry import instrument
+from cuvee.metrics import MAD_TO_SIGMA
+from cuvee.model.flags import default_mask
+from cuvee.model.instrument import Instrument
+from cuvee.model.keys import DataId
+from cuvee.quicklook import figure_run, figure_stamp, figure_strip
+from cuvee.quicklook.words import observation_words
+from cuvee.report.detector import (
+    CANDIDATES,
+    OWN_LIGHT,
+    Shown,
+    Timeline,
+    gather_stars,
+    gather_timeline,
+    pick_stars,
+    show_stars,
+)
+from cuvee.report.figures import BAD_FRAME, figure_background, figure_pointing, quality_rows
+from cuvee.report.gather import BadFrame, RunFacts
+from cuvee.report.judge import NoiseRow, noise_table
+from cuvee.report.markup import Html, code, figure, join, link, number, percent, plural, slug, table, tag
+from cuvee.report.pictures import picture
+from cuvee.report.sky import Outline, figure_sky, outline_of, pixel_size
+from cuvee.store.tables import read_reference
+from cuvee.survey import Survey
+
+__all__ = ["Section", "band_of", "group_title", "make_section"]
+
+_BANDS = {"tess": "TESS magnitude", "kepler": "Kepler magnitude"}
+_MOST_OUTLINES = 400
+_GALLERY = {
+    "B": ("Brightest", "The brightest stars with light curves."),
+    "V": (
+        "Most variable",
+        (
+            f"Among the {CANDIDATES:,} brightest stars that give at least {100 * OWN_LIGHT:.0f} % of the light in their aperture: "
+            "the largest range of flux (5th to 95th percentile) over what point-to-point scatter alone would give. "
+            "Stars that vary, or raw light curves that still carry the instrument's trends."
+        ),
+    ),
+    "W": (
+        "Worst against the noise model",
+        (
+            f"The largest point-to-point scatter over expected noise, where at least {100 * OWN_LIGHT:.0f} % of the light is the star's. "
+            "Fast variables, saturated stars, or something that went wrong: look at each."
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A detector, ready for the page.
+
+    Parameters
+    ----------
+    group : DataId
+        The detector.
+    title : str
+        What to call it.
+    html : Html
+        Its part of the page.
+    n_star, n_good : int
+        Stars with a light curve, and those of them with a good point.
+    n_point : int
+        Points in all light curves.
+    n_frame, n_missing : int
+        Cadences with a frame, and those between first and last without one.
+    noise : tuple of NoiseRow
+        From `noise_table`.
+    background : float
+        Median over frames of the detector's median (e-/s/pixel).
+    jitter : tuple of float
+        Scatter of the pointing, column and row (px).
+    outlines : tuple of Outline
+        Its pixels on the sky.
+    stars : mapping of str to array
+        ``ra``, ``decl``, ``mag`` of its stars.
+    """
+
+    group: DataId
+    title: str
+    html: Html
+    n_star: int = 0
+    n_good: int = 0
+    n_point: int = 0
+    n_frame: int = 0
+    n_missing: int = 0
+    noise: tuple[NoiseRow, ...] = ()
+    background: float = float("nan")
+    jitter: tuple[float, float] = (float("nan"), float("nan"))
+    outlines: tuple[Outline, ...] = ()
+    stars: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def group_title(group: DataId) -> str:
+    """Return what people call a detector and its kind of files."""
+    return observation_words(group.instrument, PurePath(f"{group.segment}-{group.detector}-{group.kind}"))
+
+
+def band_of(name: str) -> str:
+    """Return what to call an instrument's magnitude."""
+    return _BANDS.get(name, "magnitude")
+
+
+def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: int) -> Section:
+    """Make the part of the page that is about one detector.
+
+    Parameters
+    ----------
+    survey : Survey
+        The workspace.
+    facts : RunFacts
+        From `cuvee.report.gather.gather_run`.
+    place : int
+        Which of ``facts.groups``.
+    dpi : int
+        Pixels an inch of its pictures.
+    each : int
+        Stars of each kind in its gallery.
+
+    Returns
+    -------
+    Section
+
+    Raises
+    ------
+    StoreError
+        If a product that it needs is missing or damaged.
+    """
+    group, path = facts.groups[place]
+    device = instrument(survey.instrument)
+    stars = gather_stars(path)
+    title = group_title(group)
+    anchor = slug(str(group))
+    noise = noise_table(stars)
+    timeline = gather_timeline(survey, group, stars)
+    series = [image for found, image in sorted(facts.references.items()) if found.group == group]
+    footprints = [read_reference(image).footprint for image in series[:_MOST_OUTLINES] if image.is_file()]
+    outlines = [edge for one in footprints if (edge := outline_of(one)) is not None]
+    shown = show_stars(survey, group, stars, pick_stars(survey, group, stars, each), facts.references)
+    bad = [one for one in facts.bad if one.group == group]
+    pieces = [_verdict(stars, noise)]
+    if stars["id"].size:
+        pieces.append(_noise_part(survey, facts, place, noise, dpi, anchor))
+    if timeline is not None:
+        pieces.append(_background_part(timeline, device, bad, title, dpi, anchor))
+        pixel = pixel_size(footprints[0]) if footprints else float("nan")
+        pieces.append(_pointing_part(timeline, device, pixel, title, dpi, anchor))
+    pieces.append(_gallery(survey, shown, dpi, anchor))
+    if np.isfinite(stars["ra"]).any():
+        pieces.append(_map_part(stars, outlines, shown, title, band_of(survey.instrument), dpi, anchor))
+    measured = {"n_frame": 0, "n_missing": 0}
+    if timeline is not None:
+        measured = {"n_frame": int(timeline.seen.sum()), "n_missing": int((~timeline.seen).sum())}
+    return Section(
+        group,
+        title,
+        join(pieces, "\n"),
+        n_star=int(stars["id"].size),
+        n_good=int((stars["n_good"] > 0).sum()),
+        n_point=int(stars["n_point"].sum()),
+        noise=tuple(noise),
+        background=float("nan") if timeline is None else _middle(timeline.background[1]),
+        jitter=(float("nan"), float("nan")) if timeline is None else _jitter(timeline, device),
+        outlines=tuple(outlines),
+        stars={name: stars[name] for name in ("ra", "decl", "mag")},
+        **measured,
+    )
+
+
+def _middle(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _jitter(timeline: Timeline, device: Instrument) -> tuple[float, float]:
+    """Return the scatter of the pointing over the frames that the default mask keeps."""
+    good = timeline.seen & (timeline.quality & default_mask(device.quality) == 0)
+    scatter = [MAD_TO_SIGMA * _middle(np.abs(v[1, good] - _middle(v[1, good]))) for v in (timeline.col, timeline.row)]
+    return scatter[0], scatter[1]
+
+
+def _verdict(stars: Mapping[str, NDArray[Any]], noise: list[NoiseRow]) -> Html:
+    """Say in one sentence how good the light curves are."""
+    every, alone = noise[0], noise[1]
+    if every.n_star == 0:
+        return tag("p", "No star has enough good points to judge its scatter.", class_="verdict")
+    words = (
+        f"Half of the {every.n_star:,} stars scatter at most {number(every.ratio, 2)} times as much as photons, background and "
+        f"readout let expect; {percent(every.within_25)} lie within 25 % of it"
+    )
+    words += f" ({percent(alone.within_25)} of those alone in their aperture)." if alone.n_star else "."
+    silent = int((stars["n_good"] == 0).sum())
+    if silent:
+        words += f" {plural(silent, 'star')} of {stars['id'].size:,} {'has' if silent == 1 else 'have'} no good point, most often because the detector's edge cuts the aperture."  # fmt: skip
+    return tag("p", words, class_="verdict")
+
+
+def _noise_part(survey: Survey, facts: RunFacts, place: int, noise: list[NoiseRow], dpi: int, anchor: str) -> Html:
+    group, path = facts.groups[place]
+    image = picture(figure_run(survey.paths, survey.instrument, survey.config.extract.radii, path), dpi)
+    every = noise[0]
+    alt = (
+        f"Scatter against magnitude for {every.n_star:,} stars of {group_title(group)}, with the expected noise as a line; "
+        f"the median ratio of measured to expected is {number(every.ratio, 2)}."
+    )
+    caption = (
+        "Point-to-point scatter of each light curve over its flux. The line is the noise expected of a single star on the median "
+        "background; a star whose aperture holds its neighbours' light (bright colours) may lie below it. The lower panel divides each "
+        "star's scatter by its own expected noise."
+    )
+    rows = [
+        (
+            row.words,
+            f"{row.n_star:,}",
+            number(1e6 * row.scatter),
+            number(1e6 * row.expected),
+            number(row.ratio, 3),
+            percent(row.within_10),
+            percent(row.within_25),
+        )
+        for row in noise
+    ]
+    head = ("stars", "number", "scatter (ppm)", "expected (ppm)", "ratio", "within 10 %", "within 25 %")
+    words = "Medians over the stars of each line; the last columns say what share of them scatters as expected."
+    numbers = table(head, rows, words)
+    return join([tag("h3", "Scatter and the noise model", id=f"{anchor}-noise"), figure(image, alt, caption), numbers])
+
+
+def _background_part(
+    timeline: Timeline, device: Instrument, bad: list[BadFrame], title: str, dpi: int, anchor: str
+) -> Html:
+    cadences = [one.cadence for one in bad if one.cadence >= 0]
+    image = picture(
+        figure_background(timeline, device.quality, cadences, f"Background and quality of the frames, {title}"), dpi
+    )
+    rows = quality_rows(timeline, device.quality, cadences)
+    named = ", ".join(f"{name} {which.sum():,}" for name, _, _, which in rows) or "none"
+    alt = (
+        f"Background of {timeline.seen.sum():,} frames over time, median {number(_middle(timeline.background[1]), 1)} electrons "
+        f"a second and pixel; frames that are flagged or missing: {named}."
+    )
+    caption = (
+        f"Median background under {plural(timeline.n_star, 'star')} spread over the detector, frame by frame; the ticks show the mission's quality "
+        "bits (those that at least half of these stars have) and the cadences without a frame."
+    )
+    lines = [
+        (name, meaning, "yes" if left_out else "no", f"{which.sum():,}")
+        if name != BAD_FRAME
+        else (
+            name,
+            join([meaning.split(";")[0], "; ", link("bad-files", "see the table of files")]),
+            "yes",
+            f"{which.sum():,}",
+        )
+        for name, meaning, left_out, which in rows
+    ]
+    words = "What the ticks mean. “Left out” says whether lc.good leaves out such points."
+    legend = table(("frames", "meaning", "left out", "number"), lines, words, left=3) if rows else Html("")
+    head = tag("h3", "Background and quality over time", id=f"{anchor}-background")
+    return join([head, figure(image, alt, caption), legend])
+
+
+def _pointing_part(timeline: Timeline, device: Instrument, pixel: float, title: str, dpi: int, anchor: str) -> Html:
+    image = picture(figure_pointing(timeline, device.quality, pixel, f"Pointing, {title}"), dpi)
+    jitter = _jitter(timeline, device)
+    unit = f" of {pixel:.1f} arcsec" if np.isfinite(pixel) else ""
+    words = (
+        f"Scatter of the pointing: {number(jitter[0], 4)} px in column, {number(jitter[1], 4)} px in row (pixels{unit}). Over all frames the "
+        f"centroids lie {number(timeline.offset[0], 3)} px in column and {number(timeline.offset[1], 3)} px in row from the catalogue's "
+        "positions, in the median of the stars."
+    )
+    caption = (
+        "How far the stars of each frame are from where they are in the median frame. Centroids are flux-weighted in an aperture, which damps "
+        "motion somewhat; a wide band means that stars in different corners move differently (differential aberration, focus, roll)."
+    )
+    alt = f"Pointing over time in column and row. {words}"
+    return join([tag("h3", "Pointing", id=f"{anchor}-pointing"), tag("p", words), figure(image, alt, caption)])
+
+
+def _gallery(survey: Survey, shown: list[Shown], dpi: int, anchor: str) -> Html:
+    pieces = [tag("h3", "Some stars", id=f"{anchor}-stars")]
+    if not shown:
+        pieces.append(tag("p", "No star has 20 good points, so none is shown."))
+    done: set[int] = set()
+    for letter, (head, words) in _GALLERY.items():
+        these = [star for star in shown if letter in star.label]
+        if not these:
+            continue
+        pieces += [tag("h4", head), tag("p", words, class_="soft")]
+        first = [star for star in these if star.curve.id not in done]
+        before = [star for star in these if star.curve.id in done]
+        if before:
+            names = join((join([_badge(star.label), star.curve.name]) for star in before), ", ")
+            pieces.append(tag("p", join([names, " is" if len(before) == 1 else " are", " shown above."])))
+        pieces += [_card(survey, star, dpi) for star in first]
+        done |= {star.curve.id for star in first}
+    return join(pieces, "\n")
+
+
+def _badge(label: str) -> Html:
+    return join(tag("span", one, class_="badge") for one in label.split())
+
+
+def _card(survey: Survey, star: Shown, dpi: int) -> Html:
+    row = star.curve.observations[0]
+    share = float(row["crowding"])
+    facts = [
+        f"{band_of(survey.instrument)} {number(star.curve.mag, 2)}",
+        f"scatter {number(star.ratio, 2)} times the expected noise",
+        f"range {number(star.spread, 1)} times what its noise explains" if np.isfinite(star.spread) else "",
+        f"{percent(share)} own light in {str(row['best']).replace('aperture', 'aperture ')}"
+        if np.isfinite(share)
+        else "",
+    ]
+    words = join([_badge(star.label), tag("b", star.curve.name), ": ", ", ".join(fact for fact in facts if fact), ". "])
+    command = code(f"cuvee show {star.curve.id}")
+    good = int(star.curve.good.sum())
+    alt = f"Light curve of {star.curve.name}: flux against time, {plural(good, 'good point')} of {len(star.curve):,}."
+    pieces = [tag("p", join([words, command]))]
+    if star.stamp is not None:
+        near = plural(len(star.stamp.neighbours), "neighbour")
+        said = f"Pixels around {star.curve.name} with its apertures and {near}."
+        pieces.append(figure(picture(figure_stamp(star.stamp), dpi), said, kind="stamp"))
+    pieces.append(figure(picture(figure_strip(star.curve), dpi), alt, kind="curve"))
+    return tag("div", join(pieces), class_="card")
+
+
+def _map_part(
+    stars: Mapping[str, NDArray[Any]],
+    outlines: list[Outline],
+    shown: list[Shown],
+    title: str,
+    band: str,
+    dpi: int,
+    anchor: str,
+) -> Html:
+    marks = [(star.label.replace(" ", ", "), star.curve.ra, star.curve.dec) for star in shown]
+    known = np.isfinite(stars["ra"] + stars["decl"])
+    place = (stars["ra"][known], stars["decl"][known], stars["mag"][known])
+    image = picture(figure_sky(*place, outlines, marks, f"Stars on the sky, {title}", band), dpi)
+    alt = (
+        f"Map of {known.sum():,} stars in right ascension {number(float(place[0].min()), 2)} to {number(float(place[0].max()), 2)} and "
+        f"declination {number(float(place[1].min()), 2)} to {number(float(place[1].max()), 2)} degrees, with the edges of the pixels."
+    )
+    caption = (
+        "Stars with light curves, brighter ones larger (of more than 20,000, the brightest), and the edges of the pixels; north is up, east to the "
+        "left, equal areas. Rings: the stars of the gallery."
+    )
+    return join([tag("h3", "On the sky", id=f"{anchor}-sky"), figure(image, alt, caption)])
