@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 import cuvee
 from cuvee.config import write_workspace
+from cuvee.errors import ConfigError
 from cuvee.instruments.registry import instrument
-from cuvee.model.flags import FAINT_THIRD
+from cuvee.model.flags import ASSUMED_READOUT, EDGE, FAINT_THIRD
 from cuvee.pipeline import PIPELINE
 from cuvee.run.drive import RunOptions, RunSummary, run_workspace
 from cuvee.survey import Survey
@@ -94,7 +95,7 @@ def test_every_star_of_the_stamps_has_all_its_cadences(ic2391: Survey) -> None:
         points = row["lc"]
         assert len(points["time"]) == 968
         assert all(np.diff(points["cadence"]) > 0)
-        assert all(flag & FAINT_THIRD for flag in points["flag"])
+        assert all(flag & FAINT_THIRD and not flag & ASSUMED_READOUT for flag in points["flag"])
 
 
 def test_a_star_in_several_stamps_is_measured_where_it_is_farthest_from_the_edge(
@@ -164,6 +165,8 @@ def test_vineyard_stamps_show_the_known_period(reduce: Reduce, shared_data: Path
     good = curve.good
     assert strongest_period(curve.time[good], curve.flux[good].astype(float)) == pytest.approx(0.3428, rel=0.005)
     assert survey.light_curves(columns=["id"]).num_rows == 3
+    # These files say nothing of gain, read noise and exposure, and the light curves say that.
+    assert (curve.flag & ASSUMED_READOUT).all()
 
 
 def test_k2_target_pixels_become_a_light_curve(reduce: Reduce, shared_data: Path) -> None:
@@ -183,6 +186,60 @@ def test_k2_target_pixels_become_a_light_curve(reduce: Reduce, shared_data: Path
     nearest = np.abs(ours[:, None] - (published["T"] + 2454833 - 2457000)[None, :]).min(axis=0)
     assert nearest.max() < 1e-3
     assert np.isfinite(curve.flux[curve.good]).all()
+
+
+@pytest.mark.parametrize("form", ["npy", "fits"])
+def test_a_mask_from_a_file_sums_its_pixels_and_nothing_else(
+    reduce: Reduce, shared_data: Path, tmp_path: Path, form: str
+) -> None:
+    """D3: K2SFF's FRAW is the sum over its mask less as many medians of the pixels outside CIRC_APER3."""
+    folder = shared_data / "k2_221312395"
+    with fits.open(next(folder.glob("ktwo*"))) as tpf, fits.open(next(folder.glob("hlsp*"))) as k2sff:
+        pixels, circles = tpf[1].data["FLUX"].astype(np.float64), k2sff["CIRC_APER_TBL"].data != 0
+        cadence, table = tpf[1].data["CADENCENO"], k2sff["CIRC_APER4"].data
+    mask = tmp_path / f"mask.{form}"
+    if form == "npy":
+        np.save(mask, circles[4])
+    else:
+        fits.PrimaryHDU(circles[4].astype(np.uint8)).writeto(mask)
+    survey, summary = reduce(
+        [str(folder / "ktwo*_lpd-targ.fits.gz")],
+        ["221312395,267.75039,-29.336657,13.728"],
+        f'extract mask = "{mask}"\nextract radii = [2.5]',
+        "kepler",
+    )
+    assert not summary.troubled
+    curve = survey.light_curve(221312395)
+    assert np.isnan(curve.observations[0]["crowding"])
+    assert not (curve.flag & EDGE).any()
+    assert (curve.background[np.isfinite(curve.background)] == 0).all()
+    np.testing.assert_array_equal(curve.flux, curve.aperture1_flux)
+    background = np.nanmedian(pixels[:, ~circles[3]], axis=1)
+    ours = dict(zip(curve.cadence.tolist(), curve.flux.astype(np.float64), strict=True))
+    at = np.searchsorted(cadence, table["CADENCENO"])
+    total = np.array([ours[int(number)] for number in table["CADENCENO"]])
+    raw = total - circles[4].sum() * background[at]
+    truth = table["FRAW"] * np.median(raw) / np.median(table["FRAW"])
+    np.testing.assert_allclose(raw, truth, rtol=0, atol=2.0**-23 * total.max())
+    assert survey.stamp(curve).radii == ()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((11, 10), "a mask of 10 x 11 pixels .* but that has 11 x 10"), (None, "there is no file")]
+)
+def test_a_mask_that_does_not_fit_or_is_not_there_is_named(
+    reduce: Reduce, shared_data: Path, tmp_path: Path, shape: tuple[int, int] | None, words: str
+) -> None:
+    mask = tmp_path / "mask.npy"
+    if shape is not None:
+        np.save(mask, np.ones(shape, bool))
+    with pytest.raises(ConfigError, match=words):
+        reduce(
+            [str(shared_data / "k2_221312395" / "ktwo*_lpd-targ.fits.gz")],
+            ["221312395,267.75039,-29.336657,13.728"],
+            f'extract mask = "{mask}"',
+            "kepler",
+        )
 
 
 def test_a_cropped_full_frame_image_goes_the_way_of_full_frames(reduce: Reduce, shared_data: Path) -> None:

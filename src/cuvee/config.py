@@ -167,8 +167,8 @@ files = {catalog}
 [extract]
 # Radii of the apertures (px); the middle one gives the centroid.
 # radii = {radii}
-# Background of full frames: "mesh", or "annulus", which scatters more (docstring of cuvee.extract.ExtractParams: 1.04 to 1.9
-# times the noise of a perfect background in simulated frames, where the mesh stays within 1.03).
+# Background of full frames: "mesh", or "annulus", which scatters more: in simulated frames 1.04 to 1.9 times the noise of a
+# perfect background, where the mesh stays within 1.03 (cuvee.extract.ExtractParams has the numbers).
 # background = "{extract.background}"
 # mesh_size = {extract.mesh_size}
 # annulus = {annulus}
@@ -180,6 +180,8 @@ files = {catalog}
 [collect]
 # What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").
 # aperture = "{collect.aperture}"
+# 0 keeps every bit; N rounds fluxes to steps of their error over N, which takes less room (8: adds 0.065 % to the error).
+# round_noise = {collect.round_noise:g}
 
 [run]
 # Worker processes, 0 for one a core; "process" or "serial".

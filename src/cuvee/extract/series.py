@@ -84,7 +84,7 @@ def extract_series(
     if params.mask is not None and (mask is None or mask.shape != shape):
         raise ConfigError(
             f"[extract] mask = {params.mask!r} needs a mask of {shape[0]} x {shape[1]} pixels for {info.path}, "
-            f"but {'there is none' if mask is None else f'it has {mask.shape}'}: choose another mask or none."
+            f"but {'there is none' if mask is None else 'that has ' + ' x '.join(map(str, mask.shape))}: choose another mask or none."
         )
     if params.mask is None:
         mask = None
