@@ -73,7 +73,7 @@ format: .venv/installed-test
 	$(BIN)/ruff format .
 
 bench: .venv/installed-bench
-	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/extraction.py --json benchmarks/extraction.json
 
 docs: .venv/installed
 	$(BIN)/python docs/make_tables.py
