@@ -50,12 +50,16 @@ class WorkspaceParams(_Section):
         Name of the instrument.
     base, red, lc : str
         Folders for catalogues and reference frames, flux blocks, light curves; relative to the workspace.
+    project : str
+        Name of a set of parameters whose results lie apart from those of others: in ``RED/projid12``, ``LC/projid12``,
+        ``BASE/projid12`` and the ledger ``cuvee-projid12.db`` for "12". Empty: in the folders themselves.
     """
 
     instrument: str
     base: str = "BASE"
     red: str = "RED"
     lc: str = "LC"
+    project: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,32}$")
 
 
 class DataSources(_Section):
@@ -142,6 +146,8 @@ instrument = "{instrument}"
 # base = "BASE"
 # red = "RED"
 # lc = "LC"
+# Results of another set of parameters beside those that are there: "12" puts them into RED/projid12, LC/projid12 ...
+# project = ""
 
 [data]
 # Folders, globs or files; data stay where they are.

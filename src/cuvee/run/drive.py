@@ -63,7 +63,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
     space = config.workspace
-    paths = Paths(root, space.base, space.red, space.lc)
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
     with _ledger(paths, options.dry_run) as ledger:
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables)
 

@@ -19,18 +19,47 @@ class Paths:
     root : Path
         The workspace.
     base, red, lc : str
-        Its folders, as the configuration names them.
+        Its folders.
+    project : str
+        See `Paths.of_project`.
     """
 
     root: Path
     base: str = "BASE"
     red: str = "RED"
     lc: str = "LC"
+    project: str = ""
+
+    @classmethod
+    def of_project(cls, root: Path, base: str, red: str, lc: str, project: str) -> Paths:
+        """Return the names of one project's files.
+
+        Projects share raw files and the workspace's lock, nothing else: each has its own folder in ``base``, ``red`` and ``lc``, and its
+        own ledger. So the same star in the same sector has one name in each, and no project can take another's product for
+        its own. The partitions of the catalogue are apart, too, because ``[catalog]`` may name other tables.
+
+        Parameters
+        ----------
+        root : Path
+            The workspace.
+        base, red, lc : str
+            Its folders, as the configuration names them.
+        project : str
+            Name of the project; empty for results that lie in the folders themselves.
+        """
+        if not project:
+            return cls(root, base, red, lc)
+        folder = f"projid{project}"
+        return cls(root, f"{base}/{folder}", f"{red}/{folder}", f"{lc}/{folder}", project)
+
+    @property
+    def _tag(self) -> str:
+        return f"-projid{self.project}" if self.project else ""
 
     @property
     def ledger(self) -> Path:
         """The SQLite ledger."""
-        return self.root / "cuvee.db"
+        return self.root / f"cuvee{self._tag}.db"
 
     @property
     def lock(self) -> Path:
@@ -80,7 +109,7 @@ class Paths:
 
     def report(self, run: int = 0) -> Path:
         """Name the report of a run; that of the newest run has a name of its own."""
-        return self.root / "report" / (f"run-{run:04d}.html" if run else "index.html")
+        return self.root / f"report{self._tag}" / (f"run-{run:04d}.html" if run else "index.html")
 
     def receipt(self, stage: str, unit: DataId) -> Path:
         """Name the receipt that is written after a unit's products."""

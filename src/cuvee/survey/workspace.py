@@ -58,7 +58,7 @@ class Survey:
     def paths(self) -> Paths:
         """Names of its files."""
         places = self.config.workspace
-        return Paths(self.path, places.base, places.red, places.lc)
+        return Paths.of_project(self.path, places.base, places.red, places.lc, places.project)
 
     def light_curves(
         self,
