@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
 from cuvee.simulate import ffi, tess
+from cuvee.simulate.attitude import AU_DAYS
+from cuvee.simulate.params import PLAIN, SimulationParams
 from cuvee.simulate.pixels import background
+from cuvee.simulate.plan import draw_light, make_plan
 from cuvee.simulate.pointing import make_wcs, moved
 from cuvee.simulate.signals import sinusoid_mean, transit_mean
+from cuvee.simulate.truth import TABLES
 
 Columns = dict[str, NDArray[Any]]
 Truth = tuple[Columns, Columns]
@@ -116,8 +120,11 @@ def test_sky_and_pixels_agree_through_the_wcs_of_every_frame(workspace: Path, fi
         assert wcs.wcs.crpix[0] == 1045 - (ffi.FIRST_COL + (ffi.SCIENCE - SIZE) // 2)
         x, y = wcs.all_world2pix(ra, dec, 0)
         first = (ffi.SCIENCE - SIZE) // 2
-        np.testing.assert_allclose(x + first, stars["col"] + frames["jitter_col"][k], atol=2e-3)
-        np.testing.assert_allclose(y + first, stars["row"] + frames["jitter_row"][k], atol=2e-3)
+        for axis, at in (("col", x), ("row", y)):
+            shift = frames[f"jitter_{axis}"][k] + frames[f"drift_{axis}"][k]
+            for along in ("col", "row"):
+                shift = shift + frames[f"drift_{axis}_by_{along}"][k] * (stars[along] - 1023.5)
+            np.testing.assert_allclose(at + first, stars[axis] + shift, atol=2e-3)
         back = wcs.all_pix2world(x, y, 0)
         np.testing.assert_allclose(back[0], ra, atol=1e-9)
 
@@ -177,9 +184,10 @@ def test_pixels_hold_the_flux_that_the_truth_says(cube: Cube, truth: Truth) -> N
 
 def test_the_uncertainty_plane_is_the_scatter(files: list[Path], cube: Cube, truth: Truth) -> None:
     # Residuals from the noiseless image of the same plan, in units of the UNCERT plane.
-    plan = tess._plan(FRAMES, 120, SIZE, 1800, 7)
+    plan = make_plan(FRAMES, 120, SIZE, 1800, 7, SimulationParams())
     for k in (0, 5):
-        clean, level = tess._image(plan, k)
+        light = draw_light(plan, k)
+        clean, level = light.image, light.background
         assert level == pytest.approx(truth[1]["background"][k])
         pull = (cube[k] - clean) / fits.getdata(files[k], 2)
         assert pull.mean() == pytest.approx(0, abs=5 / SIZE)
@@ -194,14 +202,16 @@ def test_the_uncertainty_plane_is_the_scatter(files: list[Path], cube: Cube, tru
 
 def test_injected_stars_vary_as_the_truth_says(truth: Truth) -> None:
     stars, frames = truth
-    plan = tess._plan(FRAMES, 120, SIZE, 1800, 7)
+    plan = make_plan(FRAMES, 120, SIZE, 1800, 7, SimulationParams())
     assert np.array_equal(plan.varying, np.flatnonzero(stars["kind"] != "constant"))
     # Light reaches a star on the reference pixel's line of sight when the frames say.
     at = np.argmin(np.hypot(stars["col"] - 1023, stars["row"] - 1023))
-    seen = 0.5 * (plan.frames[3].start + plan.frames[3].stop) + plan.toward[at] @ plan.observer[3] * tess.AU_DAYS
+    seen = 0.5 * (plan.frames[3].start + plan.frames[3].stop) + plan.toward[at] @ plan.position[3] * AU_DAYS
     assert seen == pytest.approx(frames["time"][3], abs=0.5 / 86400)
     # The noiseless pixels about the star whose variation is the strongest in the field.
     first = (ffi.SCIENCE - SIZE) // 2
+    plan = make_plan(FRAMES, 120, SIZE, 1800, 7, PLAIN)
+    stars = {name: getattr(plan.scene, name) for name in stars if hasattr(plan.scene, name)}
     x, y = stars["col"] - first, stars["row"] - first
     inside = (np.minimum(x, y) > 12) & (np.maximum(x, y) < SIZE - 13)
     for kind, sign in (("sinusoid", 1.0), ("transit", -1.0)):
@@ -216,7 +226,7 @@ def test_injected_stars_vary_as_the_truth_says(truth: Truth) -> None:
         c, r = round(x[k]), round(y[k])
         sums = []
         for j, frame in enumerate(plan.frames):
-            clean = tess._image(plan, j)[0].astype(float) - background(
+            clean = draw_light(plan, j).image.astype(float) - background(
                 first, first, SIZE, frame.start - plan.frames[0].start
             )
             sums.append(clean[r - 10 : r + 11, c - 10 : c + 11].sum())
@@ -233,12 +243,11 @@ def test_same_seed_same_bytes_on_any_number_of_threads(
     for name in (
         *(f"RAW/{f.name}" for f in files),
         "BASE/CAT/catalog.csv",
-        "truth/stars.parquet",
-        "truth/frames.parquet",
+        *(f"truth/{name}.parquet" for name in TABLES),
     ):
         assert filecmp.cmp(workspace / name, tmp_path / "again" / name, shallow=False), name
-    plan = tess._plan(1, 120, SIZE, 1800, 8)
-    assert not np.array_equal(plan.scene.mag, tess._plan(1, 120, SIZE, 1800, 7).scene.mag)
+    one, other = (make_plan(1, 120, SIZE, 1800, seed, PLAIN).scene for seed in (7, 8))
+    assert not np.array_equal(one.mag, other.mag)
 
 
 def test_a_full_frame_has_the_real_layout(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Draw stars on an image: the sum of two axis-parallel Gaussians, integrated exactly over each pixel."""
+"""Draw on an image: stars as two Gaussians integrated over each pixel, their halos, tracks of particles, and bleeding charge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["add_stars"]
+__all__ = ["add_halos", "add_stars", "add_tracks", "bleed"]
 
 
 @njit(cache=True, nogil=True)
@@ -87,3 +87,124 @@ def add_stars(
             b = flux[i] * wing_share * wing_r[j]
             for k in range(c_from, c_to):
                 image[r0 + j, c0 + k] += np.float32(a * core_c[k] + b * wing_c[k])
+
+
+@njit(cache=True, nogil=True)
+def add_halos(
+    image: NDArray[np.float32],
+    col: NDArray[np.float64],
+    row: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    radius: float,
+    half: NDArray[np.int64],
+) -> None:
+    """Add the halos of bright stars to an image in place: (1 + r^2 / radius^2)^(-3/2), sampled at pixel centres.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_row, n_col)
+        e-/s; changed in place.
+    col, row : float64 array, shape (n_star,)
+        Positions (px) on the image.
+    flux : float64 array, shape (n_star,)
+        e-/s in the whole halo, were it not cut off.
+    radius : float
+        Scale of the halo (px).
+    half : int64 array, shape (n_star,)
+        It is cut off at this distance (px).
+    """
+    n_row, n_col = image.shape
+    for i in range(col.size):
+        h = half[i]
+        peak = flux[i] / (2.0 * math.pi * radius * radius)
+        for r in range(max(0, math.floor(row[i]) - h), min(n_row, math.floor(row[i]) + h + 2)):
+            for c in range(max(0, math.floor(col[i]) - h), min(n_col, math.floor(col[i]) + h + 2)):
+                square = (c - col[i]) ** 2 + (r - row[i]) ** 2
+                if square <= h * h:
+                    image[r, c] += np.float32(peak * (1.0 + square / (radius * radius)) ** -1.5)
+
+
+@njit(cache=True, nogil=True)
+def add_tracks(
+    image: NDArray[np.float32],
+    col: NDArray[np.float64],
+    row: NDArray[np.float64],
+    d_col: NDArray[np.float64],
+    d_row: NDArray[np.float64],
+    charge: NDArray[np.float64],
+) -> None:
+    """Add straight tracks of evenly spread charge to an image in place, in steps of a tenth of a pixel.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_row, n_col)
+        e-/s; changed in place.
+    col, row, d_col, d_row : float64 array, shape (n,)
+        Where each track starts and how far it runs (px); what lies beyond the image is lost.
+    charge : float64 array, shape (n,)
+        e-/s of the whole track.
+    """
+    n_row, n_col = image.shape
+    for i in range(col.size):
+        steps = max(1, math.ceil(10.0 * math.hypot(d_col[i], d_row[i])))
+        share = charge[i] / steps
+        for k in range(steps):
+            at = (k + 0.5) / steps
+            c = math.floor(col[i] + at * d_col[i] + 0.5)
+            r = math.floor(row[i] + at * d_row[i] + 0.5)
+            if 0 <= c < n_col and 0 <= r < n_row:
+                image[r, c] += np.float32(share)
+
+
+@njit(cache=True, nogil=True)
+def bleed(image: NDArray[np.float32], well: float) -> tuple[int, float]:
+    """Let what a pixel cannot hold run along its column, in place: half of it up, half of it down.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_row, n_col)
+        e-/s; changed in place, until no pixel holds more than ``well``.
+    well : float
+        What a pixel holds (e-/s).
+
+    Returns
+    -------
+    full : int
+        Pixels at the limit.
+    lost : float
+        What ran over the upper and lower edge (e-/s); the sum of the image is less by this.
+    """
+    n_row, n_col = image.shape
+    over = np.zeros(n_col, np.bool_)
+    for r in range(n_row):
+        for c in range(n_col):
+            if image[r, c] > well:
+                over[c] = True
+    column = np.empty(n_row)
+    down = np.empty(n_row)
+    full = 0
+    lost = 0.0
+    for c in range(n_col):
+        if not over[c]:
+            continue
+        carried = 0.0
+        for r in range(n_row):
+            value = float(image[r, c])
+            down[r] = 0.5 * max(0.0, value - well)
+            carried += down[r]
+            value = min(value, well)
+            taken = min(well - value, carried)
+            column[r] = value + taken
+            carried -= taken
+        lost += carried
+        carried = 0.0
+        for r in range(n_row - 1, -1, -1):
+            carried += down[r]
+            taken = min(well - column[r], carried)
+            column[r] += taken
+            carried -= taken
+            if column[r] >= well:
+                full += 1
+            image[r, c] = np.float32(column[r])
+        lost += carried
+    return full, lost

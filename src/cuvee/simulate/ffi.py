@@ -19,6 +19,7 @@ __all__ = [
     "COLUMNS",
     "FIRST_COL",
     "GAIN",
+    "INT_TIME",
     "OUTPUT_WIDTH",
     "READ_NOISE",
     "REFERENCE_PIXEL",
@@ -36,6 +37,8 @@ REFERENCE_PIXEL = (1068.0, 1024.0)
 """BTC_PIX1, BTC_PIX2: where the barycentric times hold, in pixels of the full frame counted from 1."""
 GAIN = (5.24, 5.17, 5.29, 5.21)
 READ_NOISE = (9.4, 7.9, 8.3, 9.8)
+INT_TIME = 1.98
+"""Seconds of light in one read."""
 OUTPUTS = "ABCD"
 TDB_MINUS_UTC = 69.184
 """Seconds, since 2017: 37 leap seconds and 32.184 s."""
@@ -168,7 +171,7 @@ def _extension(frame: Frame, sector: dict[str, Any], kind: str) -> list[tuple[st
         ("BTC_PIX2", REFERENCE_PIXEL[1], "reference row for barycentric time correction"),
         ("BUNIT", "electrons/s", "physical units of image data"),
         ("BARYCORR", frame.barycorr, "[d] barycentric time correction"),
-        ("INT_TIME", 1.98, "[s] photon accumulation time per frame"),
+        ("INT_TIME", INT_TIME, "[s] photon accumulation time per frame"),
         ("READTIME", 0.02, "[s] readout time per frame"),
         ("FRAMETIM", 2.0, "[s] frame time (INT_TIME + READTIME)"),
         ("NUM_FRM", n_frame, "number of frames per time stamp"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Prf", "background", "expose", "prf_at"]
+__all__ = ["HALO_BRIGHTER", "Prf", "add_halos", "background", "expose", "halo_share", "prf_at"]
 
 FloatArray = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -16,6 +16,10 @@ FWHM = 1.9
 WING_SIGMA = 1.9
 WING_SHARE = 0.08
 WING_SHIFT = 0.25
+HALO_BRIGHTER, HALO_FULL, HALO_SHARE, HALO_RADIUS = 9.0, 7.0, 0.02, 4.0
+"""Stars brighter than this have a halo, of 2 % of the light from the second magnitude on, and its scale (px)."""
+HALO_FAINTEST, HALO_REACH = 0.2, 64
+"""It is cut off where it is fainter (e-/s/pixel), at the latest at this distance (px)."""
 MIDDLE = 1023.5
 """Centre of the detector (px), where the PRF is at its mean width."""
 
@@ -61,6 +65,30 @@ def prf_at(col: FloatArray, row: FloatArray) -> Prf:
     core_sigma = FWHM / np.sqrt(8.0 * np.log(2.0)) * (1.0 + 0.05 * wide)
     outward = WING_SHIFT * np.stack([x, y], axis=1)
     return Prf(core_sigma, -WING_SHARE * outward, (1.0 - WING_SHARE) * outward)
+
+
+def halo_share(mag: FloatArray) -> FloatArray:
+    """Return the share of each star's light that lies in its halo; 0 from magnitude 9 on, where nobody would see it."""
+    return HALO_SHARE * np.clip((HALO_BRIGHTER - mag) / (HALO_BRIGHTER - HALO_FULL), 0.0, 1.0)
+
+
+def add_halos(image: Image, col: FloatArray, row: FloatArray, flux: FloatArray) -> None:
+    """Add halos to an image in place: light that the optics scatter, falling with the third power of the distance.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_row, n_col)
+        e-/s.
+    col, row : float64 array, shape (n,)
+        Positions on the image (px).
+    flux : float64 array, shape (n,)
+        e-/s in the halos.
+    """
+    from cuvee.kernels import render
+
+    reach = np.cbrt(flux * HALO_RADIUS / (2.0 * np.pi * HALO_FAINTEST))
+    half = np.clip(np.ceil(reach), 1, HALO_REACH).astype(np.int64)
+    render.add_halos(image, col, row, flux, HALO_RADIUS, half)
 
 
 def background(col0: int, row0: int, size: int, day: float) -> Image:

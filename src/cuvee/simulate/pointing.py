@@ -88,7 +88,9 @@ def make_wcs(ra: float, dec: float, roll: float) -> dict[str, Any]:
     return cards
 
 
-def moved(cards: dict[str, Any], d_col: float, d_row: float) -> dict[str, Any]:
+def moved(
+    cards: dict[str, Any], d_col: float, d_row: float, stretch: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
     """Return the WCS of the same CCD with all stars shifted, as a fit to a frame with that jitter would find it.
 
     CRVAL moves to the sky position that comes to lie on CRPIX, and the matrix turns by the convergence of the
@@ -99,7 +101,10 @@ def moved(cards: dict[str, Any], d_col: float, d_row: float) -> dict[str, Any]:
     cards : dict
         From `make_wcs`.
     d_col, d_row : float
-        Shift of the stars (px).
+        Shift of the stars at CRPIX (px).
+    stretch : float64 array, shape (2, 2), optional
+        Its gradient: ``stretch[0, 1]`` is the shift along columns for each row from CRPIX. What it changes at the distortion,
+        1e-4 of 50 px, is left out.
 
     Returns
     -------
@@ -112,5 +117,7 @@ def moved(cards: dict[str, Any], d_col: float, d_row: float) -> dict[str, Any]:
     turn = np.radians((ra - cards["CRVAL1"] + 180.0) % 360.0 - 180.0) * np.sin(np.radians(dec))
     cd = np.array([[cards["CD1_1"], cards["CD1_2"]], [cards["CD2_1"], cards["CD2_2"]]])
     cd = np.array([[1.0, turn], [-turn, 1.0]]) @ cd
+    if stretch is not None:
+        cd = cd @ (np.eye(2) - stretch)
     new = {"CRVAL1": float(ra), "CRVAL2": float(dec), "CD1_1": cd[0, 0], "CD1_2": cd[0, 1]}
     return cards | {k: float(v) for k, v in (new | {"CD2_1": cd[1, 0], "CD2_2": cd[1, 1]}).items()}

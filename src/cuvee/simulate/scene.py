@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.simulate.signals import CONSTANT, SINUSOID, TRANSIT, sinusoid_mean, transit_mean
+from cuvee.simulate.params import PLAIN, SimulationParams
+from cuvee.simulate.signals import (
+    CONSTANT,
+    ECLIPSES,
+    FLARES,
+    PULSATOR,
+    SINUSOID,
+    TRANSIT,
+    eclipses_mean,
+    flare_mean,
+    sinusoid_mean,
+    transit_mean,
+)
+from cuvee.simulate.variables import Flares, Modes, draw_eclipses, draw_flares, draw_modes, log_uniform
 
 __all__ = ["Scene", "brightness", "draw_scene"]
 
@@ -18,13 +31,20 @@ TARGET_FAINT = 16.0
 """Stars to this magnitude are counted by ``stars`` and may vary; fainter ones are constant contaminants."""
 FAINTEST = 17.0
 BRIGHTEST = 7.0
-"""Brighter stars would saturate in the two seconds between reads."""
+"""Brighter stars saturate in the two seconds between reads."""
 SLOPE = 0.3
 """d log10(N) / d mag of the luminosity function: a disc field at middle Galactic latitude."""
 MARGIN = 10
 """Stars lie up to this far beyond the pixels, since their light reaches in (px)."""
 SINUSOID_SHARE = 0.08
 TRANSIT_SHARE = 0.04
+ECLIPSES_SHARE, PULSATOR_SHARE, FLARES_SHARE = 0.03, 0.02, 0.03
+SHOWS_ONE = 1000
+"""Where so many stars may saturate, one certainly does."""
+FLARES_BRIGHTEST = 11.0
+"""Flare stars are red dwarfs, which are faint."""
+FLARES_OVER = 20.0
+"""Flares longer ago or still to come than this many widths are left out."""
 SINUSOID_AMPLITUDE = (0.002, 0.2)
 TRANSIT_DEPTH = (0.003, 0.05)
 LONGEST_PERIOD = 12.0
@@ -50,14 +70,21 @@ class Scene:
     mag : float64 array
         Magnitude in the instrument's band.
     flux : float64 array
-        e-/s, mean of a sinusoid, out of transit.
+        e-/s, mean of a sinusoid or pulsation, out of transit, eclipse and flare.
     col, row : float64 array
         Detector coordinates where the pointing has no jitter.
     kind : str array
-        `CONSTANT`, `SINUSOID` or `TRANSIT`.
+        `CONSTANT` or one of `cuvee.simulate.signals.KINDS`.
     period, epoch, amplitude, duration : float64 array
-        Days, BTJD at the star (rising zero of a sinusoid, middle of a transit), semi-amplitude or depth relative
-        to ``flux``, days from first to last contact. NaN where they mean nothing.
+        Days, BTJD at the star (rising zero of a sinusoid, middle of a transit or primary eclipse), semi-amplitude or
+        depth relative to ``flux``, days from first to last contact. Those of a pulsator are its strongest mode's, the
+        amplitude of a flare star is its largest flare's. NaN where they mean nothing.
+    secondary : float64 array
+        Depth of the secondary eclipse relative to ``flux``; NaN for all but binaries.
+    modes : Modes
+        Of the pulsators.
+    flares : Flares
+        Of the flare stars.
     """
 
     id: NDArray[np.int64]
@@ -76,6 +103,9 @@ class Scene:
     epoch: FloatArray
     amplitude: FloatArray
     duration: FloatArray
+    secondary: FloatArray
+    modes: Modes
+    flares: Flares
 
     def __len__(self) -> int:
         return int(self.id.size)
@@ -85,10 +115,6 @@ def _magnitudes(rng: np.random.Generator, n: int, bright: float, faint: float) -
     # Inverse of the cumulative distribution of N(m) ~ 10^(SLOPE m) between two limits.
     low, high = 10.0 ** (SLOPE * bright), 10.0 ** (SLOPE * faint)
     return np.asarray(np.log10(low + (high - low) * rng.random(n)) / SLOPE)
-
-
-def _log_uniform(rng: np.random.Generator, n: int, low: float, high: float) -> FloatArray:
-    return np.asarray(low * (high / low) ** rng.random(n))
 
 
 def draw_scene(
@@ -104,12 +130,14 @@ def draw_scene(
     cadence: float,
     years: float,
     zero_point: float,
+    params: SimulationParams = PLAIN,
 ) -> Scene:
     """Draw a field of stars.
 
     ``stars`` of them lie on the pixels and are brighter than magnitude 16; as many again are contaminants down to
     magnitude 17, and both go on for `MARGIN` pixels beyond the edge. Of the stars brighter than 16 a share of
-    `SINUSOID_SHARE` are sinusoids and `TRANSIT_SHARE` show transits.
+    `SINUSOID_SHARE` are sinusoids and `TRANSIT_SHARE` show transits; where the effects are on, `ECLIPSES_SHARE` are binaries,
+    `PULSATOR_SHARE` pulsate, and `FLARES_SHARE` of those fainter than 11 flare.
 
     Parameters
     ----------
@@ -128,12 +156,16 @@ def draw_scene(
         Years from 2000 to the observation.
     zero_point : float
         Magnitude of one electron a second.
+    params : SimulationParams, optional
+        Effects and strengths.
 
     Returns
     -------
     Scene
-        The stars.
+        The stars. Other effects leave places, motions and numbers as they are.
     """
+    brightest = params.brightest if params.has("saturation") else BRIGHTEST
+    # Of stars to magnitude 7, so that the number does not depend on the effects.
     ratio = (10.0 ** (SLOPE * FAINTEST) - 10.0 ** (SLOPE * TARGET_FAINT)) / (
         10.0 ** (SLOPE * TARGET_FAINT) - 10.0 ** (SLOPE * BRIGHTEST)
     )
@@ -146,11 +178,13 @@ def draw_scene(
     place = np.concatenate([inside, outside])
     mag = np.concatenate(
         [
-            _magnitudes(rng, stars, BRIGHTEST, TARGET_FAINT),
+            _magnitudes(rng, stars, brightest, TARGET_FAINT),
             _magnitudes(rng, contaminants, TARGET_FAINT, FAINTEST),
-            _magnitudes(rng, outside.shape[0], BRIGHTEST, FAINTEST),
+            _magnitudes(rng, outside.shape[0], brightest, FAINTEST),
         ]
     )
+    if params.has("saturation") and stars >= SHOWS_ONE:
+        mag[0] = brightest + 1.0
     n = mag.size
     col, row = place[:, 0] + col0, place[:, 1] + row0
     ra, dec = to_sky(col, row)
@@ -164,27 +198,62 @@ def draw_scene(
     lot = rng.random(stars)
     kind[:stars][lot < SINUSOID_SHARE] = SINUSOID
     kind[:stars][lot > 1.0 - TRANSIT_SHARE] = TRANSIT
+    edge = SINUSOID_SHARE
+    for name, effect, share, limit in (
+        (ECLIPSES, "eclipses", ECLIPSES_SHARE, 0.0),
+        (PULSATOR, "pulsators", PULSATOR_SHARE, 0.0),
+        (FLARES, "flares", FLARES_SHARE, FLARES_BRIGHTEST),
+    ):
+        if effect in params.effects:
+            kind[:stars][(lot >= edge) & (lot < edge + share) & (mag[:stars] >= limit)] = name
+        edge += share
     span = max(baseline, 16 * cadence)
     longest = min(LONGEST_PERIOD, 0.45 * span)
     period = np.full(n, np.nan)
     epoch, amplitude, duration = period.copy(), period.copy(), period.copy()
     rows = np.flatnonzero(kind == SINUSOID)
-    period[rows] = _log_uniform(rng, rows.size, max(0.1 * longest, 5 * cadence), longest)
-    amplitude[rows] = _log_uniform(rng, rows.size, *SINUSOID_AMPLITUDE)
+    period[rows] = log_uniform(rng, rows.size, max(0.1 * longest, 5 * cadence), longest)
+    amplitude[rows] = log_uniform(rng, rows.size, *SINUSOID_AMPLITUDE)
     rows = np.flatnonzero(kind == TRANSIT)
-    period[rows] = _log_uniform(rng, rows.size, 0.5 * longest, longest)
-    amplitude[rows] = _log_uniform(rng, rows.size, *TRANSIT_DEPTH)
+    period[rows] = log_uniform(rng, rows.size, 0.5 * longest, longest)
+    amplitude[rows] = log_uniform(rng, rows.size, *TRANSIT_DEPTH)
     # A transit is to be seen: not shorter than three exposures, nor longer than a quarter of the period.
     duration[rows] = np.minimum(np.maximum(0.08 * period[rows] ** (1 / 3), 3 * cadence), 0.25 * period[rows])
-    rows = np.flatnonzero(kind != CONSTANT)
+    rows = np.flatnonzero((kind == SINUSOID) | (kind == TRANSIT))
     epoch[rows] = start + period[rows] * rng.random(rows.size)
 
     number = 10_000_000 + np.cumsum(rng.integers(1, 4000, n))
     number = rng.permutation(number)
     order = np.argsort(number)
     columns: tuple[Any, ...] = (number, ra, dec, ra2000, dec2000, pmra, pmdec, mag, 10.0 ** (0.4 * (zero_point - mag)))
-    columns += (col, row, kind, period, epoch, amplitude, duration)
-    return Scene(*(c[order] for c in columns))
+    columns += (col, row, kind, period, epoch, amplitude, duration, np.full(n, np.nan))
+    columns = tuple(c[order] for c in columns)
+    # A generator of their own, so that these effects leave everything else as it is.
+    own = rng.spawn(1)[0]
+    return _with_variables(own, columns, start, baseline, longest, cadence)
+
+
+def _with_variables(
+    rng: np.random.Generator, columns: tuple[Any, ...], start: float, baseline: float, longest: float, cadence: float
+) -> Scene:
+    # Fills in binaries, pulsators and flare stars.
+    kind, period, epoch, amplitude, duration, secondary = columns[-6:]
+    rows = np.flatnonzero(kind == ECLIPSES)
+    period[rows], duration[rows], amplitude[rows], secondary[rows] = draw_eclipses(rng, rows.size, longest, cadence)
+    epoch[rows] = start + period[rows] * rng.random(rows.size)
+    modes = draw_modes(rng, np.flatnonzero(kind == PULSATOR), start, longest, cadence)
+    rows, first = np.unique(modes.star, return_index=True)
+    period[rows], amplitude[rows], epoch[rows] = (
+        1.0 / modes.frequency[first],
+        modes.amplitude[first],
+        modes.epoch[first],
+    )
+    flares = draw_flares(rng, np.flatnonzero(kind == FLARES), start, baseline)
+    largest = np.zeros(kind.size)
+    np.maximum.at(largest, flares.star, flares.amplitude)
+    amplitude[kind == FLARES] = largest[kind == FLARES]
+    names = [field.name for field in fields(Scene)]
+    return Scene(**dict(zip(names, (*columns, modes, flares), strict=True)))
 
 
 def brightness(scene: Scene, rows: NDArray[np.int64], time: FloatArray, exposure: float) -> FloatArray:
@@ -206,14 +275,28 @@ def brightness(scene: Scene, rows: NDArray[np.int64], time: FloatArray, exposure
     float64 array, shape (n,)
         e-/s.
     """
+    of = np.full(len(scene), -1)
+    of[rows] = np.arange(rows.size)
     relative = np.ones(rows.size)
-    kind = scene.kind[rows]
-    for name, sign in ((SINUSOID, 1.0), (TRANSIT, -1.0)):
-        here = np.flatnonzero(kind == name)
-        of = rows[here]
+    for name in (SINUSOID, TRANSIT, ECLIPSES):
+        here = np.flatnonzero(scene.kind[rows] == name)
+        star = rows[here]
+        ephemeris = (time[here], scene.period[star], scene.epoch[star])
         if name == SINUSOID:
-            shape = sinusoid_mean(time[here], scene.period[of], scene.epoch[of], exposure)
+            relative[here] += scene.amplitude[star] * sinusoid_mean(*ephemeris, exposure)
+        elif name == TRANSIT:
+            relative[here] -= scene.amplitude[star] * transit_mean(*ephemeris, scene.duration[star], exposure)
         else:
-            shape = transit_mean(time[here], scene.period[of], scene.epoch[of], scene.duration[of], exposure)
-        relative[here] += sign * scene.amplitude[of] * shape
+            primary, secondary = eclipses_mean(*ephemeris, scene.duration[star], exposure)
+            relative[here] -= scene.amplitude[star] * primary + scene.secondary[star] * secondary
+    modes = scene.modes
+    at = of[modes.star]
+    change = modes.amplitude * sinusoid_mean(time[at], 1.0 / modes.frequency, modes.epoch, exposure)
+    np.add.at(relative, at[at >= 0], change[at >= 0])
+    flares = scene.flares
+    at = of[flares.star]
+    now = np.abs(time[at] - flares.peak) < FLARES_OVER * flares.width + exposure
+    seen = np.flatnonzero((at >= 0) & now)
+    change = flares.amplitude[seen] * flare_mean(time[at[seen]], flares.peak[seen], flares.width[seen], exposure)
+    np.add.at(relative, at[seen], change)
     return scene.flux[rows] * relative
