@@ -73,6 +73,7 @@ format: .venv/installed-test
 	$(BIN)/ruff format .
 
 bench: .venv/installed-bench
+	$(BIN)/python benchmarks/catalog.py --json benchmarks/catalog.json
 	$(BIN)/python benchmarks/extraction.py --json benchmarks/extraction.json
 
 docs: .venv/installed
