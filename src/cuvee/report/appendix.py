@@ -73,7 +73,7 @@ def _bad_row(one: BadFrame) -> tuple[object, ...]:
     path = Path(one.path)
     where = group_title(one.group) if one.group else "unknown"
     where += f", cadence {one.cadence}" if one.cadence >= 0 else ""
-    message = one.message.replace(one.path, path.name)
+    message = one.message.removeprefix(f"{one.path} ").replace(one.path, path.name)
     do = (
         join([_ADVICE.get(one.reason, "Fetch it again"), ", into ", code(path.parent)])
         if one.reason != "duplicate"
@@ -92,7 +92,7 @@ def work_part(facts: RunFacts) -> Html:
     for stage in facts.stages:
         share = f"width:{100.0 * stage.seconds / whole:.1f}%"
         bar = tag("span", tag("i", "", style=share), class_="bar", aria_hidden="true")
-        outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in stage.outcomes.items())
+        outcomes = ", ".join(f"{n:,}\N{NO-BREAK SPACE}{outcome}" for outcome, n in stage.outcomes.items())
         rows.append(
             (
                 join([tag("b", stage.stage), " ", tag("span", _STAGES.get(stage.stage, ""), class_="soft")]),
@@ -155,7 +155,13 @@ def configuration_part(facts: RunFacts) -> Html:
         for key, value in values.items():
             changed = value != usual.get(key, value)
             shown = tag("span", _value(value), class_="set" if changed else None)
-            rows.append((code(f"[{section}] {key}"), shown, _value(usual[key]) if changed else "default"))
+            rows.append(
+                (
+                    code(f"[{section}] {key}"),
+                    shown,
+                    _value(usual[key]) if changed else tag("span", "default", class_="soft"),
+                )
+            )
     words = "The effective configuration of this run: what cuvee.toml sets is bold, with the default beside it."
     return join(
         [tag("h2", "Configuration", id="configuration"), table(("parameter", "value", "default"), rows, words, left=3)]

@@ -38,6 +38,8 @@ _MISSING = "no frame"
 _LEFT, _RIGHT = 2.85, 12.15
 _LONG_GAP = 8
 """Missing cadences in a row from which they are shaded."""
+_GOOD: dict[str, Any] = {"marker": "o", "markersize": 4.0, "markeredgewidth": 0.0, "color": BLUE}
+_OUT: dict[str, Any] = {"marker": "x", "markersize": 7.0, "markeredgewidth": 1.8, "color": VERMILION}
 _BTJD = r"BTJD = BJD$_\mathrm{TDB}$ - 2457000 (d)"
 
 
@@ -214,13 +216,13 @@ def figure_pointing(timeline: Timeline, bits: Sequence[Bit], pixel: float = floa
         low, middle, high = values
         ax.axhline(0.0, color=GREY, linewidth=1.0, zorder=1)
         ax.fill_between(timeline.time, low, high, color=SKY, alpha=0.35, linewidth=0, zorder=1)
-        good = timeline.seen & ~out
-        ax.plot(timeline.time[good], middle[good], ls="none", marker="o", markersize=4.0, markeredgewidth=0, color=BLUE, zorder=3)  # fmt: skip
-        inside = out & (np.abs(middle) <= limit)
-        ax.plot(timeline.time[inside], middle[inside], ls="none", marker="x", color=VERMILION, markersize=7, markeredgewidth=1.8, zorder=4)  # fmt: skip
-        for sign, marker in ((1.0, "^"), (-1.0, "v")):
-            beyond = timeline.seen & (sign * middle > limit)
-            ax.plot(timeline.time[beyond], np.full(beyond.sum(), sign * limit), ls="none", marker=marker, color=VERMILION, markersize=8, clip_on=False, zorder=4)  # fmt: skip
+        for which, look in ((timeline.seen & ~out, _GOOD), (timeline.seen & out, _OUT)):
+            inside = which & (np.abs(middle) <= limit)
+            ax.plot(timeline.time[inside], middle[inside], ls="none", zorder=3, **look)
+            for sign, marker in ((1.0, "^"), (-1.0, "v")):
+                beyond = which & (sign * middle > limit)
+                edge = {"marker": marker, "markersize": 8, "color": look["color"], "clip_on": False}
+                ax.plot(timeline.time[beyond], np.full(beyond.sum(), sign * limit), ls="none", zorder=4, **edge)
         ax.set_ylim(-limit, limit)
         ax.yaxis.set_major_locator(MaxNLocator(5, symmetric=True))
         ax.set_ylabel(f"{word} (px)")
@@ -257,5 +259,6 @@ def _reach(both: Sequence[FloatArray], good: NDArray[np.bool_]) -> float:
         middle, edges = np.abs(values[1, good]), np.abs(values[[0, 2]][:, good]).ravel()
         middle, edges = middle[np.isfinite(middle)], edges[np.isfinite(edges)]
         if middle.size:
-            far += [float(np.percentile(middle, 99.5)), float(np.percentile(edges, 90.0))]
-    return 1.25 * max(far) or 0.01
+            most = float(np.percentile(middle, 99.0))
+            far += [min(float(middle.max()), 3.0 * most), float(np.percentile(edges, 90.0))]
+    return 1.1 * max(far) or 0.01

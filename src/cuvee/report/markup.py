@@ -77,7 +77,8 @@ def slug(words: str) -> str:
 
 def figure(image: Picture, alt: str, caption: object = "", kind: str = "wide") -> Html:
     """Show a picture with a caption; ``alt`` says in words what it shows."""
-    shown = Html(f'<img src="{image.uri}" width="{image.width}" height="{image.height}" alt="{text(alt)}">')
+    size = f'width="{image.width}" height="{image.height}" style="max-width:min(100%,{image.shown}px)"'
+    shown = Html(f'<img src="{image.uri}" {size} alt="{text(alt)}">')
     words = tag("figcaption", caption) if caption else ""
     return tag("figure", join([tag("div", shown, class_="frame"), words]), class_=kind)
 
@@ -124,6 +125,8 @@ def duration(seconds: float) -> str:
     """Write a time as people say it."""
     if not np.isfinite(seconds):
         return NOTHING
+    if seconds < 0.095:
+        return "< 0.1 s"
     if seconds < 120.0:
         return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:.0f} s"
     minutes = round(seconds / 60.0)

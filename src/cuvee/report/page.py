@@ -196,15 +196,10 @@ def _attention(facts: RunFacts, sections: Sequence[Section]) -> Html:
                     ]
                 )
             )
-        if section.n_missing:
-            items.append(
-                join(
-                    [
-                        link(f"{slug(str(section.group))}-background", section.title),
-                        f": {plural(section.n_missing, 'cadence')} of {section.n_frame + section.n_missing:,} between first and last {'has' if section.n_missing == 1 else 'have'} no usable frame.",
-                    ]
-                )
-            )
+        missing = section.n_missing - sum(one.group == section.group and one.cadence >= 0 for one in facts.bad)
+        if missing > 0:
+            words = f": {plural(missing, 'cadence')} of {section.n_frame + section.n_missing:,} from first to last {'has' if missing == 1 else 'have'} no file."
+            items.append(join([link(f"{slug(str(section.group))}-background", section.title), words]))
     if not sections and facts.number:
         items.append("There are no light curves yet.")
     if not items:
@@ -282,7 +277,7 @@ def _overview(facts: RunFacts, sections: Sequence[Section], overview: tuple[Pict
 def _part(section: Section, alone: bool) -> Html:
     anchor = slug(str(section.group))
     if alone:
-        return tag("section", join([tag("h2", section.title, id=anchor), section.html]))
+        return tag("section", join([tag("h2", "The light curves", id=anchor), section.html]))
     noise = section.noise[0] if section.noise else None
     words = f"{section.n_star:,} stars" + (f", {number(noise.ratio, 2)} times the expected noise" if noise else "")
     summary = tag("summary", join([tag("h2", section.title), tag("span", words, class_="soft")]))

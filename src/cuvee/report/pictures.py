@@ -6,6 +6,8 @@ import io
 from base64 import b64encode
 from dataclasses import dataclass
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -13,6 +15,8 @@ from cuvee.quicklook.style import styled
 
 __all__ = ["Picture", "picture"]
 
+_ON_PAGE = 85
+"""CSS pixels to an inch of a figure."""
 _COLOURS = 128
 """A figure of dots and lines looks the same with so few, and is a third of the size."""
 
@@ -27,11 +31,14 @@ class Picture:
         ``data:image/png;base64,...``
     width, height : int
         Its pixels.
+    shown : int
+        How wide it is on the page at most (CSS px), so that letters have one size in all pictures.
     """
 
     uri: str
     width: int
     height: int
+    shown: int
 
 
 @styled  # ticks are made only now
@@ -49,10 +56,15 @@ def picture(figure: Figure, dpi: int) -> Picture:
     -------
     Picture
     """
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
-    with Image.open(drawn) as image:
-        few = image.convert("RGB").quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     packed = io.BytesIO()
     few.save(packed, format="png", optimize=True)
-    return Picture("data:image/png;base64," + b64encode(packed.getvalue()).decode("ascii"), *few.size)
+    return Picture(
+        "data:image/png;base64," + b64encode(packed.getvalue()).decode("ascii"),
+        *few.size,
+        round(_ON_PAGE * figure.get_figwidth()),
+    )

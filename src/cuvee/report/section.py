@@ -16,7 +16,7 @@ from cuvee.model.flags import default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.quicklook import figure_run, figure_stamp, figure_strip
-from cuvee.quicklook.words import observation_words
+from cuvee.quicklook.words import detector_words, observation_words, segment_words
 from cuvee.report.detector import (
     CANDIDATES,
     OWN_LIGHT,
@@ -40,6 +40,8 @@ __all__ = ["Section", "band_of", "group_title", "make_section"]
 
 _BANDS = {"tess": "TESS magnitude", "kepler": "Kepler magnitude"}
 _MOST_OUTLINES = 400
+_WIDE = 2.0
+"""Range over noise from which it is told of a star."""
 _GALLERY = {
     "B": ("Brightest", "The brightest stars with light curves."),
     "V": (
@@ -110,6 +112,11 @@ def group_title(group: DataId) -> str:
     return observation_words(group.instrument, PurePath(f"{group.segment}-{group.detector}-{group.kind}"))
 
 
+def _short(group: DataId) -> str:
+    """Return what to call a detector in the title of a figure."""
+    return f"{segment_words(group.instrument, group.segment)}, {detector_words(group.instrument, group.detector)}"
+
+
 def band_of(name: str) -> str:
     """Return what to call an instrument's magnitude."""
     return _BANDS.get(name, "magnitude")
@@ -156,12 +163,12 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
     if stars["id"].size:
         pieces.append(_noise_part(survey, facts, place, noise, dpi, anchor))
     if timeline is not None:
-        pieces.append(_background_part(timeline, device, bad, title, dpi, anchor))
+        pieces.append(_background_part(timeline, device, bad, _short(group), dpi, anchor))
         pixel = pixel_size(footprints[0]) if footprints else float("nan")
-        pieces.append(_pointing_part(timeline, device, pixel, title, dpi, anchor))
+        pieces.append(_pointing_part(timeline, device, pixel, _short(group), dpi, anchor))
     pieces.append(_gallery(survey, shown, dpi, anchor))
     if np.isfinite(stars["ra"]).any():
-        pieces.append(_map_part(stars, outlines, shown, title, band_of(survey.instrument), dpi, anchor))
+        pieces.append(_map_part(stars, outlines, shown, _short(group), band_of(survey.instrument), dpi, anchor))
     measured = {"n_frame": 0, "n_missing": 0}
     if timeline is not None:
         measured = {"n_frame": int(timeline.seen.sum()), "n_missing": int((~timeline.seen).sum())}
@@ -199,13 +206,15 @@ def _verdict(stars: Mapping[str, NDArray[Any]], noise: list[NoiseRow]) -> Html:
     if every.n_star == 0:
         return tag("p", "No star has enough good points to judge its scatter.", class_="verdict")
     words = (
-        f"Half of the {every.n_star:,} stars scatter at most {number(every.ratio, 2)} times as much as photons, background and "
-        f"readout let expect; {percent(every.within_25)} lie within 25 % of it"
+        f"Half of the {every.n_star:,} stars scatter no more than {number(every.ratio, 2)} times the noise that photons, background and "
+        f"readout explain; {percent(every.within_10)} of the stars lie within 10 % of that noise, {percent(every.within_25)} within 25 %"
     )
-    words += f" ({percent(alone.within_25)} of those alone in their aperture)." if alone.n_star else "."
+    if alone.n_star:
+        words += f" (of those alone in their aperture {percent(alone.within_10)} and {percent(alone.within_25)})"
+    words += "."
     silent = int((stars["n_good"] == 0).sum())
     if silent:
-        words += f" {plural(silent, 'star')} of {stars['id'].size:,} {'has' if silent == 1 else 'have'} no good point, most often because the detector's edge cuts the aperture."  # fmt: skip
+        words += f" {plural(silent, 'star')} of {stars['id'].size:,} {'has' if silent == 1 else 'have'} no good point, most often because the edge of the pixels cuts the aperture."  # fmt: skip
     return tag("p", words, class_="verdict")
 
 
@@ -244,9 +253,7 @@ def _background_part(
     timeline: Timeline, device: Instrument, bad: list[BadFrame], title: str, dpi: int, anchor: str
 ) -> Html:
     cadences = [one.cadence for one in bad if one.cadence >= 0]
-    image = picture(
-        figure_background(timeline, device.quality, cadences, f"Background and quality of the frames, {title}"), dpi
-    )
+    image = picture(figure_background(timeline, device.quality, cadences, f"Background and quality: {title}"), dpi)
     rows = quality_rows(timeline, device.quality, cadences)
     named = ", ".join(f"{name} {which.sum():,}" for name, _, _, which in rows) or "none"
     alt = (
@@ -275,7 +282,7 @@ def _background_part(
 
 
 def _pointing_part(timeline: Timeline, device: Instrument, pixel: float, title: str, dpi: int, anchor: str) -> Html:
-    image = picture(figure_pointing(timeline, device.quality, pixel, f"Pointing, {title}"), dpi)
+    image = picture(figure_pointing(timeline, device.quality, pixel, f"Pointing: {title}"), dpi)
     jitter = _jitter(timeline, device)
     unit = f" of {pixel:.1f} arcsec" if np.isfinite(pixel) else ""
     words = (
@@ -321,7 +328,7 @@ def _card(survey: Survey, star: Shown, dpi: int) -> Html:
     facts = [
         f"{band_of(survey.instrument)} {number(star.curve.mag, 2)}",
         f"scatter {number(star.ratio, 2)} times the expected noise",
-        f"range {number(star.spread, 1)} times what its noise explains" if np.isfinite(star.spread) else "",
+        f"range {number(star.spread, 1)} times what its noise explains" if star.spread > _WIDE else "",
         f"{percent(share)} own light in {str(row['best']).replace('aperture', 'aperture ')}"
         if np.isfinite(share)
         else "",
@@ -351,7 +358,7 @@ def _map_part(
     marks = [(star.label.replace(" ", ", "), star.curve.ra, star.curve.dec) for star in shown]
     known = np.isfinite(stars["ra"] + stars["decl"])
     place = (stars["ra"][known], stars["decl"][known], stars["mag"][known])
-    image = picture(figure_sky(*place, outlines, marks, f"Stars on the sky, {title}", band), dpi)
+    image = picture(figure_sky(*place, outlines, marks, f"On the sky: {title}", band), dpi)
     alt = (
         f"Map of {known.sum():,} stars in right ascension {number(float(place[0].min()), 2)} to {number(float(place[0].max()), 2)} and "
         f"declination {number(float(place[1].min()), 2)} to {number(float(place[1].max()), 2)} degrees, with the edges of the pixels."

@@ -148,7 +148,7 @@ def figure_sky(
     x, y = (np.asarray(values) for values in wcs.wcs_world2pix(every_ra, every_dec, 0))
     height = 7.0
     width = height * float(np.clip(np.ptp(x) / max(np.ptp(y), 1e-9), 1.15, 1.7))
-    across, up = 1.25 + width + 1.35, 8.5
+    across, up = 1.25 + width + 1.75, 8.5
     figure = Figure(figsize=(across, up))
     figure.text(0.25 / across, 1.0 - 0.12 / up, title or "Stars on the sky", fontsize=19, fontweight="bold", va="top")
     ax: Any = figure.add_axes((1.25 / across, 0.8 / up, width / across, height / up), projection=wcs)
