@@ -17,7 +17,9 @@ from cuvee.model.records import FluxBlock, Geometry, LightCurves, Targets
 from cuvee.model.time import earth_position, move_time
 from cuvee.photometry.rounding import round_to_noise
 
-__all__ = ["CollectParams", "SeriesFluxes", "choose_aperture", "collect", "enclosed_light"]
+__all__ = ["CollectParams", "SeriesFluxes", "TimeParams", "choose_aperture", "collect", "enclosed_light"]
+
+FloatArray = NDArray[np.float64]
 
 _SINGLE = ("background", "centroid_col", "centroid_row")
 
@@ -51,6 +53,26 @@ class CollectParams(BaseModel):
         return steps
 
 
+class TimeParams(BaseModel):
+    """``[time]``: where the observer was.
+
+    Parameters
+    ----------
+    kernel : tuple of str
+        SPICE kernels (one name, or a list), relative to the workspace, from which the position of the spacecraft comes; without one
+        the Earth stands in for it, and the times of TESS stars are within 0.25 s.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kernel: tuple[str, ...] = ()
+
+    @field_validator("kernel", mode="before")
+    @classmethod
+    def _one_or_many(cls, kernel: object) -> object:
+        return (kernel,) if isinstance(kernel, str) else kernel
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesFluxes:
     """What one frame series contributes to a patch.
@@ -65,6 +87,8 @@ class SeriesFluxes:
         Direction (deg) for which the frames' times hold; NaN where unknown, then times are left as they are.
     geometry : Geometry, optional
         Where its pixels lie: with it the flag ``edge`` is that of the aperture which ``flux`` holds, not of the largest.
+    observer : sequence of float64 arrays, each of shape (n_frame, 3), optional
+        One a block: where the observer was (light-seconds, ICRS, from the barycentre); the Earth where not given.
     """
 
     blocks: Sequence[FluxBlock]
@@ -72,6 +96,7 @@ class SeriesFluxes:
     time_ra: float
     time_dec: float
     geometry: Geometry | None = None
+    observer: Sequence[FloatArray] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +287,8 @@ def _apertures(matrices: Sequence[_Matrix]) -> list[str]:
 
 def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
     """Join the blocks of a series along time, without the cadences that have no frame."""
-    blocks = sorted(one.blocks, key=lambda block: int(block.moments.cadence[0]))
+    order = sorted(range(len(one.blocks)), key=lambda i: int(one.blocks[i].moments.cadence[0]))
+    blocks = [one.blocks[i] for i in order]
     names = list(blocks[0].planes)
     for block in blocks:
         if list(block.planes) != names or block.planes["flag"].shape != (one.rows.size, block.moments.cadence.size):
@@ -285,7 +311,10 @@ def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
         return np.concatenate([getattr(block.moments, field)[keep] for block, keep in zip(blocks, kept, strict=True)])
 
     mid = axis("mid")
-    time = _star_times(mid, one, targets.ra[one.rows], targets.dec[one.rows])
+    observer = None
+    if one.observer is not None:
+        observer = np.concatenate([one.observer[i][keep] for i, keep in zip(order, kept, strict=True)])
+    time = _star_times(mid, one, observer, targets.ra[one.rows], targets.dec[one.rows])
     planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
     circles = not blocks[0].meta.get("mask", False)
     if circles and sum(name.endswith("_flux") for name in names) != len(targets.radii):
@@ -310,7 +339,7 @@ def _whole_apertures(
 
 
 def _star_times(
-    mid: NDArray[np.float64], one: SeriesFluxes, ra: NDArray[np.float64], dec: NDArray[np.float64]
+    mid: FloatArray, one: SeriesFluxes, observer: FloatArray | None, ra: FloatArray, dec: FloatArray
 ) -> NDArray[np.float64]:
     """Return the time of each point, shape (n_star, n_frame); NaN stays NaN."""
     time = np.full((ra.size, mid.size), np.nan)
@@ -319,7 +348,8 @@ def _star_times(
         return time
     if np.isfinite(one.time_ra) and np.isfinite(one.time_dec):
         finite = mid[known]
-        time[:, known] = move_time(finite, one.time_ra, one.time_dec, ra, dec, earth_position(finite))
+        place = earth_position(finite) if observer is None else observer[known]
+        time[:, known] = move_time(finite, one.time_ra, one.time_dec, ra, dec, place)
     else:
         time[:, known] = mid[known]
     return time

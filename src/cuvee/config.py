@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cuvee.catalog import TargetParams
-from cuvee.collect import CollectParams
+from cuvee.collect import CollectParams, TimeParams
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract import ExtractParams
 from cuvee.reference import ReferenceParams
@@ -118,7 +118,7 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, data, catalog, targets, reference, extract, collect, run, keep
+    workspace, data, catalog, targets, reference, extract, collect, time, run, keep
         One record a section.
     """
 
@@ -129,6 +129,7 @@ class Config(_Section):
     reference: ReferenceParams = ReferenceParams()
     extract: ExtractParams = ExtractParams()
     collect: CollectParams = CollectParams()
+    time: TimeParams = TimeParams()
     run: RunParams = RunParams()
     keep: KeepParams = KeepParams()
 
@@ -188,6 +189,10 @@ files = {catalog}
 # aperture = "{collect.aperture}"
 # 0 keeps every bit; N rounds fluxes to steps of their error over N, which takes less room (8: adds 0.065 % to the error).
 # round_noise = {collect.round_noise:g}
+
+[time]
+# SPICE kernels that say where the spacecraft was; without them the Earth stands in for it, and times are within 0.25 s.
+# kernel = []
 
 [run]
 # Worker processes, 0 for one a core; "process" or "serial".

@@ -70,7 +70,7 @@ PIPELINE: tuple[Stage, ...] = (
         per=(*_DETECTOR, "patch"),
         reads=("targets", "fluxes", "footprint"),
         writes=("lightcurves", "metrics"),
-        params=("collect",),
+        params=("collect", "time"),
         run=steps.collect_patch,
     ),
     Stage(

@@ -129,4 +129,5 @@ KEPLER = Instrument(
     quality=KEPLER_QUALITY,
     scan=scan,
     read=read,
+    naif_id=-227,
 )

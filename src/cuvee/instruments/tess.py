@@ -77,4 +77,5 @@ TESS = Instrument(
     quality=TESS_QUALITY,
     scan=scan,
     read=read,
+    naif_id=-95,
 )

@@ -37,6 +37,8 @@ class Instrument:
     read : callable
         ``read(info, buffer=None) -> Pixels``; ``buffer`` is a uint8 array to be reused for the file's bytes
         where it is large enough. Raises `cuvee.errors.BadData` with a reason.
+    naif_id : int
+        The spacecraft's number in SPICE kernels; 0 where it is in none.
     """
 
     name: str
@@ -47,3 +49,4 @@ class Instrument:
     quality: tuple[Bit, ...]
     scan: Callable[[str], FileInfo]
     read: Callable[[FileInfo, NDArray[np.uint8] | None], Pixels]
+    naif_id: int = 0

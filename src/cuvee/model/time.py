@@ -3,7 +3,7 @@
 The mission's barycentric times hold in one direction, the reference pixel of the CCD. For a star in another direction the light
 path to the barycentre differs by ``r . (n - n0) / c``, where ``r`` is the position of the spacecraft and ``n``, ``n0`` are the
 unit vectors of star and reference: the plane-wave Roemer term (Eastman, Siverd & Gaudi 2010, PASP 122, 935, section 3.1).
-The Earth stands in for the spacecraft. TESS is never farther from it than 64 Earth radii, which is 1.36 s of light, and no
+Unless a kernel says where the spacecraft was (``[time] kernel``), the Earth stands in for it. TESS is never farther from it than 64 Earth radii, which is 1.36 s of light, and no
 pixel is farther than 8.6 deg from the reference pixel of its CCD, so the error is below 1.36 s x 2 sin(4.3 deg) = 0.21 s.
 Curvature of the wavefront, Einstein and Shapiro terms differ between the two directions by less than 1 ms.
 """
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cuvee.model.records import BJD_OFFSET
 
-__all__ = ["DAY", "earth_position", "julian_year", "move_time", "sector_offset"]
+__all__ = ["DAY", "earth_position", "julian_year", "move_time", "observer_time", "sector_offset"]
 
 FloatArray = NDArray[np.float64]
 
@@ -72,7 +72,28 @@ def earth_position(time: ArrayLike) -> FloatArray:
     return position
 
 
-def move_time(mid: ArrayLike, ra0: float, dec0: float, ra: ArrayLike, dec: ArrayLike, earth: FloatArray) -> FloatArray:
+def observer_time(mid: ArrayLike, ra0: float, dec0: float) -> FloatArray:
+    """Return when the light that a barycentric time is about passed the observer.
+
+    Parameters
+    ----------
+    mid : array_like, shape (n_frame,)
+        BTJD valid in the direction ``ra0, dec0``.
+    ra0, dec0 : float
+        That direction (deg, ICRS).
+
+    Returns
+    -------
+    float64 array, shape (n_frame,)
+        BTJD (TDB) at a spacecraft near the Earth, within 1.5 s: good enough to look up where it was (45 km).
+    """
+    mid = np.atleast_1d(np.asarray(mid, dtype=np.float64))
+    return np.asarray(mid - earth_position(mid) @ _unit(ra0, dec0) / DAY, dtype=np.float64)
+
+
+def move_time(
+    mid: ArrayLike, ra0: float, dec0: float, ra: ArrayLike, dec: ArrayLike, observer: FloatArray
+) -> FloatArray:
     """Move barycentric times from the direction for which they hold to that of each star.
 
     Parameters
@@ -83,16 +104,17 @@ def move_time(mid: ArrayLike, ra0: float, dec0: float, ra: ArrayLike, dec: Array
         That direction (deg, ICRS).
     ra, dec : array_like, shape (n_star,)
         Directions of the stars (deg, ICRS).
-    earth : float64 array, shape (n_frame, 3)
-        From `earth_position`.
+    observer : float64 array, shape (n_frame, 3)
+        Where the observer was (light-seconds, ICRS, from the barycentre): from `earth_position`, or better.
 
     Returns
     -------
     float64 array, shape (n_star, n_frame)
-        BTJD in the direction of each star; within 0.25 s of what the spacecraft's own position would give.
+        BTJD in the direction of each star. With the Earth for TESS within 0.25 s of what the spacecraft's own position gives, with that
+        within a millisecond.
     """
     difference = np.atleast_2d(_unit(ra, dec)) - _unit(ra0, dec0)
-    moved: FloatArray = np.atleast_1d(np.asarray(mid, dtype=np.float64)) + (difference @ earth.T) / DAY
+    moved: FloatArray = np.atleast_1d(np.asarray(mid, dtype=np.float64)) + (difference @ observer.T) / DAY
     return moved
 
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from cuvee.config import load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
+from cuvee.instruments.spacecraft import check_kernels
 from cuvee.run.exchange import read_mask
 from cuvee.run.lock import workspace_lock
 from cuvee.run.report import Reporter, RunOptions, RunSummary
@@ -62,6 +63,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     _check_names(tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
+    check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
     with _ledger(paths, options.dry_run) as ledger:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from cuvee.collect import SeriesFluxes
 from cuvee.config import Config
 from cuvee.errors import BadData, ConfigError
+from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES, DataId, patch_of
 from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, LightCurves, Reference, Stars, Targets
+from cuvee.model.time import observer_time
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import FrameStream, StreamLog, read_frames
@@ -187,10 +189,22 @@ def _get_fluxes(products: Sequence[Product], at: _Context) -> list[SeriesFluxes]
     for product in sorted(products, key=lambda p: p.data_id):
         start, stop = product.meta["patches"][patch]
         series[product.data_id.series].append(blocks.read_block(at.paths.root / product.path, slice(start, stop)))
-    return [
-        SeriesFluxes(found, found[0].rows - first, *places.get(name, (np.nan, np.nan, None)))
-        for name, found in sorted(series.items())
-    ]
+    fluxes = []
+    for name, found in sorted(series.items()):
+        ra, dec, geometry = places.get(name, (np.nan, np.nan, None))
+        observer = _observer(found, ra, dec, at)
+        fluxes.append(SeriesFluxes(found, found[0].rows - first, ra, dec, geometry, observer))
+    return fluxes
+
+
+def _observer(found: Sequence[FluxBlock], ra: float, dec: float, at: _Context) -> list[NDArray[np.float64]] | None:
+    """Return where the spacecraft was in the frames of each block; None where no kernel is given or no direction is known."""
+    kernels = [at.paths.root / kernel for kernel in at.config.time.kernel]
+    if not kernels or not np.isfinite(ra + dec):
+        return None
+    mids = [observer_time(block.moments.mid, ra, dec) for block in found]
+    places = spacecraft_position(kernels, at.device.naif_id, np.concatenate(mids))
+    return np.split(places, np.cumsum([mid.size for mid in mids])[:-1])
 
 
 def _get_metrics(products: Sequence[Product], at: _Context) -> list[dict[str, NDArray[Any]]]:

@@ -65,13 +65,15 @@ def params_of(stage: Stage, config: Config, root: Path) -> dict[str, Any]:
     config : Config
         The effective configuration.
     root : Path
-        The workspace; a mask file is named relative to it, and counts by its content.
+        The workspace; mask file and kernels are named relative to it, and count by their content.
     """
     effective = config.effective()
     params = {section: effective[section] for section in stage.params}
     mask = config.extract.mask
     if "stamp" in stage.reads and mask is not None and mask != "pipeline":
         params["mask"] = content_hash(root / mask)
+    if "time" in stage.params:
+        params["kernels"] = [content_hash(root / kernel) for kernel in config.time.kernel]
     return params
 
 
