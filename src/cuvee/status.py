@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from cuvee.run.lock import lock_holder
 from cuvee.store.ledger import Ledger
 from cuvee.survey import Survey
 
@@ -24,7 +25,9 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
     Returns
     -------
     dict
-        Ready for JSON: ``runs``, ``files``, ``light_curves``, ``stages`` (units by outcome), ``seconds``, ``troubled_units``, ``bad_files``.
+        Ready for JSON: ``runs`` (oldest first), ``running`` (process of the run that is going on, 0 for none), ``files``
+        (good ones at hand), ``gone`` (measured and deleted since), ``light_curves``, ``stages`` (units by outcome),
+        ``seconds``, ``troubled_units``, ``bad_files``.
 
     Raises
     ------
@@ -33,7 +36,9 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
     """
     report: dict[str, Any] = {
         "runs": [],
+        "running": lock_holder(survey.paths.lock),
         "files": 0,
+        "gone": 0,
         "light_curves": 0,
         "stages": {},
         "seconds": {},
@@ -65,7 +70,8 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         ]
         report["light_curves"] = ledger.count("light_curves")
         unusable = {bad["path"] for bad in report["bad_files"]}
-        report["files"] = sum(path not in unusable for path in ledger.files())
+        states = [row["state"] for path, row in ledger.files().items() if path not in unusable]
+        report["files"], report["gone"] = states.count(""), states.count("gone")
     order = ("catalog", "reference", "targets", "extract", "extract-series", "collect", "summary", "publish")
     report["stages"] = {stage: dict(stages[stage]) for stage in order if stage in stages}
     report["seconds"] = {stage: round(seconds[stage], 3) for stage in report["stages"]}

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from cuvee.errors import TransientError
-from cuvee.run.executors import SerialExecutor, map_batches, open_executor
+from cuvee.run.executors import Crew, SerialExecutor, open_executor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +28,8 @@ MAKERS: list[Callable[[], Executor]] = [SerialExecutor, functools.partial(open_e
 def results_of(
     make: Callable[[], Executor], function: Callable[[Item], Result], items: Iterable[Item], chunk: int = 1
 ) -> list[tuple[Item, Result | BaseException]]:
-    return list(itertools.chain.from_iterable(map_batches(make, 2, function, items, chunk)))
+    with Crew(make, 2) as crew:
+        return list(itertools.chain.from_iterable(crew.map_batches(function, items, chunk)))
 
 
 def double(x: int) -> int:
@@ -82,10 +83,9 @@ def test_work_is_taken_as_it_is_needed() -> None:
             taken += 1
             yield x
 
-    batches = map_batches(MAKERS[1], 2, double, items())
-    next(batches)
+    with Crew(MAKERS[1], 2) as crew:
+        next(crew.map_batches(double, items()))
     assert taken < 20
-    batches.close()
 
 
 def test_workers_that_cannot_start_are_said_at_once(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_workers_that_cannot_start_are_said_at_once(tmp_path: Path) -> None:
     script.write_text(
         "import functools, os\n"
         "from cuvee.errors import StoreError\n"
-        "from cuvee.run.executors import map_batches, open_executor\n"
+        "from cuvee.run.executors import Crew, open_executor\n"
         "try:\n"
-        "    list(map_batches(functools.partial(open_executor, 'process', 2), 2, os.path.abspath, ['a'] * 1000))\n"
+        "    list(Crew(functools.partial(open_executor, 'process', 2), 2).map_batches(os.path.abspath, ['a'] * 1000))\n"
         "except StoreError as error:\n"
         "    print('told:', error.message)\n"
     )

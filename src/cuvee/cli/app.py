@@ -14,10 +14,10 @@ __all__ = ["app"]
 app = typer.Typer(
     name="cuvee",
     help="Light curves of every star, from images: archive in, science-grade light curves out.",
-    epilog="Start here: cuvee demo   or   cuvee init my-survey --instrument tess --data 'FOLDER' --catalog TABLE",
-    no_args_is_help=True,
+    epilog="Start with: cuvee demo. Or: cuvee init my-survey --data FOLDER --catalog TABLE, then: cuvee run -w my-survey",
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -28,23 +28,26 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Light curves of every star, from images: archive in, science-grade light curves out."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
-for command in (
-    reduce.init,
-    reduce.run,
-    reduce.status,
-    look.show,
-    look.explain,
-    look.export,
-    make.simulate,
-    make.demo,
+for command, what in (
+    (reduce.init, "Make a workspace with a commented cuvee.toml."),
+    (reduce.run, "Bring it up to date: light curves of every star."),
+    (reduce.status, "Show what has been done, and what is in trouble."),
+    (look.show, "Draw a star's light curve and its pixels."),
+    (look.explain, "Say where a star's fluxes come from."),
+    (look.export, "Write light curves as FITS or CSV files."),
+    (make.simulate, "Make a workspace of simulated images, with truth."),
+    (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
-    app.command()(command)
+    app.command(short_help=what)(command)

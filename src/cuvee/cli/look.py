@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cuvee.cli.output import count, tell
 from cuvee.cli.reduce import Json, Workspace
 
 __all__ = ["explain", "export", "show"]
@@ -34,7 +35,7 @@ def show(
     path = output or Path(f"{light_curve.id}.png")
     save(show_star(survey, light_curve, period or None), path)
     good = int(light_curve.good.sum())
-    typer.echo(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good")
+    tell(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good.")
 
 
 def explain(
@@ -54,7 +55,7 @@ def explain(
     if time is not None and time > _BJD_START:
         time -= 2_457_000.0
     facts = explain_star(survey, survey.resolve(star), time)
-    typer.echo(json.dumps(facts, indent=1) if as_json else format_explanation(facts))
+    tell(json.dumps(facts, indent=1) if as_json else format_explanation(facts))
 
 
 def export(
@@ -84,4 +85,4 @@ def export(
             reporter.advance(done)
 
         n = survey.export(output, format_, ids or None, progress)
-    typer.echo(f"Wrote {n} files into {output}")
+    tell(f"Wrote {count(n, 'file')} into {output}")

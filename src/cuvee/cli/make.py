@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["demo", "simulate"]
+from cuvee.cli.output import tell
+
+__all__ = ["Simulated", "demo", "simulate"]
 
 
 class Simulated(enum.StrEnum):
@@ -45,7 +47,7 @@ def simulate(
             seed=seed,
             progress=lambda _done, _total: reporter.advance(),
         )
-    typer.echo(f"Made {out}: {frames} frames of {size} x {size} pixels. Next: cuvee run -w {out}")
+    tell(f"Made {out}: {frames} frames of {size} x {size} pixels. Next: cuvee run -w {out}")
 
 
 def demo(
@@ -62,4 +64,4 @@ def demo(
     from cuvee.demo import run_demo
 
     with TerminalReporter(quiet) as reporter:
-        typer.echo(run_demo(out, frames, stars, reporter))
+        tell(run_demo(out, frames, stars, reporter))

@@ -30,7 +30,7 @@ class TerminalReporter:
     Parameters
     ----------
     quiet : bool
-        Show nothing but warnings.
+        Show nothing.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -92,8 +92,12 @@ class TerminalReporter:
 
     def say(self, message: str) -> None:
         """Tell one sentence."""
-        self._line(message)
+        if not self.quiet:
+            self._line(message)
 
     def _line(self, text: str) -> None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        if self._progress is not None:
+            self._progress.console.print(text, markup=False, soft_wrap=True)
+        else:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cuvee.cli.output import count, table, tell
+
 if TYPE_CHECKING:
     from cuvee.run.drive import RunSummary
 
-__all__ = ["Workspace", "init", "run", "status"]
+__all__ = ["Json", "Workspace", "init", "run", "status", "trouble_lines"]
 
 Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace; here by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+_SHOWN = 20
+"""Bad units and files that `run` lists; `status` lists all."""
 
 
 def init(
@@ -40,10 +47,10 @@ def init(
     tables = [str(Path(item).absolute()) for item in catalog or []]
     path = write_workspace(workspace, instrument, here, tables)
     if tables:
-        after = f"then: cuvee run -w {workspace}"
+        after = f"then: cuvee run{_at(workspace)}"
     else:
-        after = f"name a catalogue in [catalog] files there, then: cuvee run -w {workspace}"
-    typer.echo(f"Made {path}; look through it, {after}")
+        after = f"name a catalogue in [catalog] files there, then: cuvee run{_at(workspace)}"
+    tell(f"Made {path}; look through it, {after}")
 
 
 def run(
@@ -61,8 +68,11 @@ def run(
 ) -> None:
     """Bring the workspace up to date: light curves of every star in every frame.
 
-    Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only
-    what depends on it. Exit code 0: all is well; 1: finished, but some files or units are bad (listed).
+    Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only what
+    depends on it.
+
+    Exit code 0: all is well; 1: finished, but some files or units are bad (listed); 2: your mistake; 3: the disk or
+    the system; 130: interrupted.
 
     Example: cuvee run -w my-survey --sector 8 --camera 3 --ccd 4
     """
@@ -91,11 +101,9 @@ def run(
         summary = run_workspace(workspace, PIPELINE, options, reporter)
     pictures = _draw(workspace) if summary.worked and not dry_run else []
     if as_json:
-        typer.echo(json.dumps(_summary_json(summary), indent=1))
+        tell(json.dumps(_summary_json(summary), indent=1))
     else:
-        _print_summary(summary, workspace, dry_run)
-        for picture in pictures:
-            typer.echo(f"Scatter against magnitude: {picture}")
+        tell("\n".join([*_summary_lines(summary, workspace, dry_run), *(f"Picture: {path}" for path in pictures)]))
     if summary.bad or summary.troubled:
         raise typer.Exit(EXIT_BAD_UNITS)
 
@@ -108,12 +116,18 @@ def _draw(workspace: Path) -> list[Path]:
     return draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
 
 
+def _at(workspace: Path) -> str:
+    """Return the option that names the workspace, for commands that the user may copy."""
+    return "" if workspace == Path() else f" -w {shlex.quote(str(workspace))}"
+
+
 def _summary_json(summary: RunSummary) -> dict[str, object]:
     stages: dict[str, dict[str, int]] = {}
     for (stage, outcome), n in sorted(summary.counts.items()):
         stages.setdefault(stage, {})[outcome] = n
     return {
-        "files": {"good": summary.n_files, "bad": len(summary.bad)},
+        "files": {"good": summary.n_files, "bad": len(summary.bad), "gone": summary.n_gone},
+        "worked": summary.worked,
         "stages": stages,
         "bad_files": [{"path": b.path, "reason": b.reason, "message": b.message} for b in summary.bad.values()],
         "troubled_units": [
@@ -123,28 +137,61 @@ def _summary_json(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def _print_summary(summary: RunSummary, workspace: Path, dry_run: bool) -> None:
+def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool) -> list[str]:
+    def with_outcome(wanted: str) -> str:
+        return ", ".join(f"{stage} {n}" for (stage, outcome), n in summary.counts.items() if outcome == wanted and n)
+
+    files = count(summary.n_files, "file")
     if dry_run:
-        todo = {stage: n for (stage, outcome), n in summary.counts.items() if outcome == "to do" and n}
-        first = ", ".join(f"{stage} {n}" for stage, n in todo.items())
-        typer.echo(f"To do now: {first}; what follows from it is planned then." if todo else "Nothing to do.")
+        todo = with_outcome("to do")
+        lines = [f"To do now: {todo}; what follows from it is planned then." if todo else "Nothing to do."]
     elif not summary.worked:
-        n = sum(summary.counts.values())
-        typer.echo(f"Nothing to do: {summary.n_files} files and {n} units are as they should be.")
+        as_they_are = sum(n for (_, outcome), n in summary.counts.items() if outcome in ("have", "no-work"))
+        lines = [f"Nothing to do: {files} and {count(as_they_are, 'unit')} are as they should be."]
     else:
-        done = {stage: n for (stage, outcome), n in summary.counts.items() if outcome == "done"}
-        what = ", ".join(f"{stage} {n}" for stage, n in done.items()) or "nothing"
-        typer.echo(f"Done: {what}. Next: cuvee status -w {workspace}; cuvee show ID -w {workspace}")
-    for receipt in summary.troubled[:20]:
-        typer.echo(f"  {receipt.outcome:9s} {receipt.stage} {receipt.data_id}: {receipt.message}")
-    if len(summary.troubled) > 20:
-        typer.echo(f"  ... and {len(summary.troubled) - 20} more units; see cuvee status")
-    if summary.bad:
-        typer.echo(f"{len(summary.bad)} of {summary.n_files + len(summary.bad)} files cannot be used:")
-        for bad in list(summary.bad.values())[:20]:
-            typer.echo(f"  {bad.reason:11s} {Path(bad.path).name}: {bad.message}")
-        if len(summary.bad) > 20:
-            typer.echo(f"  ... and {len(summary.bad) - 20} more; see cuvee status")
+        lines = [f"Done: {with_outcome('done') or 'nothing'}."]
+        if dropped := with_outcome("dropped"):
+            lines.append(f"Dropped, because nothing calls for it any more: {dropped}.")
+        if any(stage == "collect" and outcome in ("done", "have") for stage, outcome in summary.counts):
+            lines.append(f"Look: cuvee status{_at(workspace)}, cuvee show ID{_at(workspace)}")
+    if summary.n_gone:
+        lines.append(f"{count(summary.n_gone, 'file')} measured earlier, gone from disk since: the points stay.")
+    troubled = [(r.stage, str(r.data_id), r.outcome, r.message) for r in summary.troubled]
+    bad = [(b.reason, b.message) for b in summary.bad.values()]
+    lines += trouble_lines(troubled[:_SHOWN], bad[:_SHOWN], len(troubled), len(bad), summary.n_files + len(bad))
+    if max(len(troubled), len(bad)) > _SHOWN:
+        lines.append(f"All of them: cuvee status{_at(workspace)}")
+    return lines
+
+
+def trouble_lines(
+    troubled: Sequence[tuple[str, str, str, str]],
+    bad: Sequence[tuple[str, str]],
+    n_troubled: int,
+    n_bad: int,
+    n_files: int,
+) -> list[str]:
+    """Say which units and files are in trouble, and why.
+
+    Parameters
+    ----------
+    troubled : sequence of (stage, unit, outcome, message)
+        Units to list.
+    bad : sequence of (reason, message)
+        Files to list.
+    n_troubled, n_bad : int
+        How many there are of each.
+    n_files : int
+        Number of raw files.
+    """
+    lines = []
+    if n_troubled:
+        lines.append(f"{count(n_troubled, 'unit')} could not be done:")
+        lines += [f"  {outcome:9s} {stage} {unit}: {message}" for stage, unit, outcome, message in troubled]
+    if n_bad:
+        lines.append(f"{n_bad} of {count(n_files, 'file')} cannot be used; repair or remove, then run again:")
+        lines += [f"  {reason:11s} {message}" for reason, message in bad]
+    return lines
 
 
 def status(workspace: Workspace = Path(), as_json: Json = False) -> None:
@@ -152,38 +199,34 @@ def status(workspace: Workspace = Path(), as_json: Json = False) -> None:
 
     Example: cuvee status -w my-survey
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from cuvee.status import workspace_status
     from cuvee.survey import open_survey
 
     report = workspace_status(open_survey(workspace))
     if as_json:
-        typer.echo(json.dumps(report, indent=1))
+        tell(json.dumps(report, indent=1))
         return
-    console = Console(highlight=False)
-    if not report["runs"]:
-        console.print(f"Nothing has been run yet; start with: cuvee run -w {workspace}")
+    if report["running"]:
+        doing = f"a run is going on (process {report['running']})"
+    elif not report["runs"]:
+        tell(f"Nothing has been run yet; start with: cuvee run{_at(workspace)}")
         return
-    last = report["runs"][-1]
-    state = "finished" if last["finished"] else "running or interrupted"
-    console.print(
-        f"{report['light_curves']} light curves; {report['files']} good files; last run {last['started']} ({state})"
-    )
+    else:
+        last = report["runs"][-1]
+        doing = (
+            f"last run finished {last['finished']}" if last["finished"] else f"the run of {last['started']} broke off"
+        )
+    files = f"{count(report['files'], 'good file')}"
+    gone = f", {report['gone']} more measured and gone from disk" if report["gone"] else ""
+    lines = [f"{count(report['light_curves'], 'light curve')} from {files}{gone}; {doing}."]
     outcomes = sorted({outcome for counts in report["stages"].values() for outcome in counts})
-    table = Table(box=None, pad_edge=False)
-    table.add_column("stage")
-    for outcome in outcomes:
-        table.add_column(outcome, justify="right")
-    table.add_column("seconds", justify="right")
-    for stage, counts in report["stages"].items():
-        row = [str(counts.get(outcome, "")) for outcome in outcomes]
-        table.add_row(stage, *row, f"{report['seconds'].get(stage, 0.0):.1f}")
-    console.print(table)
-    for unit in report["troubled_units"]:
-        console.print(f"{unit['outcome']}: {unit['stage']} {unit['unit']}: {unit['message']}", soft_wrap=True)
-    if report["bad_files"]:
-        console.print(f"{len(report['bad_files'])} files cannot be used; repair or remove them, then run again:")
-        for bad in report["bad_files"]:
-            console.print(f"  {bad['reason']:11s} {bad['message']}", soft_wrap=True)
+    rows = [
+        [stage, *(str(counts.get(outcome, "")) for outcome in outcomes), f"{report['seconds'][stage]:.1f}"]
+        for stage, counts in report["stages"].items()
+    ]
+    if rows:
+        lines += ["", table(["stage", *outcomes, "seconds"], rows), ""]
+    troubled = [(u["stage"], u["unit"], u["outcome"], u["message"]) for u in report["troubled_units"]]
+    bad = [(b["reason"], b["message"]) for b in report["bad_files"]]
+    lines += trouble_lines(troubled, bad, len(troubled), len(bad), report["files"] + len(bad))
+    tell("\n".join(lines).rstrip())

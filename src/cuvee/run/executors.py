@@ -10,11 +10,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import active_children, connection, get_context, parent_process
+from types import TracebackType
 from typing import TypeVar
 
 from cuvee.errors import StoreError, TransientError
 
-__all__ = ["SerialExecutor", "cores", "map_batches", "open_executor"]
+__all__ = ["Crew", "SerialExecutor", "cores", "open_executor"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -85,96 +86,78 @@ def _apply(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Re
     return results
 
 
-class _Pool:
-    """An executor that is made anew when its workers have died."""
+class Crew:
+    """Workers that stay for a whole run; they are replaced when they die.
+
+    Parameters
+    ----------
+    make : callable
+        Makes a new executor; called when there is work, and again whenever workers have died.
+    workers : int
+        How many calls run at a time.
+    """
 
     def __init__(self, make: Callable[[], Executor], workers: int) -> None:
         self._make = make
+        self.workers = workers
         self._strangers = set(active_children())
-        self.sound = False
-        self.executor = make()
-        self.room = 1 if isinstance(self.executor, SerialExecutor) else _IN_FLIGHT * workers
+        self._executor: Executor | None = None
+        self._sound = False
 
-    def submit(self, function: Callable[[Item], Result], items: list[Item]) -> Future[list[Result | Exception]]:
-        return self.executor.submit(_apply, function, items)
+    def __enter__(self) -> Crew:
+        return self
 
-    def renew(self) -> None:
-        """Replace a broken executor.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(at_once=kind is not None)
 
-        Raises
-        ------
-        StoreError
-            If no worker can be started at all.
-        """
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        self.executor = self._make()
-        if not self.sound:
-            try:
-                self.executor.submit(os.getpid).result()
-            except BrokenProcessPool as error:
-                raise StoreError(
-                    "No worker process can be started here: run with --executor serial; in a script of your own, "
-                    "call cuvee below 'if __name__ == \"__main__\":'."
-                ) from error
-            self.sound = True
-
-    def close(self, at_once: bool) -> None:
-        """Let the executor go; at once means in the middle of the work."""
-        self.executor.shutdown(wait=False, cancel_futures=True)
+    def close(self, at_once: bool = False) -> None:
+        """Send the workers home, or stop them in the middle of their work."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
         if at_once:
             for child in active_children():
                 if child not in self._strangers:
                     child.terminate()
 
+    def map_batches(
+        self, function: Callable[[Item], Result], items: Iterable[Item], chunk: int = 1
+    ) -> Generator[list[tuple[Item, Result | BaseException]], None, None]:
+        """Apply ``function`` to items as workers get free; yield what has finished, items with their results or exceptions.
 
-def map_batches(
-    make: Callable[[], Executor],
-    workers: int,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    chunk: int = 1,
-) -> Generator[list[tuple[Item, Result | BaseException]], None, None]:
-    """Apply ``function`` to items as workers get free; yield what has finished, items with their results or exceptions.
+        A worker that dies takes only the items in flight with it. Each of those is tried again with nothing else
+        running, so that one which kills its worker is told from its neighbours; after `_DEATHS` deaths it comes with a
+        `TransientError`.
 
-    A worker that dies takes only the items in flight with it. Each of those is tried again with nothing else running,
-    so that one which kills its worker is told from its neighbours; after `_DEATHS` deaths it comes with a
-    `TransientError`.
+        Parameters
+        ----------
+        function : callable
+            Must be importable where the executor runs in other processes.
+        items : iterable
+            The work; taken as it is needed, so it may be long.
+        chunk : int
+            Items that travel together; more than one where they are tiny.
 
-    Parameters
-    ----------
-    make : callable
-        Makes a new executor.
-    workers : int
-        How many items run at a time.
-    function : callable
-        Must be importable where the executor runs in other processes.
-    items : iterable
-        The work; taken as it is needed, so it may be long.
-    chunk : int
-        Items that travel together; more than one where they are tiny.
-
-    Raises
-    ------
-    StoreError
-        If no worker process can be started.
-    """
-    todo = iter(items)
-    suspects: list[tuple[Item, int]] = []
-    running: dict[Future[list[Result | Exception]], tuple[list[Item], int]] = {}
-    pool = _Pool(make, workers)
-    finished = False
-    try:
+        Raises
+        ------
+        StoreError
+            If no worker process can be started.
+        """
+        todo = iter(items)
+        suspects: list[tuple[Item, int]] = []
+        running: dict[Future[list[Result | Exception]], tuple[list[Item], int]] = {}
         while True:
-            while not suspects and len(running) < pool.room and (some := list(islice(todo, chunk))):
+            while not suspects and len(running) < self._room and (some := list(islice(todo, chunk))):
                 try:
-                    running[pool.submit(function, some)] = (some, 0)
+                    running[self._submit(function, some)] = (some, 0)
                 except BrokenProcessPool:
                     suspects += [(item, 0) for item in some]
             if suspects and not running:
                 item, deaths = suspects.pop()
-                running[pool.submit(function, [item])] = ([item], deaths)
+                running[self._submit(function, [item])] = ([item], deaths)
             if not running:
-                finished = True
                 return
             batch: list[tuple[Item, Result | BaseException]] = []
             broken = False
@@ -182,7 +165,7 @@ def map_batches(
                 some, deaths = running.pop(future)
                 error = future.exception()
                 if error is None:
-                    pool.sound = True
+                    self._sound = True
                     batch += zip(some, future.result(), strict=True)
                 elif isinstance(error, BrokenProcessPool):
                     broken = True
@@ -197,11 +180,32 @@ def map_batches(
             if broken:
                 suspects += [(item, deaths + 1) for some, deaths in running.values() for item in some]
                 running.clear()
-                pool.renew()
+                self._renew()
             if batch:
                 yield batch
-    finally:
-        pool.close(at_once=not finished)
+
+    @property
+    def _room(self) -> int:
+        return 1 if self.workers == 1 else _IN_FLIGHT * self.workers
+
+    def _submit(self, function: Callable[[Item], Result], items: list[Item]) -> Future[list[Result | Exception]]:
+        if self._executor is None:
+            self._executor = self._make()
+        return self._executor.submit(_apply, function, items)
+
+    def _renew(self) -> None:
+        """Replace a broken executor, if workers can be started at all."""
+        self.close()
+        self._executor = self._make()
+        if not self._sound:
+            try:
+                self._executor.submit(os.getpid).result()
+            except BrokenProcessPool as error:
+                raise StoreError(
+                    "No worker process can be started here: run with --executor serial; in a script of your own, "
+                    "call cuvee below 'if __name__ == \"__main__\":'."
+                ) from error
+            self._sound = True
 
 
 _GIVEN_UP = f"its worker process died {_DEATHS} times, as for want of memory; try again with fewer --workers."

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from cuvee.errors import BadData, ConfigError
 from cuvee.model.keys import DataId
 from cuvee.model.records import FileInfo, Moments
-from cuvee.run.executors import SerialExecutor, map_batches
+from cuvee.run.executors import Crew, SerialExecutor
 from cuvee.run.facts import BadFile, FileFacts, Stat, footprint_of, footprint_product, stat_files
 
 __all__ = ["Inventory", "scan_files", "take_inventory"]
@@ -130,8 +129,7 @@ def take_inventory(
     scan: Callable[[str], FileInfo],
     known: Mapping[str, FileFacts],
     quarantined: Mapping[str, BadFile],
-    make: Callable[[], Executor],
-    workers: int,
+    crew: Crew,
     progress: Callable[[int, int], None],
 ) -> Inventory:
     """Find out what there is, opening only files that are new or have changed.
@@ -144,10 +142,8 @@ def take_inventory(
         The instrument's.
     known, quarantined : mapping
         What the ledger remembers, by path.
-    make : callable
-        Makes the executor that opens many files at a time.
-    workers : int
-        Its size.
+    crew : Crew
+        Opens many files at a time; a few are opened here.
     progress : callable
         ``progress(done, total)``.
 
@@ -177,9 +173,9 @@ def take_inventory(
     moved = {facts.identity: facts for facts in missing.values() if facts.state != "bad"}
     done = 0
     if len(todo) <= 4 * _CHUNK:
-        make, workers = SerialExecutor, 1
+        crew = Crew(SerialExecutor, 1)
     chunks = [todo[k : k + _CHUNK] for k in range(0, len(todo), _CHUNK)]
-    for batch in map_batches(make, workers, _Scan(scan), chunks):
+    for batch in crew.map_batches(_Scan(scan), chunks):
         for chunk, results in batch:
             if isinstance(results, BaseException):
                 raise results

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cuvee.errors import ConfigError, StoreError
 
-__all__ = ["workspace_lock"]
+__all__ = ["lock_holder", "workspace_lock"]
 
 
 @contextmanager
@@ -46,3 +46,25 @@ def workspace_lock(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def lock_holder(path: Path) -> int:
+    """Return the process that holds a workspace's lock, 0 if nobody does; needs no right to write.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return 0
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        text = os.read(file, 32).decode(errors="replace").strip()
+        return int(text) if text.isdigit() else -1
+    finally:
+        os.close(file)
+    return 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from cuvee.config import Config
 from cuvee.errors import BadData, ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.executors import SerialExecutor, cores, map_batches, open_executor
+from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
     BadFile,
     FileFacts,
@@ -92,8 +90,8 @@ class Driver:
         self.options = options
         self.reporter = reporter
         engine = options.executor or config.run.executor
-        self.workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
-        self.make: Callable[[], Executor] = functools.partial(open_executor, engine, self.workers)
+        workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
+        self.crew = Crew(functools.partial(open_executor, engine, workers), workers)
         self.stock = Stock(ledger, paths)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
@@ -107,6 +105,10 @@ class Driver:
         raw, tables : sequence of str
             Raw files and catalogue tables.
         """
+        with self.crew:
+            return self._run(raw, tables)
+
+    def _run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
         if not self.options.dry_run:
             self._open_run()
         self._take_inventory(raw)
@@ -128,8 +130,11 @@ class Driver:
 
     def _open_run(self) -> None:
         last = self.ledger.last_run()
+        # Pictures are drawn after a run has been finished.
+        folders = [self.paths.summary(DataId(self.device.name), "png").parent]
         if last is None or not last["finished"]:
-            sweep(self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc))
+            folders = [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
+        sweep(folders)
         self.stock.run_id = self.ledger.start_run(__version__, self.config.effective(), self.options.command)
 
     # -- raw files -----------------------------------------------------------------------------------------------
@@ -146,7 +151,7 @@ class Driver:
             self.reporter.advance(done - read)
             read = done
 
-        inventory = take_inventory(raw, self.device.scan, known, quarantined, self.make, self.workers, progress)
+        inventory = take_inventory(raw, self.device.scan, known, quarantined, self.crew, progress)
         if read:
             self.reporter.end()
         self.stock.inventory = inventory
@@ -158,6 +163,12 @@ class Driver:
                 rows = [bad_file_to_row(bad, self.stock.run_id) for bad in inventory.bad.values()]
                 self.ledger.replace_quarantine(rows)
         self.groups = inventory.groups()
+        if not any(map(self._wanted, self.groups)) and (self.options.segment or self.options.detector):
+            where = " ".join(part for part in (self.options.segment, self.options.detector) if part)
+            there = ", ".join(sorted({f"{group.segment} {group.detector}" for group in self.groups})) or "none"
+            if not self.options.dry_run:
+                self.ledger.finish_run(self.stock.run_id)
+            raise ConfigError(f"There are no files of {where} among those that [data] names; there are {there}.")
 
     def _wanted(self, group: DataId) -> bool:
         options = self.options
@@ -345,24 +356,21 @@ class Driver:
         self.reporter.begin(label, len(units))
         params = self.params[stage.name]
         tasks = (Task(unit, self.config, params, self.paths, self.stock.last(unit)) for unit in units)
-        make, workers = self.make, self.workers
-        if len(units) < 2 or stage.name == "publish":
-            make, workers = SerialExecutor, 1
-        elif workers > 1 and {"frame", "stamp"} & set(stage.reads):
+        crew = Crew(SerialExecutor, 1) if len(units) < 2 or stage.name == "publish" else self.crew
+        if crew.workers > 1 and {"frame", "stamp"} & set(stage.reads):
             from cuvee.extract import warm_up
 
             warm_up()  # compiled once, here, and not by every worker at the same time
-        chunk = max(1, min(_CHUNK, len(units) // (8 * workers)))
-        with closing(map_batches(make, workers, perform, tasks, chunk)) as batches:
-            for batch in batches:
-                done = [(task.unit, _receipt(task.unit, result)) for task, result in batch]
-                self.stock.settle(done)
-                for _, receipt in done:
-                    self._count(receipt)
-                    self.summary.worked += receipt.outcome != "have"
-                    if receipt.outcome == "done" and receipt.message:
-                        self.reporter.say(receipt.message)
-                self.reporter.advance(len(done))
+        chunk = max(1, min(_CHUNK, len(units) // (8 * crew.workers)))
+        for batch in crew.map_batches(perform, tasks, chunk):
+            done = [(task.unit, _receipt(task.unit, result)) for task, result in batch]
+            self.stock.settle(done)
+            for _, receipt in done:
+                self._count(receipt)
+                self.summary.worked += receipt.outcome != "have"
+                if receipt.outcome == "done" and receipt.message:
+                    self.reporter.say(receipt.message)
+            self.reporter.advance(len(done))
         self.reporter.end()
 
     def _count(self, receipt: Receipt) -> None:

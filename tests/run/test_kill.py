@@ -1,0 +1,185 @@
+"""Whatever is killed, nothing partial is seen, and the next run repeats only what was lost and ends with the same bytes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from astropy.io import fits
+from tests.run.workspaces import House, done, edit, product_bytes, raw_files, run
+
+from cuvee.run.receipts import Slip
+from cuvee.store.atomic import TEMPORARY_SUFFIX
+from cuvee.store.ledger import Ledger
+
+DRIVER = """
+import sys
+from pathlib import Path
+from tests.run.workspaces import run
+run(Path(sys.argv[1]), executor="process", workers=2)
+"""
+KILLS = 8
+
+
+def start(root: Path) -> subprocess.Popen[str]:
+    # What `cuvee run` does, without the picture at its end.
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        children = psutil.Process(driver.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def receipts(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.glob("RED/receipts/**/[!.]*.json")}
+
+
+def partial(root: Path) -> list[Path]:
+    return list(root.rglob(f"*{TEMPORARY_SUFFIX}"))
+
+
+@pytest.fixture(scope="module")
+def seconds(house: House) -> float:
+    """How long an undisturbed run takes here, which decides when it is killed, and nothing else."""
+    root = house.untouched()
+    begin = time.monotonic()
+    driver = start(root)
+    output, errors = driver.communicate()
+    assert driver.returncode == 0, output + errors
+    assert product_bytes(root) == product_bytes(house.master)
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("seed", range(KILLS // 2))
+def test_a_killed_run_loses_only_what_was_in_flight(house: House, seconds: float, seed: int) -> None:
+    root = house.untouched()
+    good = product_bytes(house.master)
+    moments = random.Random(seed)
+    for _ in range(2):
+        before = receipts(root)
+        driver = start(root)
+        time.sleep(seconds * moments.uniform(0.2, 1.0))
+        workers = workers_of(driver)
+        driver.kill()
+        driver.communicate()  # returns when the last worker has let go of the pipe, too
+        assert not psutil.wait_procs(workers, timeout=30)[1]
+        # Whatever can be seen is whole, and what was done before has not been done again.
+        assert product_bytes_seen(root).items() <= good.items()
+        assert before.items() <= receipts(root).items()
+    kept = receipts(root)
+    summary = run(root)
+    assert not summary.troubled
+    assert kept.items() <= receipts(root).items()
+    assert product_bytes(root) == good
+    assert not partial(root)
+    assert run(root).worked == 0
+    with Ledger.open(root / "cuvee.db", read_only=True) as ledger:
+        assert ledger.count("units") == len(receipts(root))
+
+
+def product_bytes_seen(root: Path) -> dict[str, str]:
+    described = ("partition_info.csv", "properties", "hats.properties", "_metadata", "_common_metadata")
+    found = product_bytes(root)
+    return {n: h for n, h in found.items() if not n.endswith((TEMPORARY_SUFFIX, *described))}
+
+
+def test_a_killed_worker_is_replaced_while_the_run_goes_on(house: House) -> None:
+    root = house.untouched()
+    driver = start(root)
+    deadline = time.monotonic() + 60
+    killed = 0
+    while driver.poll() is None and time.monotonic() < deadline and killed < 2:
+        busy = [w for w in workers_of(driver) if w.cpu_times().user > 0.3]
+        if busy:
+            busy[0].kill()
+            killed += 1
+            time.sleep(0.5)
+        time.sleep(0.02)
+    output, errors = driver.communicate(timeout=120)
+    assert killed
+    assert driver.returncode == 0, output + errors
+    assert product_bytes(root) == product_bytes(house.master)
+
+
+def test_a_product_written_by_a_run_that_died_before_its_receipt_is_not_trusted(house: House) -> None:
+    """A block made from other pixels has the size of the right one: only its bytes tell that the ledger does not mean it."""
+    root = house.finished()
+    edit(raw_files(root)[20], brighten)
+    run(root, until="extract")
+    blocks = {block: block.read_bytes() for block in root.glob("RED/*/*/fluxes/*")}
+    root = house.finished()
+    wrong = [block for block, content in blocks.items() if block.read_bytes() != content]
+    assert len(wrong) == 1
+    assert wrong[0].stat().st_size == len(blocks[wrong[0]])
+    wrong[0].write_bytes(blocks[wrong[0]])
+    assert done(run(root)) == {"extract": 1}
+    assert product_bytes(root) == product_bytes(house.master)
+
+
+def brighten(path: Path) -> None:
+    with fits.open(path, mode="update", memmap=False) as file:
+        file[1].data *= 1.01
+
+
+def test_leftovers_of_a_killed_run_are_swept_away_and_never_read(house: House) -> None:
+    root = house.finished()
+    folders = [next(root.glob("LC/tess/dataset/*/*/Npix=*")), root / "RED", root / "BASE" / "CAT" / "partitions"]
+    for folder in folders:
+        (folder / f".x.parquet.0badbeef{TEMPORARY_SUFFIX}").write_bytes(b"half")
+    with Ledger.open(root / "cuvee.db") as ledger:
+        ledger.start_run("0", {}, "killed")
+    assert run(root).worked == 0
+    assert not partial(root)
+    # Pictures are drawn when the ledger holds the run for finished.
+    (root / "LC" / "tess" / "summary" / f".x.png.0badbeef{TEMPORARY_SUFFIX}").write_bytes(b"half")
+    assert run(root).worked == 0
+    assert not partial(root)
+
+
+def test_what_a_worker_sends_back_is_small(house: House) -> None:
+    largest = max(len(str(path)) for path in receipts(house.finished()))
+    assert largest + len(repr(Slip("", "have"))) < 1000
+
+
+def test_an_interrupt_stops_at_once_and_says_how_to_go_on(house: House) -> None:
+    root = house.untouched()
+    command = "from cuvee.cli import main; main()"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", command, "run", "-w", str(root), "--workers", "2"], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not workers_of(driver) and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = workers_of(driver)
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=30)
+    assert driver.returncode == 130
+    assert errors.strip().splitlines()[-1] == "cuvee: interrupted; run again to go on from here."
+    assert "Traceback" not in errors
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    run(root)
+    assert product_bytes(root) == product_bytes(house.master)
+
+
+def test_a_run_that_is_told_to_end_takes_its_workers_along(house: House) -> None:
+    root = house.untouched()
+    driver = start(root)
+    deadline = time.monotonic() + 60
+    while not workers_of(driver) and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = workers_of(driver)
+    driver.terminate()
+    driver.communicate(timeout=30)
+    assert not psutil.wait_procs(workers, timeout=30)[1]
