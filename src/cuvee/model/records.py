@@ -7,7 +7,7 @@ Times are BTJD = BJD_TDB - 2457000, in days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -284,9 +284,6 @@ class Batch:
     frames: Sequence[NDArray[Any]]
     position: IntArray
     background: Sequence[NDArray[Any]] | None = None
-
-
-Batches = Iterator[Batch]
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,13 +215,6 @@ class Ledger:
         with self._transaction() as connection:
             return int(connection.scalar(sa.select(sa.func.count()).select_from(TABLES[table])) or 0)
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """Return the number of units by stage and outcome."""
-        units = TABLES["units"].c
-        query = sa.select(units.stage, units.outcome, sa.func.count()).group_by(units.stage, units.outcome)
-        with self._transaction() as connection:
-            return {(stage, outcome): number for stage, outcome, number in connection.execute(query)}
-
     def products(self, kind: str = "") -> list[dict[str, Any]]:
         """Return what exists, of one kind or all."""
         return self.rows("products", kind=kind) if kind else self.rows("products")
@@ -246,12 +239,6 @@ class Ledger:
         """Return what a product was made from."""
         return self.rows("lineage", kind=kind, data_id=data_id)
 
-    def replace_lineage(self, kind: str, data_id: str, inputs: Iterable[tuple[str, str, str]]) -> None:
-        """Write down all that a product was made from: kind, data id and content of each input."""
-        names = ("input_kind", "input_id", "content")
-        rows = [{"kind": kind, "data_id": data_id, **dict(zip(names, one, strict=True))} for one in inputs]
-        self.replace("lineage", rows, kind=kind, data_id=data_id)
-
     def quarantined(self) -> list[dict[str, Any]]:
         """Return the files that cannot be used."""
         return self.rows("quarantine", still=True)
@@ -270,11 +257,6 @@ class Ledger:
             before = connection.scalars(sa.select(table.c.path).where(table.c.still))
             _clear_quarantine(connection, [path for path in before if path not in paths])
             _put_quarantine(connection, rows)
-
-    def clear_quarantine(self, paths: Iterable[str]) -> None:
-        """Let files out of the quarantine."""
-        with self._transaction() as connection:
-            _clear_quarantine(connection, list(paths))
 
     def start_run(self, version: str, config: Mapping[str, Any], command: str) -> int:
         """Open a run and return its number.
@@ -323,10 +305,6 @@ class Ledger:
     def replace_light_curves(self, path: str, rows: Iterable[Row]) -> None:
         """Make these all the light curves in a file of the store."""
         self.replace("light_curves", rows, path=path)
-
-    def put_light_curves(self, rows: Iterable[Row]) -> None:
-        """Write down where light curves are."""
-        self.put("light_curves", rows)
 
     def light_curves(self, id: int) -> list[dict[str, Any]]:  # noqa: A002 - the column's name
         """Return where a star's light curves are."""
