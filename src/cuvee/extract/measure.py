@@ -21,8 +21,9 @@ N_LEAST = 10
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from numba's cache; call it once before workers start."""
-    from cuvee.kernels import lanes, overlap, robust  # noqa: F401  (signatures are explicit: importing compiles)
+    """Compile every kernel of a run, or load it from numba's cache; call it once before workers start."""
+    # Their signatures are explicit, so importing compiles.
+    from cuvee.kernels import crowding, lanes, overlap, robust  # noqa: F401
 
 
 class Scratch:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from numba import float64, njit, void
 from numpy.typing import NDArray
 
 __all__ = ["aperture_shares", "render_stars"]
 
 
-@njit(cache=True, nogil=True)
+@njit([void(float64[::1], float64[::1], float64[::1], float64, float64, float64[:, ::1])], cache=True, nogil=True)
 def render_stars(
     col: NDArray[np.float64],
     row: NDArray[np.float64],
@@ -60,7 +60,7 @@ def render_stars(
                 image[r, c] += light * across[c - first_col]
 
 
-@njit(cache=True, nogil=True)
+@njit([float64(float64, float64, float64)], cache=True, nogil=True)
 def _corner_area(x: float, y: float, radius: float) -> float:
     """Area of the circle around the origin between the axes and (x, y); odd in both, so corners add up to rectangles."""
     sign = 1.0 if (x >= 0.0) == (y >= 0.0) else -1.0
@@ -75,7 +75,11 @@ def _corner_area(x: float, y: float, radius: float) -> float:
     return sign * 0.5 * (turn * y + x * end + sector)
 
 
-@njit(cache=True, nogil=True)
+@njit(
+    [float64[:, ::1](float64[::1], float64[::1], float64[::1], float64, float64[::1], float64[:, ::1])],
+    cache=True,
+    nogil=True,
+)
 def aperture_shares(
     col: NDArray[np.float64],
     row: NDArray[np.float64],
