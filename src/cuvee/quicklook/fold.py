@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from cuvee.metrics import MAD_TO_SIGMA
 from cuvee.quicklook.style import BLACK, BLUE, GREY, MANY, relative_unit, tidy
 
 __all__ = ["draw_folded", "flux_range", "fold"]
@@ -23,7 +24,7 @@ def flux_range(flux: NDArray[Any]) -> tuple[float, float]:
     if flux.size == 0:
         return 0.0, 1.0
     middle = float(np.median(flux))
-    spread = 1.4826 * float(np.median(np.abs(flux - middle))) or float(np.ptp(flux)) or 1.0
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(flux - middle))) or float(np.ptp(flux)) or 1.0
     few = max(3.0, 0.002 * flux.size)
     low, high = float(flux.min()), float(flux.max())
     if np.count_nonzero(flux < middle - 60.0 * spread) <= few:
@@ -49,7 +50,7 @@ def _binned(phase: FloatArray, values: FloatArray, n_bin: int) -> tuple[FloatArr
         if here.size >= 3:
             middle = float(np.median(here))
             # The median of n normal deviates scatters by sqrt(pi/2) times the mean's sigma/sqrt(n).
-            error = 1.2533 * 1.4826 * float(np.median(np.abs(here - middle))) / np.sqrt(here.size)
+            error = 1.2533 * MAD_TO_SIGMA * float(np.median(np.abs(here - middle))) / np.sqrt(here.size)
             rows.append((0.5 * (edges[k] + edges[k + 1]), middle, error))
     table = np.array(rows).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2]
