@@ -144,6 +144,30 @@ def test_what_is_wrong_is_named(make_hdf5: Maker, name: str, value: Any, words: 
         TESS.scan(str(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "kind"),
+    [
+        ("TPF/ROW_CNTS", (10**7, 13, 13), "f4"),
+        ("TPF/MY_QUALITY", (10**10,), "i4"),
+        ("header/ra", (10**10,), "f8"),
+        ("TPF/more", (3, 10**9), "f8"),
+    ],
+)
+def test_a_dataset_that_claims_more_than_the_file_can_hold_is_not_read(
+    make_hdf5: Maker, name: str, shape: tuple[int, ...], kind: str
+) -> None:
+    path = make_hdf5()
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        file.create_dataset(
+            name, shape=shape, dtype=kind, chunks=tuple(min(n, 100) for n in shape)
+        )  # nothing is stored
+    with pytest.raises(BadData, match=f"{name} claims") as caught:
+        TESS.read(TESS.scan(str(path)), None)
+    assert caught.value.reason == "wrong-shape"
+
+
 def test_missing_parts_and_blank_pixels(make_hdf5: Maker) -> None:
     path = make_hdf5()
     info = TESS.scan(str(path))

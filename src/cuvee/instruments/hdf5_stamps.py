@@ -10,6 +10,8 @@ applied (up to 2 s). ``MY_QUALITY`` is not the mission's and is left aside. The 
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +53,9 @@ __all__ = ["is_hdf5", "read_hdf5", "scan_hdf5"]
 FloatArray = NDArray[np.float64]
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-MAX_PIXELS = 1 << 28
+MAX_RATIO, MAX_SPARE = 64, 1 << 28
+"""A dataset may be 64 times as large as its whole file and 256 MB more; compressed noise is never so small, so a larger one is damage."""
+
 MAX_MISFIT = 30.0
 """Pixels by which the distance of star and CRVAL may differ from the nominal camera's before the file counts as damaged."""
 
@@ -81,23 +85,38 @@ def _open(path: str) -> Iterator[Any]:
         raise bad(path, what, reason) from error
 
 
+def _dataset(file: Any, name: str, path: str) -> Any:
+    """Return a dataset whose size is one that the file can hold; libhdf5 would allocate whatever a damaged one claims."""
+    data = file[name]
+    limit = MAX_RATIO * os.path.getsize(path) + MAX_SPARE
+    stored = data.id.get_storage_size() if data.chunks is None else 0
+    chunk = math.prod(data.chunks or ()) * data.dtype.itemsize
+    if max(int(data.nbytes), chunk, stored) > limit:
+        what = f"is damaged: its {name} claims {int(data.nbytes)} bytes, more than such a file can hold"
+        raise bad(path, what, "wrong-shape")
+    return data
+
+
+def _values(file: Any, name: str, path: str) -> NDArray[Any]:
+    return np.asarray(_dataset(file, name, path)[()])
+
+
 def _series(file: Any, name: str, count: int, path: str, kinds: str = "f") -> NDArray[Any]:
-    data = file[f"TPF/{name}"]
+    data = _dataset(file, f"TPF/{name}", path)
     if data.shape != (count,) or data.dtype.kind not in kinds:
         raise bad(path, f"is damaged: its TPF/{name} has not one number a frame", "header")
-    values: NDArray[Any] = data[()]
-    return values
+    return np.asarray(data[()])
 
 
 def _flux(file: Any, path: str) -> Any:
-    flux = file["TPF/ROW_CNTS"]
-    if flux.ndim != 3 or flux.dtype.kind != "f" or not 0 < flux.size <= MAX_PIXELS:
+    flux = _dataset(file, "TPF/ROW_CNTS", path)
+    if flux.ndim != 3 or flux.dtype.kind != "f" or flux.size == 0:
         raise bad(path, "holds no series of images in TPF/ROW_CNTS", "wrong-shape")
     return flux
 
 
 def _number(file: Any, name: str, path: str) -> float:
-    value = float(file[f"header/{name}"][()])
+    value = float(_values(file, f"header/{name}", path))
     if not abs(value) < 1e18:
         raise bad(path, f"is damaged: its header/{name} is {value}", "header")
     return value
@@ -231,7 +250,7 @@ def read_hdf5(info: FileInfo) -> Pixels:
         for group in ("header", "TPF"):
             for name in sorted(file[group]):
                 state.update(f"{group}/{name}".encode())
-                state.update(np.ascontiguousarray(file[group][name][()]).tobytes())
+                state.update(np.ascontiguousarray(_values(file, f"{group}/{name}", path)).tobytes())
     if not np.any(np.isfinite(flux) & (flux != 0.0)):
         raise bad(path, "is blank: no pixel is finite and other than zero", "all-nan")
     return Pixels(flux, state.hexdigest())

@@ -31,7 +31,7 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.records import BJD_OFFSET, FileInfo, Moments, Pixels, Readout
 from cuvee.model.time import DAY
 
-__all__ = ["KEPLER"]
+__all__ = ["KEPLER", "read", "scan"]
 
 FIRST_COL, FIRST_ROW = 13, 21
 SCIENCE_ROWS, SCIENCE_COLS = 1024, 1100

@@ -30,7 +30,18 @@ from cuvee.instruments.fits_bytes import (
 from cuvee.instruments.wcs_text import header_text
 from cuvee.model.records import FileInfo, Geometry, Pixels
 
-__all__ = ["Place", "Stamp", "column", "load", "place_of", "read_stamp", "series_name", "target_of", "wcs_of"]
+__all__ = [
+    "Place",
+    "Stamp",
+    "column",
+    "load",
+    "pipeline_mask",
+    "place_of",
+    "read_stamp",
+    "series_name",
+    "target_of",
+    "wcs_of",
+]
 
 PIPELINE_MASK = 2
 """The bit of the APERTURE image that marks the pixels of the mission's own aperture; the same for all three missions."""

@@ -14,7 +14,7 @@ from cuvee.model.flags import TESS_QUALITY
 from cuvee.model.instrument import Instrument
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["TESS"]
+__all__ = ["TESS", "read", "scan"]
 
 
 def _has_table(path: str) -> bool:
