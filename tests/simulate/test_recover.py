@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cuvee.simulate.recover import NoiseBin, format_table, recover
+from cuvee.simulate.comparison import NoiseBin
+from cuvee.simulate.recover import recover
+from cuvee.simulate.recovery_text import format_table
 from cuvee.simulate.signals import sinusoid_mean, transit_mean
 
 DAY = 1 / 48

@@ -40,8 +40,8 @@ class Truth:
     flares : mapping of str to array
         One row a flare: ``id, peak`` (BTJD at the star), ``amplitude, width`` (d), ``equivalent_duration`` (s).
     asteroids : mapping of str to array
-        One row an asteroid and frame on whose pixels it lies: ``asteroid, frame, time, mag, flux, col, row, d_col, d_row``
-        (middle and length of the trail, px; jitter included).
+        One row an asteroid and frame on whose pixels it lies: ``asteroid, frame, cadence, time, mag, flux, col, row, d_col,
+        d_row`` (middle and length of the trail, px; jitter included).
     """
 
     stars: Columns
@@ -151,8 +151,8 @@ def _tracks(plan: Plan) -> dict[str, NDArray[Any]]:
         long = frame.stop - frame.start
         columns = (asteroids.mag, asteroids.flux, col, row, long * asteroids.d_col, long * asteroids.d_row)
         here = np.flatnonzero(inside)
-        parts.append((here, np.full(here.size, k), np.full(here.size, time[k]), *(c[here] for c in columns)))
-    names = ("asteroid", "frame", "time", "mag", "flux", "col", "row", "d_col", "d_row")
+        parts.append((here, *(np.full(here.size, v) for v in (k, frame.index, time[k])), *(c[here] for c in columns)))
+    names = ("asteroid", "frame", "cadence", "time", "mag", "flux", "col", "row", "d_col", "d_row")
     return dict(zip(names, (np.concatenate(column) for column in zip(*parts, strict=True)), strict=True))
 
 

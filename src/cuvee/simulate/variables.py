@@ -125,7 +125,8 @@ def draw_modes(rng: np.random.Generator, stars: IntArray, start: float, longest:
     for star in stars.tolist():
         if rng.random() < 0.5:
             count = int(rng.integers(3, 7))
-            frequency = low + (high - low) * rng.random(count)
+            # The strongest mode is the slowest, so that no long exposure makes it a weak one.
+            frequency = low + (high - low) * np.sort(rng.random(count))
             strongest = float(log_uniform(rng, 1, *SCUTI_AMPLITUDE)[0])
             amplitude = strongest * np.concatenate([[1.0], 0.15 + 0.7 * rng.random(count - 1)])
             epoch = start + rng.random(count) / frequency
