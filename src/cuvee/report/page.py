@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from cuvee.instruments.registry import instrument
+from cuvee.quicklook.words import segment_words
 from cuvee.report.appendix import (
     Versions,
     assumed_part,
@@ -113,9 +114,10 @@ def make_page(
 def _title(instrument_title: str, sections: Sequence[Section]) -> str:
     if len(sections) == 1:
         return sections[0].title
-    segments = sorted({section.group.segment for section in sections})
-    where = ", ".join(segments[:4]) + (", ..." if len(segments) > 4 else "")
-    return f"{instrument_title}: {plural(len(sections), 'detector')} of {where}" if sections else instrument_title
+    names = sorted({segment_words(section.group.instrument, section.group.segment) for section in sections})
+    where = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    n = len({(section.group.segment, section.group.detector) for section in sections})
+    return f"{instrument_title} {where}: {plural(n, 'detector')}" if sections else instrument_title
 
 
 def _lead(facts: RunFacts, workspace: Path) -> Html:
@@ -127,7 +129,10 @@ def _lead(facts: RunFacts, workspace: Path) -> Html:
 
 def _tiles(facts: RunFacts, sections: Sequence[Section]) -> Html:
     n_stamp = sum(facts.files[s.group].n_file for s in sections if s.group.kind != "ffi" and s.group in facts.files)
-    frames = "frames" + (f" in {plural(n_stamp, 'stamp')}" if n_stamp else "")
+    whole = any(section.group.kind == "ffi" for section in sections)
+    frames = "frames" if whole or not n_stamp else ""
+    if n_stamp:
+        frames += f"{' and ' if whole else ''}cadences of {plural(n_stamp, 'stamp')}"
     n_point = sum(section.n_point for section in sections)
     n_file = sum(files.n_file for files in facts.files.values())
     size = sum(files.size for files in facts.files.values())

@@ -26,7 +26,7 @@ _PACKAGES = ("numpy", "scipy", "numba", "astropy", "photutils", "cdshealpix", "p
 _SHARP, _SMALL = 144, 96
 """Pixels an inch of the pictures: as wide as a screen, or small where there are many detectors."""
 _FEW = 4
-_OVERVIEW_STARS = 400
+_OVERVIEW_STARS = 150
 
 
 def write_report(survey: Survey, run: int | None = None) -> Path:
