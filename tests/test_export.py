@@ -255,6 +255,27 @@ def test_votable_is_valid_exact_and_says_what_everything_is() -> None:
         assert {info.name: info.value for info in whole.resources[0].infos}["quality_32"] == "desaturation"
 
 
+def test_rounded_fluxes_say_so_in_every_format(tmp_path: Path) -> None:
+    words = "rounded to multiples of the power of two next below the value's own error / 8; the added noise is at most 0.0361 of it"
+    table = as_table(observation())
+    nested = table.schema.field("lc").type
+    fields = [child.with_metadata({"description": "it", "rounding": words}) for child in nested.fields]
+    schema = table.schema.set(table.schema.get_field_index("lc"), pa.field("lc", pa.struct(fields)))
+    (seen,) = observations(
+        pa.table([column.cast(f.type) for column, f in zip(table.columns, schema, strict=True)], schema)
+    )
+    assert seen.rounding == words
+    with fits.open(io.BytesIO(fits_bytes("tess", seen)), checksum=True) as hdus:
+        assert words in " ".join(hdus[1].header["COMMENT"])
+    assert f"# flux and background are {words}\n" in csv_bytes("tess", seen).decode()
+    (tmp_path / "star.ecsv").write_bytes(ecsv_bytes("tess", seen))
+    assert Table.read(tmp_path / "star.ecsv").meta["rounding"].endswith(words)
+    whole = parse(io.BytesIO(votable_bytes("tess", seen)), verify="exception", unit_format="vounit")
+    assert {info.name: info.value for info in whole.resources[0].infos}["rounding"].endswith(words)
+    for write in FORMATS.values():
+        assert b"rounded" not in write("tess", observation())
+
+
 class Rows:
     """A survey of some rows, handed out in pieces of some size."""
 

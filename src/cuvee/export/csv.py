@@ -39,6 +39,8 @@ def csv_bytes(instrument: str, observation: Observation) -> bytes:
         if not name.startswith("_"):
             unit, meaning = ROW_COLUMNS.get(name, ("", name))
             lines.append(f"# {name} = {value}{f' {unit}' if unit else ''} ({meaning})")
+    if observation.rounding:
+        lines.append(f"# flux and background are {observation.rounding}")
     for name in names:
         unit, meaning = observation.describe(name)
         lines.append(f"# column {name} [{unit or '1'}]: {meaning}")

@@ -44,6 +44,8 @@ def ecsv_bytes(instrument: str, observation: Observation) -> bytes:
     meta: dict[str, Any] = {"object": f"{catalog} {star}", "creator": f"cuvee {__version__}", "instrument": instrument}
     meta |= {name: value for name, value in observation.row.items() if not name.startswith("_")}
     meta |= {"time_scale": "tdb", "time_reference": "barycenter", "time_zero_jd": BJD_OFFSET}
+    if observation.rounding:
+        meta["rounding"] = f"flux and background are {observation.rounding}"
     columns = []
     for name in names:
         unit, meaning = observation.describe(name)

@@ -12,6 +12,7 @@ appendix J.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -215,6 +216,9 @@ def fits_bytes(instrument: str, observation: Observation) -> bytes:
         (name, _FORMATS[kind.str[1:]], *observation.describe(name)) for name, kind in zip(names, types, strict=True)
     )
     columns, words = _table_cards(form, instrument)
+    if observation.rounding:
+        said = textwrap.wrap(f"Flux and background are {observation.rounding}.", 72)
+        words += _header([("COMMENT", line, "") for line in said])
     first: list[Card] = [
         ("SIMPLE", True, "conforms to the FITS standard"),
         ("BITPIX", 8, "no data in this HDU"),

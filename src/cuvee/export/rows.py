@@ -31,11 +31,14 @@ class Observation:
         The nested columns: ``time`` (BTJD), ``flux`` (e-/s) and so on, as the store holds them.
     columns : mapping of str to (unit, meaning), optional
         What the store says of them, the radii of apertures included.
+    rounding : str
+        By what fluxes were rounded and what noise that added; empty where every bit was kept.
     """
 
     row: Mapping[str, Any]
     points: Mapping[str, NDArray[Any]]
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    rounding: str = ""
 
     def describe(self, name: str) -> tuple[str, str]:
         """Return unit and meaning of a nested column; the unit is empty where there is none."""
@@ -70,13 +73,14 @@ def observations(table: pa.Table) -> Iterator[Observation]:
             for name, words in said.items()
             if b"description" in words
         }
+        rounding = said.get("flux", {}).get(b"rounding", b"").decode()
         values = {name: x.values.to_numpy(zero_copy_only=False) for name, x in lists.items()}
         offsets = {name: x.offsets.to_numpy() for name, x in lists.items()}
         known = {name: x.is_valid().to_numpy(zero_copy_only=False) for name, x in lists.items()}
         rows = batch.drop_columns(["lc"]).to_pylist()
         for i, row in enumerate(rows):
             points = {name: values[name][offsets[name][i] : offsets[name][i + 1]] for name in lists if known[name][i]}
-            yield Observation(row, points, columns)
+            yield Observation(row, points, columns, rounding)
 
 
 def star_name(instrument: str, star: int) -> tuple[str, int]:

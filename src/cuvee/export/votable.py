@@ -107,6 +107,7 @@ def votable_bytes(instrument: str, observation: Observation) -> bytes:
     data = np.zeros(size, dtype=fields)
     for name in names:
         data[name] = observation.points[name]
+    rounding = f"flux and background are {observation.rounding}"
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">',
@@ -114,6 +115,7 @@ def votable_bytes(instrument: str, observation: Observation) -> bytes:
         f"<DESCRIPTION>Light curve of {catalog} {star}</DESCRIPTION>",
         f'<INFO name="creator" value="cuvee {__version__}"/>',
         f'<INFO name="instrument" value={quoteattr(instrument)}/>',
+        *([f'<INFO name="rounding" value={quoteattr(rounding)}/>'] if observation.rounding else []),
         *_bits(instrument),
         '<COOSYS ID="icrs" system="ICRS" epoch="J2000.0"/>',
         f'<TIMESYS ID="btjd" timeorigin="{BJD_OFFSET!r}" timescale="TDB" refposition="BARYCENTER"/>',
