@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cuvee.config import load
+from cuvee.config import Config, load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
@@ -58,6 +58,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         raise ConfigError(f"There is no stage {options.until!r}; choose from {', '.join(names)}.")
     if not config.catalog.files:
         raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
+    _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
     tables = find_files(config.catalog.files, ("*",), root)
     _check_names(tables)
@@ -82,6 +83,15 @@ def _ledger(paths: Paths, dry_run: bool) -> Iterator[Ledger]:
     else:
         with TemporaryDirectory() as folder, Ledger.open(Path(folder) / "empty.db") as ledger:
             yield ledger
+
+
+def _check_aperture(config: Config) -> None:
+    name, n = config.collect.aperture, 1 if config.extract.mask else len(config.extract.radii)
+    if name != "best" and int(name.removeprefix("aperture")) > n:
+        measured = ", ".join(f"aperture{k + 1}" for k in range(n))
+        raise ConfigError(
+            f"[collect] aperture: {name!r} will not be measured; choose best or {measured}, or add to [extract] radii."
+        )
 
 
 def _check_names(tables: Sequence[str]) -> None:
