@@ -251,6 +251,7 @@ def test_two_detectors_make_an_overview_and_two_parts(survey: Survey, new_survey
     both = new_survey([survey.path / "RAW", raw], survey.path / "BASE" / "CAT" / "catalog.csv")
     found = read(write_report(both))
     assert found.tags.count("details") == 2
+    assert "TESS sector 8: 2 detectors" in found.text
     for detector, frames in (("camera 2, CCD 2", "5"), ("camera 3, CCD 4", "22")):
         assert found.row(f"TESS sector 8, {detector}, full-frame images")[2] == frames
     assert any("Map of the edges of 2 detectors" in picture["alt"] for picture in found.pictures)

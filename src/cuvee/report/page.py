@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from cuvee.instruments.registry import instrument
-from cuvee.quicklook.words import segment_words
+from cuvee.quicklook.words import detector_words, segment_words
 from cuvee.report.appendix import (
     Versions,
     assumed_part,
@@ -116,8 +116,11 @@ def _title(instrument_title: str, sections: Sequence[Section]) -> str:
         return sections[0].title
     names = sorted({segment_words(section.group.instrument, section.group.segment) for section in sections})
     where = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    n = len({(section.group.segment, section.group.detector) for section in sections})
-    return f"{instrument_title} {where}: {plural(n, 'detector')}" if sections else instrument_title
+    detectors = {(section.group.segment, section.group.detector) for section in sections}
+    if len(detectors) == 1:
+        group = sections[0].group
+        return f"{instrument_title} {where}, {detector_words(group.instrument, group.detector)}"
+    return f"{instrument_title} {where}: {len(detectors)} detectors" if sections else instrument_title
 
 
 def _lead(facts: RunFacts, workspace: Path) -> Html:
