@@ -90,7 +90,7 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
 
 
 def test_every_command_is_in_the_pages() -> None:
-    verbs = set(re.findall(r"^│ ([a-z]+) ", cuvee("--help").split("Commands", 1)[1], re.MULTILINE))
+    verbs = set(re.findall(r"^  ([a-z]+) {2,}\w", cuvee("--help").split("Commands:", 1)[1], re.MULTILINE))
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert {"init", "run"} <= verbs
     assert [verb for verb in sorted(verbs) if f"cuvee {verb}" not in text] == []
