@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from cuvee.errors import StoreError
 from cuvee.run.lock import lock_holder
 from cuvee.store.ledger import Ledger
 from cuvee.survey import Survey
@@ -49,7 +50,13 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         return report
     stages: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     seconds: dict[str, float] = defaultdict(float)
-    with Ledger.open(survey.paths.ledger, read_only=True) as ledger:
+    try:
+        opened = Ledger.open(survey.paths.ledger, read_only=True)
+    except StoreError:
+        if report["running"]:
+            return report  # the first run has only just begun, and is still making its ledger
+        raise
+    with opened as ledger:
         for unit in ledger.units():
             stages[unit["stage"]][unit["outcome"]] += 1
             seconds[unit["stage"]] += unit["seconds"]

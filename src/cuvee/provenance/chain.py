@@ -12,6 +12,7 @@ from cuvee.instruments.registry import instrument
 from cuvee.model.flags import FLAGS, Bit, describe
 from cuvee.model.keys import DataId, block_of, patch_of
 from cuvee.pipeline import PIPELINE
+from cuvee.run.params import params_of
 from cuvee.store.catalogs import PARTITION_ORDER
 from cuvee.store.ledger import Ledger
 from cuvee.survey import LightCurve, Survey
@@ -161,7 +162,7 @@ class _Chain:
                 "run": unit["run_id"],
                 "cuvee": run.get("version", ""),
                 "started": run.get("started", ""),
-                "parameters": {name: run.get("config", {}).get(name, {}) for name in (stage.params if stage else ())},
+                "parameters": {} if stage is None else params_of(stage, run.get("config", {})),
                 "inputs": inputs,
             }
         )

@@ -101,6 +101,9 @@ def _step_lines(step: dict[str, Any]) -> list[str]:
         f"    from {sources}; by {step['stage']} (version {step['version']}) of cuvee {step['cuvee']}, run {step['run']} of {step['started']}",
     ]
     for section, values in step["parameters"].items():
+        if not isinstance(values, dict):
+            lines.append(f"    content of {section} {values if isinstance(values, str) else ', '.join(values)}")
+            continue
         text = ", ".join(f"{name} = {value}" for name, value in values.items() if value not in (None, []))
         if text:
             lines.append(f"    [{section}] {text}")

@@ -19,12 +19,11 @@ from cuvee.model.instrument import Instrument
 from cuvee.run.exchange import get_inputs, put_output
 from cuvee.run.facts import BadFile, FileFacts, Stat, stat_files
 from cuvee.run.receipts import Receipt, Slip, write_receipt
-from cuvee.run.stage import Product, Stage, Unit
+from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog, read_frames
-from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
-__all__ = ["Task", "params_of", "perform"]
+__all__ = ["Task", "perform"]
 
 _PAUSES = (1.0, 5.0)
 """Seconds to wait before a unit that failed for a passing reason is tried again."""
@@ -41,7 +40,7 @@ class Task:
     config : Config
         The effective configuration.
     params : mapping
-        The parameters that the unit's recipe holds (`params_of`).
+        The parameters that the unit's recipe holds (`cuvee.run.params.params_of`).
     paths : Paths
         Where things go.
     last : Receipt, optional
@@ -53,28 +52,6 @@ class Task:
     params: Mapping[str, Any]
     paths: Paths
     last: Receipt | None = None
-
-
-def params_of(stage: Stage, config: Config, root: Path) -> dict[str, Any]:
-    """Return the parameters that a stage's result depends on, as JSON can hold them.
-
-    Parameters
-    ----------
-    stage : Stage
-        The stage.
-    config : Config
-        The effective configuration.
-    root : Path
-        The workspace; mask file and kernels are named relative to it, and count by their content.
-    """
-    effective = config.effective()
-    params = {section: effective[section] for section in stage.params}
-    mask = config.extract.mask
-    if "stamp" in stage.reads and mask is not None and mask != "pipeline":
-        params["mask"] = content_hash(root / mask)
-    if "time" in stage.params:
-        params["kernels"] = [content_hash(root / kernel) for kernel in config.time.kernel]
-    return params
 
 
 def perform(task: Task) -> Slip:

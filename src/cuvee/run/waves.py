@@ -27,7 +27,8 @@ from cuvee.run.facts import (
     stat_files,
 )
 from cuvee.run.inventory import take_inventory
-from cuvee.run.perform import Task, params_of, perform
+from cuvee.run.params import known_params, params_of
+from cuvee.run.perform import Task, perform
 from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt, Slip, read_receipt
 from cuvee.run.refset import ReferenceSet, reference_set
@@ -86,7 +87,8 @@ class Driver:
         names = [stage.name for stage in stages]
         until = names.index(options.until) + 1 if options.until else len(names)
         self.stages = {stage.name: stage for stage in stages[:until]}
-        self.params = {stage.name: params_of(stage, config, paths.root) for stage in self.stages.values()}
+        self.known = known_params(config, paths.root)
+        self.params = {stage.name: params_of(stage, self.known) for stage in self.stages.values()}
         self.options = options
         self.reporter = reporter
         engine = options.executor or config.run.executor
@@ -135,7 +137,7 @@ class Driver:
         if last is None or not last["finished"]:
             folders = [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
         sweep(folders)
-        self.stock.run_id = self.ledger.start_run(__version__, self.config.effective(), self.options.command)
+        self.stock.run_id = self.ledger.start_run(__version__, self.known, self.options.command)
 
     # -- raw files -----------------------------------------------------------------------------------------------
 

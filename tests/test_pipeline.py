@@ -1,0 +1,54 @@
+"""The floor plan hangs together: every stage reads what an earlier one writes, or what is raw."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from cuvee.config import Config
+from cuvee.pipeline import PIPELINE
+from cuvee.run.exchange import _GET, _PUT
+from cuvee.run.stage import DIMENSIONS, Product, Stage, units_of
+
+RAW = {"table", "frame", "member", "stamp", "footprint"}
+BY_NAME = {stage.name: stage for stage in PIPELINE}
+
+
+def test_names_are_unique() -> None:
+    assert len(BY_NAME) == len(PIPELINE)
+
+
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda stage: stage.name)
+def test_a_stage_is_complete(stage: Stage) -> None:
+    before = {kind for other in PIPELINE[: PIPELINE.index(stage)] for kind in other.writes}
+    assert set(stage.reads) <= before | RAW
+    assert {*stage.reads, *stage.writes} <= DIMENSIONS.keys()
+    assert set(stage.reads) <= _GET.keys()
+    assert stage.name in _PUT
+    assert set(stage.params) <= Config.model_fields.keys()
+    assert set(stage.per) <= set(DIMENSIONS[stage.reads[0]])
+    assert stage.version >= 1
+    assert stage.run.__doc__
+
+
+@pytest.mark.parametrize("stage", PIPELINE, ids=lambda stage: stage.name)
+def test_a_stage_travels_to_workers(stage: Stage) -> None:
+    assert pickle.loads(pickle.dumps(stage)) == stage
+
+
+def test_how_the_work_is_spread_is_no_parameter_of_a_result() -> None:
+    spread = {"run", "keep", "data", "workspace", "catalog"}
+    assert not any(spread & set(stage.params) for stage in PIPELINE)
+
+
+def test_targets_take_only_the_parts_of_the_catalogue_that_meet_the_footprint() -> None:
+    from cuvee.model.keys import DataId
+
+    group = DataId("tess", "s0008", "3-4", "ffi")
+    products = {
+        "footprint": [Product("footprint", group, "f", "", {"cells": frozenset({3, 4})})],
+        "partition": [Product("partition", DataId("tess", part=f"t@{c}"), "p", "", {"cell": c}) for c in (2, 3, 4, 5)],
+    }
+    (unit,) = units_of(BY_NAME["targets"], products)
+    assert [product.meta["cell"] for product in unit.inputs if product.kind == "partition"] == [3, 4]
