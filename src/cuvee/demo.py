@@ -85,7 +85,8 @@ def _compare(out: Path, survey: Survey) -> list[Path]:
     (out / "recovery.html").write_text(recovery_document(comparison, examples), encoding="utf-8")
     pictures = [out / "recovery.png"]
     simple, _ = injections(comparison)
-    save(figure_recovery(simple, examples[0], f"{len(comparison.stars)} signals injected and recovered"), pictures[0])
+    count = sum(kind.injected.size for kind in simple)
+    save(figure_recovery(simple, examples[0], f"{count} signals injected and recovered"), pictures[0])
     for star in best_stars(comparison.stars, SINUSOID)[:1]:
         pictures.append(out / f"star-{star.id}.png")
         save(show_star(survey, survey.light_curve(star.id), star.period), pictures[-1])
