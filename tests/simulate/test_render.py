@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import dblquad
 
-from cuvee.kernels.render import add_stars
+from cuvee.kernels.render import add_halos, add_stars, add_tracks, bleed
 from cuvee.simulate.pixels import Prf, prf_at
 
 
@@ -81,3 +81,59 @@ def test_the_prf_varies_over_the_field_by_up_to_five_percent() -> None:
     assert fwhm.min() > 1.9 * 0.949
     assert fwhm.max() < 1.9 * 1.051
     assert np.ptp(fwhm) > 0.12
+
+
+def test_bled_charge_agrees_with_a_slow_reference() -> None:
+    rng = np.random.default_rng(8)
+    image = np.where(rng.random((60, 40)) < 0.02, 40.0 * rng.random((60, 40)), rng.random((60, 40))).astype(np.float32)
+    before = image.astype(np.float64)
+    full, lost = bleed(image, 2.0)
+    # One packet after another: each pixel's excess in two halves, all of the upward ones first.
+    slow = np.minimum(before, 2.0)
+    gone = 0.0
+    for c in range(40):
+        for direction in (1, -1):
+            for r in range(60)[::direction]:
+                packet, at = 0.5 * max(0.0, before[r, c] - 2.0), r
+                while packet > 0 and 0 <= at < 60:
+                    taken = min(2.0 - slow[at, c], packet)
+                    slow[at, c] += taken
+                    packet -= taken
+                    at += direction
+                gone += packet
+    np.testing.assert_allclose(image.sum() + lost, before.sum(), rtol=1e-6)
+    np.testing.assert_allclose(image, slow, atol=1e-5)
+    assert lost == pytest.approx(gone)
+    assert full == np.count_nonzero(image >= np.float32(2.0))
+    assert image.max() <= 2.0
+
+
+def test_a_bleeding_star_runs_up_and_down_alike_and_only_along_its_column() -> None:
+    image = np.zeros((101, 9), dtype=np.float32)
+    image[50, 4] = 21.0
+    full, lost = bleed(image, 1.0)
+    assert lost == 0
+    assert full == 21
+    np.testing.assert_array_equal(np.flatnonzero(image[:, 4]), np.arange(40, 61))
+    assert image[:, [0, 1, 2, 3, 5, 6, 7, 8]].sum() == 0
+
+
+def test_tracks_are_straight_and_hold_their_charge() -> None:
+    image = np.zeros((40, 40), dtype=np.float32)
+    one = np.ones(1)
+    add_tracks(image, 5 * one, 6 * one, 20 * one, 10 * one, 300 * one)
+    assert image.sum() == pytest.approx(300)
+    rows, cols = np.nonzero(image)
+    assert np.abs((rows - 6) - (cols - 5) / 2).max() <= 1
+    assert (cols.min(), cols.max()) == (5, 25)
+    add_tracks(image, 38 * one, 38 * one, 20 * one, 0 * one, 100 * one)
+    assert 300 < image.sum() < 320  # the rest is beyond the edge
+
+
+def test_a_halo_has_its_profile() -> None:
+    image = np.zeros((201, 201), dtype=np.float32)
+    add_halos(image, np.array([100.0]), np.array([100.0]), np.array([1000.0]), 4.0, np.array([90]))
+    assert image[100, 100] == pytest.approx(1000 / (2 * np.pi * 16), rel=1e-6)
+    assert image[100, 103] == pytest.approx(image[100, 100] * (1 + 9 / 16) ** -1.5, rel=1e-6)
+    # Within a radius R lies 1 - 1 / sqrt(1 + R^2 / 16) of the light.
+    assert image.sum() == pytest.approx(1000 * (1 - 1 / np.sqrt(1 + 90**2 / 16)), rel=0.01)

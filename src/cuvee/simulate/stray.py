@@ -100,7 +100,7 @@ def add_patches(image: NDArray[np.float32], col0: int, row0: int, light: tuple[P
     light : tuple of Patch
         From `patches`.
     """
-    whole = np.arange(0.0, 2.0 * MIDDLE + 1.0, 16.0) / MIDDLE - 1.0
+    whole = np.arange(7.5, 2.0 * MIDDLE, 16.0) / MIDDLE - 1.0
     x = (col0 + np.arange(image.shape[1])) / MIDDLE - 1.0
     y = (row0 + np.arange(image.shape[0])) / MIDDLE - 1.0
     for p in light:

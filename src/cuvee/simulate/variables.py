@@ -22,7 +22,7 @@ RR_AMPLITUDE = (0.12, 0.3)
 RR_HARMONICS = (1.0, 0.45, 0.27, 0.15, 0.09)
 """Semi-amplitudes of the Fourier series of an RRab star over the first; with equal epochs they make a sawtooth."""
 FLARES_A_DAY = 0.4
-FLARE_PEAK = (0.05, 4.0)
+FLARE_PEAK = (0.05, 2.0)
 FLARE_SLOPE = 0.8
 """Number of flares above a peak ~ peak^-FLARE_SLOPE."""
 FLARE_WIDTH = (5.0 / 1440.0, 45.0 / 1440.0)
