@@ -304,3 +304,9 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not an empty folder"):
         tess.simulate(tmp_path / "thesis.tex", frames=1, stars=1, size=64)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_density_is_that_of_a_whole_ccd() -> None:
+    assert tess.stars_at(200_000, 2048) == 200_000
+    assert tess.stars_at(200_000, 512) == 12_500
+    assert tess.stars_at(10, 64) == 1

@@ -26,6 +26,10 @@ def simulate(
     stars: Annotated[int, typer.Option(min=1, help="Number of stars on the pixels.")] = 2000,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Science pixels a side; 2048: the whole CCD.")] = 512,
     cadence: Annotated[float, typer.Option(help="Seconds between frames: 1800, 600 or 200.")] = 1800.0,
+    density: Annotated[
+        float | None, typer.Option(min=1, max=200_000, help="Stars on a whole CCD, instead of --stars.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Only stars and background: none of what TESS adds.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -34,17 +38,20 @@ def simulate(
     Example: cuvee simulate tess sim --frames 240 --stars 3000 --size 512, then: cuvee run -w sim
     """
     from cuvee.cli.progress import TerminalReporter
+    from cuvee.simulate.params import PLAIN, SimulationParams
     from cuvee.simulate.tess import simulate as simulate_tess
+    from cuvee.simulate.tess import stars_at
 
     with TerminalReporter(quiet) as reporter:
         reporter.begin(f"Simulating {what.value}", frames)
         simulate_tess(
             out,
             frames=frames,
-            stars=stars,
+            stars=stars if density is None else stars_at(density, size),
             size=size,
             cadence=cadence,
             seed=seed,
+            params=PLAIN if plain else SimulationParams(),
             progress=lambda _done, _total: reporter.advance(),
         )
     tell(f"Made {out}: {frames} frames of {size} x {size} pixels. Next: cuvee run -w {out}")

@@ -18,7 +18,7 @@ from cuvee.simulate.plan import SECTORS, Light, Plan, draw_light, frame_wcs, mak
 from cuvee.simulate.scene import Scene
 from cuvee.simulate.truth import write_truth
 
-__all__ = ["SMALLEST", "simulate"]
+__all__ = ["SMALLEST", "simulate", "stars_at"]
 
 SMALLEST = 64
 """Fewest pixels a side."""
@@ -76,6 +76,11 @@ def _check(out: Path, frames: int, stars: int, size: int, cadence: float) -> Non
     if cadence not in SECTORS:
         known = ", ".join(str(c) for c in SECTORS)
         raise ConfigError(f"TESS took full-frame images every {known} seconds, not every {cadence:g}; choose one.")
+
+
+def stars_at(density: float, size: int) -> int:
+    """Return how many stars a window has where the whole CCD would have ``density``; at least one."""
+    return max(1, round(density * (size / ffi.SCIENCE) ** 2))
 
 
 def simulate(
