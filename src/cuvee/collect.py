@@ -314,7 +314,8 @@ def _join(one: SeriesFluxes, targets: Targets) -> _Matrix:
     observer = None
     if one.observer is not None:
         observer = np.concatenate([one.observer[i][keep] for i, keep in zip(order, kept, strict=True)])
-    time = _star_times(mid, one, observer, targets.ra[one.rows], targets.dec[one.rows])
+    ra, dec = targets.direction
+    time = _star_times(mid, one, observer, ra[one.rows], dec[one.rows])
     planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
     circles = not blocks[0].meta.get("mask", False)
     if circles and sum(name.endswith("_flux") for name in names) != len(targets.radii):

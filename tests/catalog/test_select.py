@@ -123,6 +123,8 @@ def test_stars_are_carried_to_the_epoch_of_the_frames() -> None:
         assert np.abs(targets.row - row[targets.id - 1]).max() < 1e-4
         assert np.abs(targets.ra - at_2000.ra.deg[targets.id - 1]).max() < 1e-6
         assert np.abs(targets.dec - at_2000.dec.deg[targets.id - 1]).max() < 1e-6
+        assert np.abs(targets.direction[0] - ra[targets.id - 1]).max() < 1e-6
+        assert np.abs(targets.direction[1] - dec[targets.id - 1]).max() < 1e-6
         assert np.array_equal(targets.healpix, healpix_index(targets.ra, targets.dec))
 
 

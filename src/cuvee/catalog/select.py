@@ -96,7 +96,7 @@ def select_targets(
     n = len(stars)
     best_distance = np.full(n, -np.inf)
     winner = np.full(n, -1, dtype=np.int64)
-    best_col, best_row = np.full(n, np.nan), np.full(n, np.nan)
+    best_col, best_row, best_ra, best_dec = (np.full(n, np.nan) for _ in range(4))
     scenes: list[tuple[IntArray, FloatArray, FloatArray]] = []
     # The fastest star and the remotest epoch bound how far any star has come (deg a year; Julian years).
     pace = float(np.max(np.hypot(stars.pmra, stars.pmdec), initial=0.0)) * np.rad2deg(MAS)
@@ -117,6 +117,7 @@ def select_targets(
         chosen = index[better]
         best_distance[chosen], winner[chosen] = distance[better], k
         best_col[chosen], best_row[chosen] = col[better], row[better]
+        best_ra[chosen], best_dec[chosen] = ra[found[better]], dec[found[better]]
     rows = np.flatnonzero(winner >= 0)
     if rows.size == 0:
         raise NoWork(_nothing(ordered, params, n))
@@ -144,6 +145,8 @@ def select_targets(
         crowding=shares[rows],
         flag=np.zeros(rows.size, dtype=np.int32),
         radii=tuple(float(radius) for radius in radii),
+        moved_ra=best_ra[rows],
+        moved_dec=best_dec[rows],
     )
     return targets.take(np.lexsort((targets.id, targets.healpix)))
 

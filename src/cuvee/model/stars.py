@@ -76,6 +76,8 @@ class Targets:
         Bits of `cuvee.model.flags.FLAGS`.
     radii : tuple of float
         Aperture radii (px) that ``crowding`` belongs to.
+    moved_ra, moved_dec : float64 array, optional
+        Position at the epoch of the frames (deg, ICRS), by proper motion; without it that of the catalogue serves.
     """
 
     healpix: IntArray
@@ -89,14 +91,27 @@ class Targets:
     crowding: FloatArray
     flag: NDArray[np.int32]
     radii: tuple[float, ...]
+    moved_ra: FloatArray | None = None
+    moved_dec: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.id.size)
 
+    @property
+    def direction(self) -> tuple[FloatArray, FloatArray]:
+        """Where the light of the frames comes from: RA and Dec at their epoch (deg)."""
+        if self.moved_ra is None or self.moved_dec is None:
+            return self.ra, self.dec
+        return self.moved_ra, self.moved_dec
+
     def take(self, rows: Any) -> Targets:
         """Return the targets at ``rows`` (an index array, mask or slice)."""
         names = ("healpix", "id", "ra", "dec", "mag", "series", "col", "row", "crowding", "flag")
-        return Targets(**{name: getattr(self, name)[rows] for name in names}, radii=self.radii)
+        values = {name: getattr(self, name)[rows] for name in names}
+        for name in ("moved_ra", "moved_dec"):
+            column = getattr(self, name)
+            values[name] = None if column is None else column[rows]
+        return Targets(**values, radii=self.radii)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ __all__ = ["read_reference", "read_targets", "readout_from", "write_reference", 
 
 _DAMAGED = (pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, OSError)
 _PLAIN = ("healpix", "id", "ra", "dec", "mag", "series", "col", "row", "flag")
+_MOVED = ("moved_ra", "moved_dec")
 _UNITS = {
     "healpix": ("", "order-29 nested HEALPix index of the catalogue position"),
     "id": ("", "catalogue id"),
@@ -30,6 +31,8 @@ _UNITS = {
     "col": ("pixel", "detector column at the epoch of the frames, 0-based centre of the first science pixel"),
     "row": ("pixel", "detector row at the epoch of the frames, 0-based centre of the first science pixel"),
     "flag": ("", "bits of cuvee's flag column"),
+    "moved_ra": ("deg", "right ascension, ICRS, at the epoch of the frames"),
+    "moved_dec": ("deg", "declination, ICRS, at the epoch of the frames"),
     "crowding": ("", "the star's share of the flux in each aperture"),
 }
 
@@ -71,8 +74,10 @@ def write_targets(path: Path, targets: Targets) -> None:
         If they cannot be written.
     """
     columns: dict[str, pa.Array] = {}
-    for name in _PLAIN:
+    for name in (*_PLAIN, *_MOVED):
         values = getattr(targets, name)
+        if values is None:
+            continue
         columns[name] = pa.array(values.tolist() if values.dtype.kind == "U" else values, from_pandas=False)
         if values.dtype.kind == "U":
             columns[name] = columns[name].cast(pa.string())
@@ -113,6 +118,7 @@ def read_targets(path: Path) -> Targets:
         for name in _PLAIN:
             if values[name].dtype == object:
                 values[name] = values[name].astype(np.str_)
+        values |= {name: table.column(name).to_numpy() for name in _MOVED if name in table.column_names}
         n_aperture = int(table.schema.metadata[b"n_aperture"])
         crowding = pa.chunked_array(table.column("crowding")).combine_chunks().flatten().to_numpy()
         radii = tuple(json.loads(table.schema.metadata[b"radii"]))
