@@ -46,7 +46,8 @@ for command, what in (
     (reduce.status, "Show what has been done, and what is in trouble."),
     (look.show, "Draw a star's light curve and its pixels."),
     (look.explain, "Say where a star's fluxes come from."),
-    (look.export, "Write light curves as FITS or CSV files."),
+    (look.report, "Write one page about a run, for colleagues."),
+    (look.export, "Write light curves as FITS, CSV, ECSV or VOTable."),
     (make.simulate, "Make a workspace of simulated images, with truth."),
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):

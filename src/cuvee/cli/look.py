@@ -11,7 +11,7 @@ import typer
 from cuvee.cli.output import count, tell
 from cuvee.cli.reduce import Json, Workspace
 
-__all__ = ["explain", "export", "show"]
+__all__ = ["explain", "export", "report", "show"]
 
 _BJD_START = 2_400_000.0
 """Times above this are Julian dates, below it BTJD."""
@@ -58,10 +58,24 @@ def explain(
     tell(json.dumps(facts, indent=1) if as_json else format_explanation(facts))
 
 
+def report(
+    workspace: Workspace = Path(),
+    run: Annotated[int, typer.Option(min=0, help="Number of the run; 0: the newest.")] = 0,
+) -> None:
+    """Write one page about a run: scatter, background, pointing, stars, bad files, cost; it needs no network.
+
+    Example: cuvee report -w my-survey
+    """
+    from cuvee.report import write_report
+    from cuvee.survey import open_survey
+
+    tell(f"Report: {write_report(open_survey(workspace), run or None)}")
+
+
 def export(
     stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids; none: all stars.")] = None,
     workspace: Workspace = Path(),
-    format_: Annotated[str, typer.Option("--format", "-f", help="fits or csv.")] = "fits",
+    format_: Annotated[str, typer.Option("--format", "-f", help="fits, csv, ecsv or votable.")] = "fits",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("export"),
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
