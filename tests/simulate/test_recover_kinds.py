@@ -42,6 +42,7 @@ def _truth(seed: int) -> Truth:
         "secondary": np.where(binary, 0.08, nan),
         "duration": np.where(binary, 0.25, nan),
         "saturated": np.arange(STARS) == 3,
+        "strap": np.where(np.arange(STARS) % 8 == 3, 0.04, 0.0),
     }
     pulsators, flaring = number[kind == "pulsator"], number[kind == "flares"]
     modes: Columns = {
@@ -207,6 +208,11 @@ def test_saturated_stars_are_told(result: Comparison) -> None:
     assert one.flux_ratio == pytest.approx(0.9 / CROWDING, rel=0.01)
     assert one.flagged == 1
     assert one.scatter == pytest.approx(ERR, rel=0.15)
+
+
+def test_stars_on_straps_are_told_apart(result: Comparison) -> None:
+    assert sum(b.n for b in result.noise) == 40
+    assert sum(b.n for b in result.strap_noise) == 20
 
 
 def test_nothing_is_lost_on_the_way(result: Comparison, truth: Truth, curves: dict[int, dict[str, Any]]) -> None:

@@ -275,6 +275,8 @@ class Comparison:
         The closest first.
     bright : tuple of Bright
         Saturated stars, brightest first.
+    strap_noise : tuple of NoiseBin
+        As ``noise``, of those that lie on a strap column; they are among ``noise``, too.
     """
 
     stars: tuple[Found, ...]
@@ -285,3 +287,4 @@ class Comparison:
     flares_unseen: int = 0
     passages: tuple[Passage, ...] = ()
     bright: tuple[Bright, ...] = ()
+    strap_noise: tuple[NoiseBin, ...] = ()

@@ -229,7 +229,7 @@ def recover(
     ----------
     stars_truth : mapping of str to array, each of shape (n_star,)
         The columns of ``truth/stars.parquet``: ``id, mag, flux, kind, period, epoch, amplitude, duration``, and where they
-        are needed ``secondary, col, row, saturated``.
+        are needed ``secondary, col, row, saturated, strap``.
     light_curves : iterable of mapping
         For each light curve ``id``, ``crowding``, and arrays of shape (n_point,) ``time`` (BTJD), ``flux``, ``flux_err``
         (e-/s), ``quality``, ``flag``, ``cadence`` and the apertures. Stars that the truth does not know are passed over.
@@ -250,6 +250,7 @@ def recover(
     passages: list[Passage] = []
     bright: list[Bright] = []
     quiet: list[tuple[float, float, float]] = []
+    on_strap: list[tuple[float, float, float]] = []
     seen: set[int] = set()
     unseen = 0
     for curve in light_curves:
@@ -270,6 +271,7 @@ def recover(
         elif truth["kind"] == CONSTANT and float(np.median(points.flux)) > 0.0:
             expected = float(np.median(points.error)) / float(np.median(points.flux))
             quiet.append((float(truth["mag"]), relative_scatter(points.flux), expected))
+            on_strap += quiet[-1:] if truth.get("strap", 0.0) > 0.0 else []
             if asteroids is not None and radii:
                 passages += _passages(truth, curve, asteroids, radii)
         if radii and truth.get("saturated", False):
@@ -286,4 +288,5 @@ def recover(
         flares_unseen=unseen,
         passages=tuple(sorted(passages, key=lambda one: (one.asteroid, one.distance))),
         bright=tuple(sorted(bright, key=lambda one: (one.mag, one.id))),
+        strap_noise=_bins(on_strap),
     )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from cuvee.quicklook import Example, Injection, figure_recovery
 from cuvee.quicklook.style import styled
-from cuvee.simulate.comparison import Comparison, Found, FoundFlare, FoundMode
+from cuvee.simulate.comparison import Comparison, Found, FoundFlare, FoundMode, NoiseBin
 from cuvee.simulate.recover import EDGES
 from cuvee.simulate.recovery_text import KIND_TITLES
 from cuvee.simulate.signals import ECLIPSES, SINUSOID, TRANSIT
@@ -146,7 +146,7 @@ def _bright_rows(comparison: Comparison) -> str:
     return _table(head, rows, f"The brightest {len(rows)} of {len(comparison.bright)}")
 
 
-def _noise_rows(comparison: Comparison) -> str:
+def _noise_rows(noise: Sequence[NoiseBin], caption: str = "") -> str:
     rows = [
         (
             f"{b.bright:.0f}\N{EN DASH}{b.faint:.0f}",
@@ -155,9 +155,9 @@ def _noise_rows(comparison: Comparison) -> str:
             f"{1e6 * b.expected:,.0f}",
             f"{b.scatter / b.expected:.2f}",
         )
-        for b in comparison.noise
+        for b in noise
     ]
-    return _table(("Tmag", "stars", "measured (ppm)", "expected (ppm)", "ratio"), rows)
+    return _table(("Tmag", "stars", "measured (ppm)", "expected (ppm)", "ratio"), rows, caption)
 
 
 def recovery_page(comparison: Comparison, examples: tuple[Sequence[Example], Sequence[Example]] = ((), ())) -> str:
@@ -201,7 +201,9 @@ def recovery_page(comparison: Comparison, examples: tuple[Sequence[Example], Seq
         parts.append(_bright_rows(comparison))
     if comparison.noise:
         parts.append("<h2>Constant stars: scatter of one exposure, relative to the flux</h2>\n")
-        parts.append(_noise_rows(comparison))
+        parts.append(_noise_rows(comparison.noise))
+    if comparison.strap_noise:
+        parts.append(_noise_rows(comparison.strap_noise, "Those of them on strap columns"))
     left = []
     if comparison.without:
         left.append(f"{comparison.without:,} injected stars have no light curve, or hardly a good point in it.")

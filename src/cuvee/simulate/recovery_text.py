@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cuvee.simulate.comparison import Comparison, Found, FoundFlare, FoundMode
+from cuvee.simulate.comparison import Comparison, Found, FoundFlare, FoundMode, NoiseBin
 from cuvee.simulate.recover import EDGES, FEWEST
 from cuvee.simulate.signals import ECLIPSES, PULSATOR, SINUSOID, TRANSIT
 
@@ -91,6 +91,18 @@ def _bright_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
+def _noise_lines(noise: Sequence[NoiseBin], title: str) -> list[str]:
+    return [
+        "",
+        title,
+        f"  {'Tmag':>7}  {'stars':>6}  {'measured (ppm)':>14}  {'expected (ppm)':>14}  {'ratio':>6}",
+        *(
+            f"  {b.bright:4.0f}-{b.faint:2.0f}  {b.n:6d}  {1e6 * b.scatter:14,.0f}  {1e6 * b.expected:14,.0f}  {b.scatter / b.expected:6.2f}"
+            for b in noise
+        ),
+    ]
+
+
 def format_table(comparison: Comparison) -> str:
     """Write a comparison as plain text.
 
@@ -124,12 +136,9 @@ def format_table(comparison: Comparison) -> str:
     if comparison.bright:
         lines += _bright_lines(comparison)
     if comparison.noise:
-        lines += ["", "Constant stars: scatter of one exposure, relative to the flux"]
-        lines += [f"  {'Tmag':>7}  {'stars':>6}  {'measured (ppm)':>14}  {'expected (ppm)':>14}  {'ratio':>6}"]
-        lines += [
-            f"  {b.bright:4.0f}-{b.faint:2.0f}  {b.n:6d}  {1e6 * b.scatter:14,.0f}  {1e6 * b.expected:14,.0f}  {b.scatter / b.expected:6.2f}"
-            for b in comparison.noise
-        ]
+        lines += _noise_lines(comparison.noise, "Constant stars: scatter of one exposure, relative to the flux")
+    if comparison.strap_noise:
+        lines += _noise_lines(comparison.strap_noise, "Those of them on strap columns")
     if comparison.without:
         lines += [
             "",
