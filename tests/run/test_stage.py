@@ -67,11 +67,6 @@ def test_recipe_depends_on_every_input_and_parameter_and_on_nothing_else() -> No
     assert len(others) == 5
 
 
-def test_unknown_content_makes_a_unit_unknown() -> None:
-    units = units_of(EXTRACT, {"frame": [frame("3-4", 1), frame("3-4", 2, content="")]})
-    assert not units[0].known
-
-
 def test_data_ids_survive_their_text() -> None:
     for data_id in (
         DataId("tess"),

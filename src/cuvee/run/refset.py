@@ -45,7 +45,7 @@ class ReferenceSet:
 
     def products(self, series: DataId, frames: Mapping[str, FileFacts]) -> list[Product]:
         """Return the members and the footprint as products."""
-        members = [frames[name].product("member") for name in self.members]
+        members = [frames[name].product("member") for name in self.members if name in frames]
         return [*members, footprint_product(series, self.footprint, self.cells)]
 
 

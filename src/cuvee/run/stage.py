@@ -121,11 +121,6 @@ class Unit:
     data_id: DataId
     inputs: tuple[Product, ...]
 
-    @property
-    def known(self) -> bool:
-        """Whether the content of every input is known."""
-        return all(product.content for product in self.inputs)
-
     def recipe(self, params: Any) -> str:
         """Return the identity of the unit's product, from what is read."""
         inputs = ((p.kind, str(p.data_id), p.content) for p in self.inputs)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from cuvee.model.keys import DataId
-from cuvee.run.facts import FileFacts, bad_file_to_row, facts_to_row
+from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, facts_to_row
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
 from cuvee.run.rows import (
@@ -95,21 +95,16 @@ class Stock:
             The parameters it depends on.
         """
         last = self._units[unit.stage.name, unit.data_id.group].get(unit.data_id)
-        if unit.known and last is not None and last.outcome in _SETTLED and last.recipe == unit.recipe(params):
+        if last is not None and _answers(last, unit.inputs, unit, params):
             return last if self._all_there(last) else None
         receipt = read_receipt(self.paths.receipt(unit.stage.name, unit.data_id))
-        if receipt is None or receipt.outcome not in _SETTLED:
+        if receipt is None:
             return None
         # A receipt that the ledger missed, as after a kill: what it read is known as far as the files are unchanged.
         bad = {(file.path, file.stat) for file in receipt.bad}
-        known = [_with_content(product, receipt) for product in unit.inputs]
-        known = [product for product in known if (product.path, _stat(product)) not in bad]
-        complete = all(product.content for product in known)
-        if (
-            complete
-            and replace(unit, inputs=tuple(known)).recipe(params) == receipt.recipe
-            and self._all_there(receipt)
-        ):
+        inputs = [_with_content(product, receipt) for product in unit.inputs]
+        inputs = [product for product in inputs if (product.path, _stat(product)) not in bad]
+        if _answers(receipt, tuple(inputs), unit, params) and self._all_there(receipt):
             self._adopted.append((unit, receipt))
             return receipt
         return None
@@ -210,6 +205,22 @@ class Stock:
             for product, _ in new_products:
                 write_stars(self.ledger, self.paths, product)
 
+    def condemn(self, bad: BadFile, write: bool) -> None:
+        """Set a file aside that was found bad outside any unit.
+
+        Parameters
+        ----------
+        bad : BadFile
+            The file.
+        write : bool
+            Whether to tell the ledger.
+        """
+        fresh = self._set_aside(bad)
+        if write:
+            with self.ledger.batch():
+                self.ledger.put_files([facts_to_row(facts) for facts in fresh])
+                self.ledger.put_quarantine([bad_file_to_row(bad, self.run_id)])
+
     def _remove(self, products: Iterable[Product]) -> None:
         # Files go first: whatever the ledger then still names is missing, and is seen to be.
         for product in products:
@@ -226,12 +237,16 @@ class Stock:
                 self.inventory.good[path] = replace(facts, content=content)
                 learnt.append(self.inventory.good[path])
         for bad in receipt.bad:
-            facts = self.inventory.good.pop(bad.path, None)
-            self.inventory.bad[bad.path] = bad
-            if facts is not None:
-                self.inventory.spoilt[bad.path] = replace(facts, content="", had="", state="bad")
-                learnt.append(self.inventory.spoilt[bad.path])
+            learnt += self._set_aside(bad)
         return learnt
+
+    def _set_aside(self, bad: BadFile) -> list[FileFacts]:
+        facts = self.inventory.good.pop(bad.path, None)
+        self.inventory.bad[bad.path] = bad
+        if facts is None:
+            return []
+        self.inventory.spoilt[bad.path] = replace(facts, content="", had="", state="bad")
+        return [self.inventory.spoilt[bad.path]]
 
     def forget(self, receipts: Iterable[Receipt]) -> None:
         """Drop units that are no longer called for, and their products."""
@@ -264,6 +279,13 @@ class Stock:
                             write_receipt(path, replace(written, products=kept.products))
                     (self.paths.root / product.path).unlink(missing_ok=True)
         self.ledger.put_products(rows)
+
+
+def _answers(receipt: Receipt, inputs: tuple[Product, ...], unit: Unit, params: Mapping[str, Any]) -> bool:
+    """Tell whether doing the unit with these inputs would end as the receipt says."""
+    # A unit that found nothing to do may have done so before it read its frames; then they do not matter.
+    known = receipt.outcome == "no-work" or all(product.content for product in inputs)
+    return receipt.outcome in _SETTLED and known and receipt.recipe == replace(unit, inputs=inputs).recipe(params)
 
 
 def _stat(product: Product) -> tuple[int, ...] | None:

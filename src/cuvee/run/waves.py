@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import functools
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cuvee import __version__
 from cuvee.config import Config
-from cuvee.errors import BadData, ConfigError, StoreError, TransientError
+from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
-    BadFile,
-    FileFacts,
     bad_file_from_row,
     bad_file_to_row,
     facts_from_row,
     facts_to_row,
-    footprint_of,
-    footprint_product,
     frame_row,
-    stat_files,
 )
 from cuvee.run.inventory import take_inventory
 from cuvee.run.params import known_params, params_of
 from cuvee.run.perform import Task, perform
 from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt, Slip, read_receipt
-from cuvee.run.refset import ReferenceSet, reference_set
+from cuvee.run.refset import ReferenceSet
 from cuvee.run.report import Reporter, RunOptions, RunSummary
+from cuvee.run.sources import Sources
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
-from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
 
@@ -95,6 +89,7 @@ class Driver:
         workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
         self.crew = Crew(functools.partial(open_executor, engine, workers), workers)
         self.stock = Stock(ledger, paths)
+        self.sources = Sources(device, paths, self.stock, write=not options.dry_run)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
@@ -115,7 +110,7 @@ class Driver:
             self._open_run()
         self._take_inventory(raw)
         home = DataId(self.device.name)
-        self._stage("catalog", home, {"table": self._tables(tables)})
+        self._stage("catalog", home, {"table": self.sources.tables(tables)})
         for group in sorted(self.groups):
             if self._wanted(group):
                 self._wave(group)
@@ -176,73 +171,6 @@ class Driver:
         options = self.options
         return (not options.segment or group.segment == options.segment) and group.detector.startswith(options.detector)
 
-    def _tables(self, paths: Sequence[str]) -> list[Product]:
-        # A catalogue table is read whole, once; its content is then known as long as the file stays untouched.
-        home = DataId(self.device.name)
-        known = {product.data_id: product for product in self.stock.take(home).get("table", ())}
-        products = []
-        for path, state in stat_files(paths).items():
-            meta = {"table": Path(path).name, "stat": state}
-            product = Product("table", replace(home, part=Path(path).name), "", path, meta)
-            old = known.get(product.data_id)
-            if old is not None and tuple(old.meta["stat"]) == state:
-                product = replace(product, content=old.content)
-            elif old is not None:
-                product = replace(product, content=content_hash(Path(path)))
-                if product.content == old.content and not self.options.dry_run:
-                    self.stock.renew("catalog", replace(old, meta=meta))
-            products.append(product)
-        return products
-
-    def _reference_sets(self, group: DataId) -> dict[DataId, ReferenceSet]:
-        """Return the reference set of each series of frames; those without a WCS have none."""
-        sets = {}
-        for series, frames in self._frames(group).items():
-            record = self.paths.reference_set(series)
-            renew, write = self.options.renew_reference, not self.options.dry_run
-            while True:
-                try:
-                    chosen = reference_set(record, frames, self.device.scan, renew, write)
-                except BadData as error:
-                    bad = next(facts for facts in frames.values() if facts.info.path == error.path)
-                    del frames[bad.info.name]
-                    self._condemn(BadFile(error.path, bad.stat, error.reason, error.message), series)
-                    continue
-                break
-            if chosen is not None:
-                sets[series] = chosen
-        return sets
-
-    def _condemn(self, bad: BadFile, series: DataId) -> None:
-        if not self.options.dry_run:
-            unit = Unit(self.stages["reference"], series, ())
-            self.stock.settle([(unit, Receipt("reference", series, "", "have", bad=(bad,)))])
-
-    def _frames(self, group: DataId) -> dict[DataId, dict[str, FileFacts]]:
-        series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
-        for path in self.groups[group]:
-            facts = self.stock.inventory.facts(path)
-            if facts is not None and facts.is_frame:
-                series[facts.series_id][facts.info.name] = facts
-        return series
-
-    def _raw_products(self, group: DataId, sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
-        """Return the raw files of a group as products: frames, reference members, stamps and footprints."""
-        raw: dict[str, list[Product]] = {"frame": [], "member": [], "stamp": [], "footprint": []}
-        for path in self.groups[group]:
-            facts = self.stock.inventory.facts(path)
-            if facts is None:
-                continue
-            raw["frame" if facts.is_frame else "stamp"].append(facts.product("frame" if facts.is_frame else "stamp"))
-            if facts.has_wcs and not facts.is_frame:
-                raw["footprint"].append(footprint_product(facts.series_id, footprint_of(facts.info), facts.cells))
-        for series, frames in self._frames(group).items():
-            if series in sets:
-                *members, footprint = sets[series].products(series, frames)
-                raw["member"] += members
-                raw["footprint"].append(footprint)
-        return raw
-
     # -- stages --------------------------------------------------------------------------------------------------
 
     def _wave(self, group: DataId) -> None:
@@ -252,8 +180,8 @@ class Driver:
             return
         while True:
             counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
-            sets = self._reference_sets(group)
-            raw = self._raw_products(group, sets)
+            sets = self.sources.reference_sets(self.groups[group], self.options.renew_reference)
+            raw = self._raw(group, sets)
             self._stage("reference", group, raw)
             if all(self.stock.inventory.facts(product.path) is not None for product in raw["member"]):
                 break
@@ -272,9 +200,12 @@ class Driver:
         if sets and not held.get("reference"):
             return  # it failed, and that has been said
         for name in ("extract", "extract-series", "collect", "summary"):
-            self._stage(name, group, self._raw_products(group, sets), sets)
+            self._stage(name, group, self._raw(group, sets), sets)
         if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
             self.stock.evict(group)
+
+    def _raw(self, group: DataId, sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
+        return self.sources.products(self.groups[group], sets)
 
     def _stage(
         self,
@@ -333,11 +264,11 @@ class Driver:
         if not lost:
             return todo
         for name in ("extract", "extract-series"):
-            units = units_of(self.stages[name], {**self.stock.take(group), **self._raw_products(group, sets)})
+            units = units_of(self.stages[name], {**self.stock.take(group), **self._raw(group, sets)})
             whole = [unit for unit in units if unit.data_id in lost and not any(map(is_gone, unit.inputs))]
             self._perform(self.stages[name], group, whole)
         called = {unit.data_id for unit in todo}
-        units = units_of(todo[0].stage, {**self.stock.take(group), **self._raw_products(group, sets)})
+        units = units_of(todo[0].stage, {**self.stock.take(group), **self._raw(group, sets)})
         ready = []
         for unit in units:
             if unit.data_id not in called:

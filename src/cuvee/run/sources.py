@@ -1,0 +1,131 @@
+"""What a group of raw files offers to the stages: frames, stamps, reference sets, footprints; and the catalogue's tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cuvee.errors import BadData
+from cuvee.model.instrument import Instrument
+from cuvee.model.keys import DataId
+from cuvee.run.facts import BadFile, FileFacts, Stat, footprint_of, footprint_product, stat_files
+from cuvee.run.refset import ReferenceSet, reference_set
+from cuvee.run.stage import Product
+from cuvee.run.stock import Stock
+from cuvee.store.atomic import content_hash
+from cuvee.store.paths import Paths
+
+__all__ = ["Sources"]
+
+
+class Sources:
+    """Raw files and tables as products.
+
+    Parameters
+    ----------
+    device : Instrument
+        Reads headers again where a WCS is needed.
+    paths : Paths
+        Where the reference sets are written down.
+    stock : Stock
+        Knows the files.
+    write : bool
+        Whether to write down what is chosen and found.
+    """
+
+    def __init__(self, device: Instrument, paths: Paths, stock: Stock, write: bool) -> None:
+        self._device = device
+        self._paths = paths
+        self._stock = stock
+        self._write = write
+        self._footprints: dict[tuple[str, Stat], Product] = {}
+
+    def tables(self, paths: Sequence[str]) -> list[Product]:
+        """Return the catalogue's tables; the content of one that was read before counts, not when it was touched."""
+        home = DataId(self._device.name)
+        known = {product.data_id: product for product in self._stock.take(home).get("table", ())}
+        products = []
+        for path, state in stat_files(paths).items():
+            meta = {"table": Path(path).name, "stat": state}
+            product = Product("table", replace(home, part=Path(path).name), "", path, meta)
+            old = known.get(product.data_id)
+            if old is not None and tuple(old.meta["stat"]) == state:
+                product = replace(product, content=old.content)
+            elif old is not None:
+                product = replace(product, content=content_hash(Path(path)))
+                if product.content == old.content and self._write:
+                    self._stock.renew("catalog", replace(old, meta=meta))
+            products.append(product)
+        return products
+
+    def reference_sets(self, files: Sequence[str], renew: bool) -> dict[DataId, ReferenceSet]:
+        """Return the reference set of each series of frames; those without a WCS have none.
+
+        Parameters
+        ----------
+        files : sequence of str
+            Paths of the group's raw files.
+        renew : bool
+            Choose anew in any case.
+        """
+        sets = {}
+        for series, frames in self._frames(files).items():
+            while True:
+                try:
+                    chosen = reference_set(
+                        self._paths.reference_set(series), frames, self._device.scan, renew, self._write
+                    )
+                except BadData as error:
+                    # The file was whole when the inventory was taken.
+                    facts = next(facts for facts in frames.values() if facts.info.path == error.path)
+                    self._stock.condemn(BadFile(error.path, facts.stat, error.reason, error.message), self._write)
+                    del frames[facts.info.name]
+                    continue
+                break
+            if chosen is not None:
+                sets[series] = chosen
+        return sets
+
+    def products(self, files: Sequence[str], sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
+        """Return the raw files of a group as they are known now, by kind: frames, reference members, stamps and footprints.
+
+        Parameters
+        ----------
+        files : sequence of str
+            Their paths.
+        sets : mapping
+            From `reference_sets`.
+        """
+        raw: dict[str, list[Product]] = {"frame": [], "member": [], "stamp": [], "footprint": []}
+        for path in files:
+            facts = self._stock.inventory.facts(path)
+            if facts is None:
+                continue
+            if facts.is_frame:
+                raw["frame"].append(facts.product("frame"))
+                continue
+            raw["stamp"].append(facts.product("stamp"))
+            if facts.has_wcs:
+                raw["footprint"].append(self._footprint(facts))
+        for series, frames in self._frames(files).items():
+            if series in sets:
+                *members, footprint = sets[series].products(series, frames)
+                raw["member"] += members
+                raw["footprint"].append(footprint)
+        return raw
+
+    def _footprint(self, facts: FileFacts) -> Product:
+        key = (facts.info.path, facts.stat)
+        if key not in self._footprints:
+            self._footprints[key] = footprint_product(facts.series_id, footprint_of(facts.info), facts.cells)
+        return self._footprints[key]
+
+    def _frames(self, files: Sequence[str]) -> dict[DataId, dict[str, FileFacts]]:
+        series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
+        for path in files:
+            facts = self._stock.inventory.facts(path)
+            if facts is not None and facts.is_frame:
+                series[facts.series_id][facts.info.name] = facts
+        return series
