@@ -205,6 +205,15 @@ def test_two_tables_of_one_name(cuvee: Cuvee, house: House) -> None:
     one_line(cuvee("run", "-w", root), 2, other, "same name")
 
 
+def test_a_file_name_that_is_no_text(cuvee: Cuvee, house: House) -> None:
+    root = house.untouched()
+    try:
+        shutil.copy(raw_files(root)[0], root / "RAW" / os.fsdecode(b"tess\xff_ffic.fits"))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    one_line(cuvee("run", "-w", root), 2, "tess\\udcff_ffic.fits", "UTF-8")
+
+
 # -- bad frames, interrupted pipes, bugs --------------------------------------------------------------------------
 
 

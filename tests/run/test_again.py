@@ -16,6 +16,7 @@ from tests.run.workspaces import House, done, own, product_bytes, raw_files, rem
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.run.refset import REFERENCE_FRAMES
 from cuvee.store.ledger import Ledger
+from cuvee.survey import open_survey
 
 NOT_A_MEMBER = 20
 """A frame far from the middle of the segment, so not in the reference set."""
@@ -314,6 +315,23 @@ def test_files_that_a_user_deletes_after_the_run_keep_their_points(house: House)
         house.restore(path)
     assert run(root).worked == 0  # they are read once more, and are what they were
     assert product_bytes(root) == before
+
+
+def test_files_that_the_configuration_names_no_longer_lose_their_points(house: House) -> None:
+    """They are there, but are not meant: unlike those that were deleted to make room."""
+    root = house.finished()
+    text = (root / "cuvee.toml").read_text()
+    (root / "cuvee.toml").write_text(text.replace('["RAW"]', '["RAW/tess20190361*", "RAW/tess2019037*"]'))
+    kept = len(list(root.glob("RAW/tess20190361*"))) + len(list(root.glob("RAW/tess2019037*")))
+    assert 0 < kept < 300
+    summary = run(root)
+    assert (summary.n_files, summary.n_gone) == (kept, 0)
+    assert summary.counts["extract", "dropped"] > 0
+    (row,) = next(open_survey(root).batches()).slice(0, 1).to_pylist()
+    assert len(row["lc"]["time"]) == kept
+    (root / "cuvee.toml").write_text(text)
+    run(root, renew_reference=True)
+    assert product_bytes(root) == product_bytes(house.master)
 
 
 def test_parts_of_the_workspace_may_lie_elsewhere(house: House, tmp_path: Path) -> None:

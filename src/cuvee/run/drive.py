@@ -61,7 +61,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
     tables = find_files(config.catalog.files, ("*",), root)
-    _check_names(tables)
+    _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
@@ -94,7 +94,15 @@ def _check_aperture(config: Config) -> None:
         )
 
 
-def _check_names(tables: Sequence[str]) -> None:
+def _check_names(raw: Sequence[str], tables: Sequence[str]) -> None:
+    for path in (*raw, *tables):
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            name = path.encode(errors="backslashreplace").decode()
+            raise ConfigError(
+                f"The name of {name} is not valid UTF-8 and cannot be written down; rename the file."
+            ) from error
     names: dict[str, str] = {}
     for path in tables:
         other = names.setdefault(Path(path).name, path)
