@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from cuvee.errors import StoreError
+from cuvee.pipeline import PIPELINE
 from cuvee.run.lock import lock_holder
 from cuvee.store.ledger import Ledger
 from cuvee.survey import Survey
@@ -79,7 +80,6 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         unusable = {bad["path"] for bad in report["bad_files"]}
         states = [row["state"] for path, row in ledger.files().items() if path not in unusable]
         report["files"], report["gone"] = states.count(""), states.count("gone")
-    order = ("catalog", "reference", "targets", "extract", "extract-series", "collect", "summary", "publish")
-    report["stages"] = {stage: dict(stages[stage]) for stage in order if stage in stages}
+    report["stages"] = {stage.name: dict(stages[stage.name]) for stage in PIPELINE if stage.name in stages}
     report["seconds"] = {stage: round(seconds[stage], 3) for stage in report["stages"]}
     return report

@@ -36,9 +36,6 @@ from cuvee.store.paths import Paths
 
 __all__ = ["Driver"]
 
-_WAVE = ("reference", "targets", "extract", "extract-series", "collect", "summary")
-"""The stages that are done for one segment, detector and kind after the other."""
-
 _CHUNK = 16
 """Tiny units that travel to a worker together, at most."""
 
@@ -81,6 +78,8 @@ class Driver:
         names = [stage.name for stage in stages]
         until = names.index(options.until) + 1 if options.until else len(names)
         self.stages = {stage.name: stage for stage in stages[:until]}
+        # What is done for one segment, detector and kind after the other; the rest comes before them all, or after.
+        self.wave = [stage.name for stage in self.stages.values() if "detector" in stage.per]
         self.known = known_params(config, paths.root)
         self.params = {stage.name: params_of(stage, self.known) for stage in self.stages.values()}
         self.options = options
@@ -114,7 +113,9 @@ class Driver:
         for group in sorted(self.groups):
             if self._wanted(group):
                 self._wave(group)
-        self._stage("publish", home, {"lightcurves": self.stock.everywhere("lightcurves")})
+        for stage in self.stages.values():
+            if stage.name != "catalog" and stage.name not in self.wave:
+                self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
             self.summary.troubled += self.idle
@@ -176,7 +177,7 @@ class Driver:
     def _wave(self, group: DataId) -> None:
         """Do everything for one segment, detector and kind."""
         if not self.groups[group]:
-            self._drop(group, _WAVE)  # every file of it is bad now: what was made of them is true no longer
+            self._drop(group, self.wave)  # every file of it is bad now: what was made of them is true no longer
             return
         while True:
             counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
@@ -195,12 +196,13 @@ class Driver:
         if not held.get("targets"):
             last = self.stock.units("targets", group).get(group)
             if last is not None and last.outcome in ("no-work", "blocked"):
-                self._drop(group, _WAVE[2:])
+                self._drop(group, [name for name in self.wave if name not in ("reference", "targets")])
             return  # no star can be placed, or none falls on the pixels: said once, not once a block
         if sets and not held.get("reference"):
             return  # it failed, and that has been said
-        for name in ("extract", "extract-series", "collect", "summary"):
-            self._stage(name, group, self._raw(group, sets), sets)
+        for name in self.wave:
+            if name not in ("reference", "targets"):
+                self._stage(name, group, self._raw(group, sets), sets)
         if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
             self.stock.evict(group)
 
@@ -255,8 +257,7 @@ class Driver:
     def _drop(self, group: DataId, names: Sequence[str]) -> None:
         if not self.options.dry_run:
             for name in names:
-                if name in self.stages:
-                    self._forget(list(self.stock.units(name, group).values()))
+                self._forget(list(self.stock.units(name, group).values()))
 
     def _with_bytes(self, todo: list[Unit], group: DataId, sets: Mapping[DataId, ReferenceSet]) -> list[Unit]:
         """Make evicted flux blocks again that units need; their content is the same, so the units stay."""
@@ -289,7 +290,7 @@ class Driver:
         self.reporter.begin(label, len(units))
         params = self.params[stage.name]
         tasks = (Task(unit, self.config, params, self.paths, self.stock.last(unit)) for unit in units)
-        crew = Crew(SerialExecutor, 1) if len(units) < 2 or stage.name == "publish" else self.crew
+        crew = Crew(SerialExecutor, 1) if len(units) < 2 else self.crew
         if crew.workers > 1 and {"frame", "stamp"} & set(stage.reads):
             from cuvee.extract import warm_up
 
