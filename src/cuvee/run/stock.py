@@ -123,9 +123,9 @@ class Stock:
         path = self.paths.root / product.path
         try:
             found = path.stat()
-            if found.st_size != product.meta["size"]:
+            if found.st_size != product.meta.get("size"):
                 return False
-            if found.st_mtime_ns == product.meta["mtime_ns"]:
+            if found.st_mtime_ns == product.meta.get("mtime_ns"):
                 return True
             # Copied with the workspace, or written by a run that was killed before its receipt: only the bytes can tell.
             same = content_hash(path) == product.content
