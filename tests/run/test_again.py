@@ -118,6 +118,19 @@ def test_a_workspace_may_be_moved(house: House, tmp_path: Path) -> None:
     assert opened_by(moved) == []
 
 
+def test_a_workspace_may_be_moved_and_reduced_in_another_way_at_once(house: House, tmp_path: Path) -> None:
+    """What was known of the products before they were made anew must not come back."""
+    root = house.finished()
+    configure(root, "collect", 'aperture = "aperture1"')
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(root, moved, copy_function=shutil.copy)
+    expected = {"collect": 2, "summary": 1, "publish": 1}
+    assert done(run(moved)) == expected
+    assert run(moved).worked == 0
+    assert done(run(root)) == expected
+    assert product_bytes(moved) == product_bytes(root)
+
+
 def test_one_pixel_remakes_its_block_the_patches_and_the_summary(house: House) -> None:
     root = house.finished()
     before, bytes_before = times(root), product_bytes(root)

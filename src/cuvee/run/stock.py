@@ -144,7 +144,10 @@ class Stock:
             self.settle(adopted)
         renewed, self._renewed = self._renewed, []
         for receipt, product in renewed:
-            self.renew(receipt.stage, product, receipt)
+            # A unit that was done in the meantime has other products, which know their own times.
+            now = self._products[product.data_id.group][product.kind].get(product.data_id)
+            if now is not None and now.content == product.content and "evicted" not in now.meta:
+                self.renew(receipt.stage, product, receipt)
 
     def renew(self, stage: str, product: Product, receipt: Receipt | None = None) -> None:
         """Take in new small facts about a product whose content has stayed.
