@@ -192,8 +192,8 @@ def test_a_catalogue_of_another_part_of_the_sky(cuvee: Cuvee, house: House) -> N
     for _ in range(2):
         answer = cuvee("run", "-w", root, "--executor", "serial", "-q")
         assert answer.code == 1
-        assert "no star of the catalogue is near s0008 3-4; is it the right catalogue?" in answer.out
-    assert "no star of the catalogue is near" in cuvee("status", "-w", root).out
+        assert "no star of the catalogue (catalog.csv) is near s0008 3-4; is it the right catalogue?" in answer.out
+    assert "no star of the catalogue (catalog.csv) is near" in cuvee("status", "-w", root).out
 
 
 def test_two_tables_of_one_name(cuvee: Cuvee, house: House) -> None:

@@ -87,7 +87,7 @@ def make_plan(
             continue
         planned.add(unit.data_id)
         if missing:
-            message = _lack(unit, missing)
+            message = _lack(unit, missing, products)
             plan.blocked.append((unit, Receipt(stage.name, unit.data_id, "", "blocked", message)))
         elif receipt is None:
             plan.todo.append(unit)
@@ -97,10 +97,11 @@ def make_plan(
     return plan
 
 
-def _lack(unit: Unit, missing: list[str]) -> str:
+def _lack(unit: Unit, missing: list[str], products: Mapping[str, Iterable[Product]]) -> str:
     where = f"{unit.data_id.segment} {unit.data_id.detector}"
     if "partition" in missing:
-        return f"no star of the catalogue is near {where}; is it the right catalogue?"
+        tables = sorted({product.data_id.part.partition("@")[0] for product in products.get("partition", ())})
+        return f"no star of the catalogue ({', '.join(tables)}) is near {where}; is it the right catalogue?"
     if "reference" in missing and unit.stage.name == "extract":
         return f"no frame of series {unit.data_id.series} of {where} has a WCS and a time, so no star can be placed."
     return f"it waits for {', '.join(missing)}, which could not be made."

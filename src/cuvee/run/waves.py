@@ -118,7 +118,8 @@ class Driver:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
-            self.summary.troubled += self.idle
+            tables = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
+            self.summary.troubled += [replace(one, message=f"{one.message} Catalogue: {tables}.") for one in self.idle]
         inventory = self.stock.inventory
         self.summary.bad = dict(inventory.bad)
         self.summary.n_files, self.summary.n_gone = len(inventory.good), len(inventory.gone)
