@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import multiprocessing
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -73,6 +73,15 @@ def test_an_item_that_always_kills_its_worker_is_given_up_and_no_other(chunk: in
     results = dict(results_of(MAKERS[1], functools.partial(die_at, 5), range(12), chunk))
     assert isinstance(results.pop(5), TransientError)
     assert results == {x: x for x in range(12) if x != 5}
+
+
+def test_workers_that_die_while_they_are_idle_are_replaced() -> None:
+    with Crew(MAKERS[1], 2) as crew:
+        for _ in range(3):
+            assert len(list(itertools.chain.from_iterable(crew.map_batches(double, range(5))))) == 5
+            for child in multiprocessing.active_children():
+                child.kill()
+                child.join()
 
 
 def test_work_is_taken_as_it_is_needed() -> None:
@@ -147,24 +156,3 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def die_in_the_middle_of_a_message(folder: Path, x: int) -> int:
-    marker = folder / f"died-{x}"
-    if x == 3 and not marker.exists():
-        marker.touch()
-        frame = sys._getframe()
-        while "result_queue" not in frame.f_locals:
-            assert frame.f_back is not None
-            frame = frame.f_back
-        # The head of a message of a million bytes, and ten of them: what a kill in the middle of sending leaves.
-        frame.f_locals["result_queue"]._writer._send(struct.pack("!i", 1_000_000) + b"0123456789")
-        os.kill(os.getpid(), signal.SIGKILL)
-    return x
-
-
-@pytest.mark.timeout(60)
-def test_a_worker_killed_while_it_sends_does_not_stop_the_others(tmp_path: Path) -> None:
-    results = results_of(MAKERS[1], functools.partial(die_in_the_middle_of_a_message, tmp_path), range(12))
-    assert sorted(item for item, _ in results) == list(range(12))
-    assert all(item == result for item, result in results)

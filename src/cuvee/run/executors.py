@@ -23,11 +23,11 @@ Result = TypeVar("Result")
 _IN_FLIGHT = 3
 """Calls submitted a worker: one that runs, the next ones ready."""
 
+_PATIENCE = 120.0
+"""Seconds in which workers must have started."""
+
 _DEATHS = 3
 """An item whose worker dies this often is given up."""
-
-_WATCH = 2.0
-"""Seconds without a result after which it is looked whether a worker has died unnoticed."""
 
 
 class SerialExecutor(Executor):
@@ -105,7 +105,6 @@ class Crew:
         self.workers = workers
         self._strangers = set(active_children())
         self._executor: Executor | None = None
-        self._sound = False
 
     def __enter__(self) -> Crew:
         return self
@@ -121,9 +120,12 @@ class Crew:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
         if at_once:
-            for child in active_children():
-                if child not in self._strangers:
-                    child.terminate()
+            self._stop_workers()
+
+    def _stop_workers(self) -> None:
+        for child in active_children():
+            if child not in self._strangers:
+                child.terminate()
 
     def map_batches(
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk: int = 1
@@ -159,19 +161,19 @@ class Crew:
                     suspects += [(item, 0) for item in some]
             if suspects and not running:
                 item, deaths = suspects.pop()
-                running[self._submit(function, [item])] = ([item], deaths)
+                try:
+                    running[self._submit(function, [item])] = ([item], deaths)
+                except BrokenProcessPool:  # a worker died while it had nothing to do
+                    self.close()
+                    running[self._submit(function, [item])] = ([item], deaths)
             if not running:
                 return
             batch: list[tuple[Item, Result | BaseException]] = []
             broken = False
-            done = wait(running, _WATCH, FIRST_COMPLETED).done
-            if not done:
-                self._notice_death()
-            for future in done:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 some, deaths = running.pop(future)
                 error = future.exception()
                 if error is None:
-                    self._sound = True
                     batch += zip(some, future.result(), strict=True)
                 elif isinstance(error, BrokenProcessPool):
                     broken = True
@@ -186,24 +188,9 @@ class Crew:
             if broken:
                 suspects += [(item, deaths + 1) for some, deaths in running.values() for item in some]
                 running.clear()
-                self._renew()
+                self.close()
             if batch:
                 yield batch
-
-    def _notice_death(self) -> None:
-        """Break an executor that waits for a dead worker.
-
-        A worker that is killed while it sends a result leaves half a message in the pipe, for whose rest the executor
-        waits for ever. With every writing end closed it meets the end of the pipe instead, and breaks as it should.
-        """
-        executor = self._executor
-        if not isinstance(executor, ProcessPoolExecutor):
-            return
-        workers = list((executor._processes or {}).values())  # noqa: SLF001 - there is no public way to them
-        if any(not worker.is_alive() for worker in workers):
-            for worker in workers:
-                worker.kill()
-            executor._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
     @property
     def _room(self) -> int:
@@ -211,22 +198,26 @@ class Crew:
 
     def _submit(self, function: Callable[[Item], Result], items: list[Item]) -> Future[list[Result | Exception]]:
         if self._executor is None:
-            self._executor = self._make()
+            self._executor = self._start()
         return self._executor.submit(_apply, function, items)
 
-    def _renew(self) -> None:
-        """Replace a broken executor, if workers can be started at all."""
-        self.close()
-        self._executor = self._make()
-        if not self._sound:
+    def _start(self) -> Executor:
+        for _ in range(_DEATHS):
+            executor = self._make()
             try:
-                self._executor.submit(os.getpid).result()
-            except BrokenProcessPool as error:
-                raise StoreError(
-                    "No worker process can be started here: run with --executor serial; in a script of your own, "
-                    "call cuvee below 'if __name__ == \"__main__\":'."
-                ) from error
-            self._sound = True
+                # Every worker is there before there is work: an executor that loses one worker while it starts another
+                # fails in one way or another, or never notices and waits for ever.
+                for future in [executor.submit(os.getpid) for _ in range(self.workers)]:
+                    future.result(_PATIENCE)
+            except (BrokenProcessPool, OSError, TimeoutError):
+                executor.shutdown(wait=False, cancel_futures=True)
+                self._stop_workers()
+                continue
+            return executor
+        raise StoreError(
+            "No worker process can be started here: run with --executor serial; in a script of your own, call cuvee "
+            "below 'if __name__ == \"__main__\":'."
+        )
 
 
 _GIVEN_UP = f"its worker process died {_DEATHS} times, as for want of memory; try again with fewer --workers."
