@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -156,3 +157,24 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def die_in_the_middle_of_a_message(folder: Path, x: int) -> int:
+    marker = folder / f"died-{x}"
+    if x == 3 and not marker.exists():
+        marker.touch()
+        frame = sys._getframe()
+        while "result_queue" not in frame.f_locals:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        # The head of a message of a million bytes, and ten of them: what a kill in the middle of sending leaves.
+        frame.f_locals["result_queue"]._writer._send(struct.pack("!i", 1_000_000) + b"0123456789")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_killed_while_it_sends_does_not_stop_the_others(tmp_path: Path) -> None:
+    results = results_of(MAKERS[1], functools.partial(die_in_the_middle_of_a_message, tmp_path), range(12))
+    assert sorted(item for item, _ in results) == list(range(12))
+    assert all(item == result for item, result in results)

@@ -29,6 +29,9 @@ _PATIENCE = 120.0
 _DEATHS = 3
 """An item whose worker dies this often is given up."""
 
+_WATCH = 2.0
+"""Seconds without a result after which it is looked whether a worker has died unnoticed."""
+
 
 class SerialExecutor(Executor):
     """Runs each call at once, in this process; for one worker, for tests and for debugging."""
@@ -170,7 +173,10 @@ class Crew:
                 return
             batch: list[tuple[Item, Result | BaseException]] = []
             broken = False
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, _WATCH, FIRST_COMPLETED).done
+            if not done:
+                self._notice_death()
+            for future in done:
                 some, deaths = running.pop(future)
                 error = future.exception()
                 if error is None:
@@ -191,6 +197,21 @@ class Crew:
                 self.close()
             if batch:
                 yield batch
+
+    def _notice_death(self) -> None:
+        """Break an executor that waits for a dead worker.
+
+        A worker that is killed while it sends a result leaves half a message in the pipe, for whose rest the executor
+        waits for ever. With every writing end closed it meets the end of the pipe instead, and breaks as it should.
+        """
+        executor = self._executor
+        if not isinstance(executor, ProcessPoolExecutor):
+            return
+        workers = list((executor._processes or {}).values())  # noqa: SLF001 - there is no public way to them
+        if any(not worker.is_alive() for worker in workers):
+            for worker in workers:
+                worker.kill()
+            executor._result_queue._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
     @property
     def _room(self) -> int:
