@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import active_children, connection, get_context, parent_process
 from types import TracebackType
@@ -80,6 +81,22 @@ def open_executor(name: str, workers: int) -> Executor:
     if name == "serial" or workers == 1:
         return SerialExecutor()
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold an interrupt back: a process that loses its parent while it is being started complains on the screen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _apply(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | Exception]:
@@ -228,8 +245,9 @@ class Crew:
             try:
                 # Every worker is there before there is work: an executor that loses one worker while it starts another
                 # fails in one way or another, or never notices and waits for ever.
-                for future in [executor.submit(os.getpid) for _ in range(self.workers)]:
-                    future.result(_PATIENCE)
+                with _interrupts_later():
+                    for future in [executor.submit(os.getpid) for _ in range(self.workers)]:
+                        future.result(_PATIENCE)
             except (BrokenProcessPool, OSError, TimeoutError):
                 executor.shutdown(wait=False, cancel_futures=True)
                 self._stop_workers()
