@@ -27,6 +27,7 @@ from cuvee.instruments.fits_bytes import (
     read_header,
     units,
 )
+from cuvee.instruments.past_cache import on_pages, read_past_cache
 from cuvee.instruments.tess_camera import REFERENCE_PIXEL, WCS_PIXEL
 from cuvee.instruments.tess_clock import cadence_number
 from cuvee.instruments.tiles import decompress, image_cards, is_tiled
@@ -264,17 +265,17 @@ def _describe(path: str, primary: Cards, cards: Cards) -> FileInfo:
 
 
 def _fill(file: IO[bytes], buffer: NDArray[np.uint8] | None, size: int, path: str) -> NDArray[np.uint8]:
-    # One pass of readinto over headers and science rows; whatever lies behind them is never read.
-    if buffer is None or buffer.size < size or not buffer.flags.c_contiguous:
-        buffer = np.empty(size, dtype=np.uint8)
-    view = buffer[:size].data
-    at = 0
+    # Headers and science rows; whatever lies behind them is not asked for.
+    memory = on_pages(buffer, size)
+    view = memory[:size].data
+    at = read_past_cache(file, memory, size)
+    file.seek(at)
     while at < size:
         count = file.readinto(view[at:])  # type: ignore[attr-defined]
         if not count:
             raise bad(path, f"is cut short: it ends {size - at} bytes before the last science row", "truncated")
         at += count
-    return buffer[:size]
+    return memory[:size]
 
 
 def _is_blank(flux: NDArray[Any]) -> bool:
@@ -337,7 +338,6 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
             stream.seek(0)
             data = np.frombuffer(read_exactly(stream, total, path), dtype=np.uint8)
         else:
-            stream.seek(0)
             data = _fill(stream, buffer, total, path)
     rows = data[image.data :].view(">f4").reshape(geometry.n_row, width)
     return _pixels(path, rows[:, science], xxhash.xxh3_128(data.data).hexdigest())
