@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 
 from cuvee.config import Config
+from cuvee.instruments.registry import instrument
+from cuvee.model.keys import DataId
 from cuvee.pipeline import PIPELINE
-from cuvee.run.exchange import _GET, _PUT
-from cuvee.run.stage import DIMENSIONS, Product, Stage, units_of
+from cuvee.run.inputs import readers
+from cuvee.run.outputs import WRITERS
+from cuvee.run.stage import DIMENSIONS, Product, Stage, Unit, units_of
+from cuvee.run.streams import StreamLog
+from cuvee.store.paths import Paths
 
 RAW = {"table", "frame", "member", "stamp", "footprint"}
 BY_NAME = {stage.name: stage for stage in PIPELINE}
@@ -24,8 +30,10 @@ def test_a_stage_is_complete(stage: Stage) -> None:
     before = {kind for other in PIPELINE[: PIPELINE.index(stage)] for kind in other.writes}
     assert set(stage.reads) <= before | RAW
     assert {*stage.reads, *stage.writes} <= DIMENSIONS.keys()
-    assert set(stage.reads) <= _GET.keys()
-    assert stage.name in _PUT
+    config = Config.model_validate({"workspace": {"instrument": "tess"}})
+    known = readers(Unit(stage, DataId("tess"), ()), instrument("tess"), config, Paths(Path()), StreamLog())
+    assert set(stage.reads) <= known.keys()
+    assert stage.name in WRITERS
     assert set(stage.params) <= Config.model_fields.keys()
     assert set(stage.per) <= set(DIMENSIONS[stage.reads[0]])
     assert stage.version >= 1
@@ -43,8 +51,6 @@ def test_how_the_work_is_spread_is_no_parameter_of_a_result() -> None:
 
 
 def test_targets_take_only_the_parts_of_the_catalogue_that_meet_the_footprint() -> None:
-    from cuvee.model.keys import DataId
-
     group = DataId("tess", "s0008", "3-4", "ffi")
     products = {
         "footprint": [Product("footprint", group, "f", "", {"cells": frozenset({3, 4})})],

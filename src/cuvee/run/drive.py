@@ -14,7 +14,7 @@ from cuvee.config import Config, load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
-from cuvee.run.exchange import read_mask
+from cuvee.run.inputs import read_mask
 from cuvee.run.lock import workspace_lock
 from cuvee.run.report import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage

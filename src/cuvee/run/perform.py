@@ -16,8 +16,9 @@ from cuvee.config import Config
 from cuvee.errors import AlgorithmError, BadData, ConfigError, CuveeError, NoWork, StoreError, TransientError
 from cuvee.instruments.registry import instrument
 from cuvee.model.instrument import Instrument
-from cuvee.run.exchange import get_inputs, put_output
 from cuvee.run.facts import BadFile, FileFacts, Stat, stat_files
+from cuvee.run.inputs import get_inputs
+from cuvee.run.outputs import put_output
 from cuvee.run.receipts import Receipt, Slip, write_receipt
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog, read_frames

@@ -1,0 +1,108 @@
+"""Which aperture shows most of a star."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.metrics import median, point_to_point_scatter
+from cuvee.model.records import Geometry
+
+__all__ = ["by_distance_from_middle", "choose_aperture", "enclosed_light", "whole_apertures"]
+
+
+def choose_aperture(
+    fluxes: Sequence[NDArray[Any]],
+    good: NDArray[np.bool_],
+    enclosed: Sequence[float],
+    whole: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """Return which aperture has the smallest scatter relative to the star's own light in it.
+
+    The star's own light is its unknown but one total times the share of it that each aperture encloses. Dividing by
+    the measured flux instead would favour apertures full of a neighbour's light, which lowers the relative scatter
+    without showing more of the star; and not every neighbour is in the catalogue.
+
+    Parameters
+    ----------
+    fluxes : sequence of float arrays, each of shape (n_star, n_point)
+        One an aperture (e-/s).
+    good : bool array, shape (n_star, n_point)
+        Points to use.
+    enclosed : sequence of float
+        Share of a star's light that each aperture encloses.
+    whole : bool array, shape (n_star, n_aperture), optional
+        Which apertures lie wholly on the pixels; a clipped one is taken only where all are clipped.
+
+    Returns
+    -------
+    int64 array, shape (n_star,)
+        Index of the aperture. Of equals, the one nearest the middle; the middle one where nothing can be measured.
+    """
+    scatter = np.empty((good.shape[0], len(fluxes)))
+    for k, flux in enumerate(fluxes):
+        level = median(np.where(good, flux, np.nan))
+        noise = point_to_point_scatter(flux, good) / enclosed[k]
+        scatter[:, k] = np.where((level > 0) & np.isfinite(noise), noise, np.inf)
+    if whole is not None:
+        scatter = np.where(whole | ~whole.any(axis=1, keepdims=True), scatter, np.inf)
+    order = by_distance_from_middle(len(fluxes))
+    chosen: NDArray[np.int64] = order[np.argmin(scatter[:, order], axis=1)]
+    # Where no scatter is known, a whole aperture still beats a clipped one.
+    if whole is not None:
+        lost = ~np.isfinite(scatter).any(axis=1) & whole.any(axis=1)
+        chosen[lost] = order[np.argmax(whole[lost][:, order], axis=1)]
+    return chosen
+
+
+def enclosed_light(radii: Iterable[float], fwhm: float) -> tuple[float, ...]:
+    """Return the share of a star's light within circles about it, for a Gaussian on square pixels.
+
+    Parameters
+    ----------
+    radii : iterable of float
+        Radii (px).
+    fwhm : float
+        Full width at half maximum before the blurring (px).
+
+    Returns
+    -------
+    tuple of float
+        1 - exp(-r^2 / (2 s^2)) for each radius, where s^2 is the Gaussian's variance plus 1/12 twice: pixels blur the light, and exact
+        overlap spreads each pixel's light over its area once more.
+    """
+    variance = fwhm**2 / (8.0 * np.log(2.0)) + 2.0 / 12.0
+    return tuple(float(1.0 - np.exp(-(r**2) / (2.0 * variance))) for r in radii)
+
+
+def by_distance_from_middle(n: int) -> NDArray[np.int64]:
+    """Return the numbers of ``n`` apertures, the middle one first; of two as far from it, the smaller."""
+    middle = (n - 1) // 2
+    return np.asarray(sorted(range(n), key=lambda k: (abs(k - middle), k)), dtype=np.int64)
+
+
+def whole_apertures(
+    geometry: Geometry, col: NDArray[np.float64], row: NDArray[np.float64], radii: Sequence[float]
+) -> NDArray[np.bool_]:
+    """Return which circles lie wholly on the pixels.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Where the pixels lie.
+    col, row : float64 array, shape (n_star,)
+        Centres, in detector coordinates (px).
+    radii : sequence of float
+        Radii (px).
+
+    Returns
+    -------
+    bool array, shape (n_star, n_radius)
+    """
+    x, y = col - geometry.col0 + 0.5, row - geometry.row0 + 0.5
+    room = np.minimum(np.minimum(x, geometry.n_col - x), np.minimum(y, geometry.n_row - y))
+    inside: NDArray[np.bool_] = room[:, None] >= np.asarray(radii)
+    return inside

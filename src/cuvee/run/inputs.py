@@ -1,0 +1,236 @@
+"""Getting a unit's inputs: the door through which files come to the stages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.collect import SeriesFluxes
+from cuvee.config import Config
+from cuvee.errors import BadData, ConfigError
+from cuvee.instruments.spacecraft import spacecraft_position
+from cuvee.model.instrument import Instrument
+from cuvee.model.keys import BLOCK_CADENCES
+from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Stars, Targets
+from cuvee.model.time import observer_time
+from cuvee.run.refset import middle_member
+from cuvee.run.stage import Product, Unit
+from cuvee.run.streams import FrameStream, StreamLog, read_frames
+from cuvee.store import blocks, catalogs, numbers, tables
+from cuvee.store.atomic import content_hash
+from cuvee.store.paths import Paths
+
+__all__ = ["get_inputs", "read_mask", "readers"]
+
+
+def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths, log: StreamLog) -> dict[str, Any]:
+    """Read what a unit needs.
+
+    Parameters
+    ----------
+    unit : Unit
+        The unit.
+    device : Instrument
+        Reads raw files.
+    config : Config
+        For the pixel mask of ``[extract] mask`` and the kernels of ``[time] kernel``.
+    paths : Paths
+        Where things lie.
+    log : StreamLog
+        Takes content hashes and bad files, also while streams are read later.
+
+    Returns
+    -------
+    dict of str to object
+        By kind of product.
+    """
+    read = readers(unit, device, config, paths, log)
+    return {kind: read[kind]() for kind in dict.fromkeys(product.kind for product in unit.inputs)}
+
+
+def readers(
+    unit: Unit, device: Instrument, config: Config, paths: Paths, log: StreamLog
+) -> dict[str, Callable[[], Any]]:
+    """Return how each kind of product is read for a unit; nothing is read until it is called.
+
+    Parameters
+    ----------
+    unit, device, config, paths, log
+        As in `get_inputs`.
+
+    Returns
+    -------
+    dict of str to callable
+        By kind of product.
+    """
+    found: dict[str, list[Product]] = defaultdict(list)
+    for product in unit.inputs:
+        found[product.kind].append(product)
+    root, part = paths.root, unit.data_id.part
+    return {
+        "table": lambda: _table(found["table"][0].path, device, log),
+        "frame": lambda: _frames(found["frame"], device, log),
+        "member": lambda: _members(found["member"], device, log),
+        "stamp": lambda: _stamp(found["stamp"][0].path, device, _mask_file(config, root), log),
+        "footprint": lambda: _footprints(found["footprint"]),
+        "partition": lambda: _partitions(found["partition"], paths.partitions),
+        "reference": lambda: tables.read_reference(root / found["reference"][0].path),
+        "targets": lambda: _targets(found["targets"][0], root, part if unit.stage.name == "collect" else ""),
+        "fluxes": lambda: _fluxes(
+            _by_series(found["fluxes"], root, part),
+            found["targets"][0].meta["patches"][part][0],
+            _footprints(found["footprint"]),
+            [root / kernel for kernel in config.time.kernel],
+            device.naif_id,
+        ),
+        "metrics": lambda: [numbers.read_columns(root / product.path) for product in _in_order(found["metrics"])],
+        "lightcurves": lambda: None,
+    }
+
+
+def _in_order(products: Sequence[Product]) -> list[Product]:
+    return sorted(products, key=lambda product: product.data_id)
+
+
+def _table(path: str, device: Instrument, log: StreamLog) -> Stars:
+    # Hash first: a table that changes while it is read is then read again next time, never taken for the new one.
+    log.contents[path] = content_hash(Path(path))
+    stars, report = catalogs.read_stars(Path(path), device.name)
+    log.notes.append(report.sentence)
+    return stars
+
+
+def _frames(products: Sequence[Product], device: Instrument, log: StreamLog) -> FrameStream:
+    infos = [product.meta["facts"].info for product in products]
+    first = min(int(info.moments.cadence[0]) for info in infos) // BLOCK_CADENCES * BLOCK_CADENCES
+    return FrameStream(device, infos, first, log)
+
+
+def _members(
+    products: Sequence[Product], device: Instrument, log: StreamLog
+) -> tuple[FileInfo, list[tuple[FileInfo, NDArray[Any]]]]:
+    facts = [product.meta["facts"] for product in products]
+    infos = [one.info for one in facts]
+    members = [(infos[i], pixels.flux[0]) for i, pixels in read_frames(device, infos, log)]
+    if log.bad:
+        path, reason, message = log.bad[0]
+        raise BadData(message, reason, path)
+    return device.scan(middle_member(facts).info.path), members
+
+
+def _stamp(
+    path: str, device: Instrument, mask: Path | None, log: StreamLog
+) -> tuple[Any, FileInfo, NDArray[np.bool_] | None]:
+    try:
+        info = device.scan(path)
+        pixels = device.read(info, None)
+    except BadData as error:
+        log.bad.append((path, error.reason, error.message))
+        raise
+    log.contents[path] = pixels.content
+    return pixels, info, None if mask is None else read_mask(mask)
+
+
+def _mask_file(config: Config, root: Path) -> Path | None:
+    mask = config.extract.mask
+    return None if mask is None or mask == "pipeline" else root / mask
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a pixel mask: the first two-dimensional image of a FITS file, or a ``.npy`` array; nonzero is inside.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bool array, shape (n_row, n_col)
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or no mask in it.
+    """
+    try:
+        if path.suffix == ".npy":
+            found = np.load(path)
+            if found.ndim == 2:
+                return np.asarray(found != 0)
+        else:
+            from astropy.io import fits
+
+            with fits.open(path) as file:
+                for unit in file:
+                    if unit.data is not None and unit.is_image and unit.data.ndim == 2:
+                        return np.asarray(unit.data != 0)
+    except FileNotFoundError as error:
+        raise ConfigError(f"[extract] mask: there is no file {path}.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"[extract] mask: {path} cannot be read: {error}.") from error
+    raise ConfigError(f"[extract] mask: {path} holds no two-dimensional image.")
+
+
+def _footprints(products: Sequence[Product]) -> list[tuple[Footprint, float, float]]:
+    footprints = []
+    for product in products:
+        facts = product.meta["facts"]
+        footprint = Footprint(facts["series"], Geometry(**facts["geometry"]), facts["wcs"], facts["epoch"])
+        footprints.append((footprint, facts["time_ra"], facts["time_dec"]))
+    return footprints
+
+
+def _partitions(products: Sequence[Product], folder: Path) -> Stars:
+    return catalogs.read_partitions(folder, sorted({product.meta["cell"] for product in products}))
+
+
+def _targets(product: Product, root: Path, patch: str) -> Targets | tuple[str, str, Targets]:
+    """Read the targets of a detector, or of one patch of it together with which observation that is."""
+    targets = tables.read_targets(root / product.path)
+    if not patch:
+        return targets
+    start, stop = product.meta["patches"][patch]
+    return product.data_id.segment, product.data_id.detector, targets.take(slice(start, stop))
+
+
+def _by_series(products: Sequence[Product], root: Path, patch: str) -> dict[str, list[FluxBlock]]:
+    """Read the stars of one patch from flux blocks."""
+    series: dict[str, list[FluxBlock]] = defaultdict(list)
+    for product in _in_order(products):
+        start, stop = product.meta["patches"][patch]
+        series[product.data_id.series].append(blocks.read_block(root / product.path, slice(start, stop)))
+    return series
+
+
+def _fluxes(
+    series: Mapping[str, list[FluxBlock]],
+    first: int,
+    footprints: Sequence[tuple[Footprint, float, float]],
+    kernels: Sequence[Path],
+    spacecraft: int,
+) -> list[SeriesFluxes]:
+    """Join flux blocks with where their pixels and the spacecraft were; ``first`` is the patch's first row."""
+    places = {footprint.series: (ra, dec, footprint.geometry) for footprint, ra, dec in footprints}
+    fluxes = []
+    for name, found in sorted(series.items()):
+        ra, dec, geometry = places.get(name, (np.nan, np.nan, None))
+        observer = _observer(found, ra, dec, kernels, spacecraft)
+        fluxes.append(SeriesFluxes(found, found[0].rows - first, ra, dec, geometry, observer))
+    return fluxes
+
+
+def _observer(
+    found: Sequence[FluxBlock], ra: float, dec: float, kernels: Sequence[Path], spacecraft: int
+) -> list[NDArray[np.float64]] | None:
+    """Return where the spacecraft was in the frames of each block; None without a kernel or a known direction."""
+    if not kernels or not np.isfinite(ra + dec):
+        return None
+    mids = [observer_time(block.moments.mid, ra, dec) for block in found]
+    places = spacecraft_position(kernels, spacecraft, np.concatenate(mids))
+    return np.split(places, np.cumsum([mid.size for mid in mids])[:-1])

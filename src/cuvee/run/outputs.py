@@ -1,0 +1,158 @@
+"""Putting a unit's output: the door through which what a stage made goes to the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.model.keys import DataId, patch_of
+from cuvee.model.records import FluxBlock, LightCurves, Reference, Stars, Targets
+from cuvee.run.stage import Product, Unit
+from cuvee.run.streams import StreamLog
+from cuvee.store import blocks, catalogs, hats, numbers, tables
+from cuvee.store.atomic import content_hash
+from cuvee.store.paths import Paths
+
+__all__ = ["WRITERS", "put_output"]
+
+Written = tuple[tuple[Product, ...], dict[str, int]]
+
+
+def put_output(unit: Unit, output: Any, paths: Paths, log: StreamLog) -> tuple[tuple[Product, ...], dict[str, int]]:
+    """Write what a unit made, atomically.
+
+    Parameters
+    ----------
+    unit : Unit
+        The unit.
+    output : object
+        What the stage's ``run`` returned.
+    paths : Paths
+        Where things go.
+    log : StreamLog
+        What was learnt while the inputs were read.
+
+    Returns
+    -------
+    tuple of Product
+        What was written.
+    dict of str to int
+        Numbers for the ledger.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    products, counts = WRITERS[unit.stage.name](unit, output, paths)
+    # Catalogue tables are remembered with the state in which they were read, so that an untouched one is not read again.
+    read = tuple(
+        Product("table", p.data_id, log.contents[p.path], "", p.meta) for p in unit.inputs if p.kind == "table"
+    )
+    return (*products, *read), counts
+
+
+def _product(kind: str, data_id: DataId, path: Path, paths: Paths, **meta: Any) -> Product:
+    state = path.stat()
+    # Parts of a workspace may lie elsewhere ([workspace] red = "/scratch/red"); then the whole name is kept.
+    name = str(path.relative_to(paths.root)) if path.is_relative_to(paths.root) else str(path)
+    kept = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, **meta}
+    return Product(kind, data_id, content_hash(path), name, kept)
+
+
+def _write_partitions(unit: Unit, stars: Stars, paths: Paths) -> Written:
+    table = unit.inputs[0]
+    tag = table.data_id.part
+    products = []
+    for path in catalogs.write_partitions(stars, paths.partitions, tag):
+        cell = int(path.parent.name.removeprefix("Npix="))
+        data_id = DataId(unit.data_id.instrument, part=f"{tag}@{cell}")
+        products.append(_product("partition", data_id, path, paths, cell=cell))
+    return tuple(products), {"stars": len(stars)}
+
+
+def _write_reference(unit: Unit, reference: Reference, paths: Paths) -> Written:
+    path = paths.reference(unit.data_id)
+    tables.write_reference(path, reference)
+    return (_product("reference", unit.data_id, path, paths),), {"frames": len(reference.members)}
+
+
+def _patches(healpix: NDArray[np.int64]) -> dict[str, tuple[int, int]]:
+    """Return where each patch's rows lie; rows are sorted by HEALPix index."""
+    names = np.array([patch_of(int(h)) for h in healpix])
+    values, starts, counts = np.unique(names, return_index=True, return_counts=True)
+    return {str(v): (int(s), int(s + n)) for v, s, n in zip(values, starts, counts, strict=True)}
+
+
+def _write_targets(unit: Unit, targets: Targets, paths: Paths) -> Written:
+    path = paths.targets(unit.data_id)
+    tables.write_targets(path, targets)
+    product = _product("targets", unit.data_id, path, paths, patches=_patches(targets.healpix))
+    return (product,), {"stars": len(targets)}
+
+
+def _write_fluxes(unit: Unit, block: FluxBlock, paths: Paths) -> Written:
+    path = paths.fluxes(unit.data_id)
+    blocks.write_block(path, block)
+    targets = next(product for product in unit.inputs if product.kind == "targets")
+    # Rows of the block that belong to each patch: both are sorted by the targets' row number.
+    patches = {}
+    for patch, (start, stop) in targets.meta["patches"].items():
+        i, j = np.searchsorted(block.rows, (start, stop))
+        if j > i:
+            patches[patch] = (int(i), int(j))
+    counts = {"stars": int(block.rows.size), "frames": int(np.count_nonzero([bool(name) for name in block.names]))}
+    return (_product("fluxes", unit.data_id, path, paths, patches=patches),), counts
+
+
+def _write_series(unit: Unit, output: tuple[FluxBlock, Reference], paths: Paths) -> Written:
+    block, reference = output
+    fluxes, counts = _write_fluxes(unit, block, paths)
+    image, _ = _write_reference(unit, reference, paths)
+    return (*fluxes, *image), counts
+
+
+def _write_patch(unit: Unit, output: tuple[LightCurves, dict[str, Any]], paths: Paths) -> Written:
+    curves, metrics = output
+    data_id = unit.data_id
+    patch = int(data_id.part.removeprefix("p"))
+    path = hats.patch_path(
+        paths.light_curves, data_id.instrument, patch, data_id.segment, data_id.detector, data_id.kind
+    )
+    hats.write_patch(path, curves)
+    table = paths.metrics(data_id)
+    numbers.write_columns(table, metrics)
+    patches = (data_id.part,)
+    return (
+        _product("lightcurves", data_id, path, paths, patches=patches),
+        _product("metrics", data_id, table, paths, patches=patches),
+    ), {"stars": len(curves.targets), "points": int(curves.offsets[-1])}
+
+
+def _write_summary(unit: Unit, table: dict[str, NDArray[Any]], paths: Paths) -> Written:
+    path = paths.summary(unit.data_id, "parquet")
+    numbers.write_columns(path, table)
+    return (_product("summary", unit.data_id, path, paths),), {"stars": int(table["id"].size)}
+
+
+def _write_catalog(unit: Unit, instrument: str, paths: Paths) -> Written:
+    written = hats.write_catalog_metadata(paths.light_curves, instrument)
+    products = [_product("catalog", DataId(instrument, part=path.name), path, paths) for path in written]
+    return tuple(products), {"files": len(unit.inputs)}
+
+
+WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
+    "catalog": _write_partitions,
+    "reference": _write_reference,
+    "targets": _write_targets,
+    "extract": _write_fluxes,
+    "extract-series": _write_series,
+    "collect": _write_patch,
+    "summary": _write_summary,
+    "publish": _write_catalog,
+}
+"""How the output of each stage is written, by the stage's name."""
