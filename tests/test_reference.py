@@ -1,11 +1,13 @@
 """The reference image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cuvee.errors import AlgorithmError
 from cuvee.model.records import FileInfo, Geometry, Moments, Readout
-from cuvee.reference import ReferenceParams, build, mean_image
+from cuvee.reference import SERIES_FRAMES, ReferenceParams, build, build_from_series, mean_image
 
 
 def _info(n_row: int, n_col: int) -> FileInfo:
@@ -33,6 +35,22 @@ def test_reference_holds_the_middle_members_facts_and_the_mean() -> None:
     assert reference.epoch == pytest.approx(2000 + 6955.25 / 365.25)
     moved = build(_info(50, 56), frames, names, ReferenceParams(clip=4.0), times=np.array([1865.5, np.nan]))
     assert moved.epoch == pytest.approx(2000 + 7320.5 / 365.25)
+
+
+@pytest.mark.parametrize("n_clean", [0, 5, 100])
+def test_a_stamp_is_its_own_reference_set(n_clean: int) -> None:
+    n = 120
+    quality = np.full(n, 8, np.int32)
+    quality[10 : 10 + n_clean] = 0
+    start = 1500.0 + np.arange(n)
+    moments = Moments(np.arange(n), start, start + 0.5, np.zeros(n), quality)
+    flux = np.broadcast_to(np.arange(n, dtype=np.float32)[:, None, None], (n, 4, 5))
+    made = build_from_series(replace(_info(4, 5), moments=moments), flux, ReferenceParams(clip=50.0))
+    used = [int(name.removeprefix("m5#")) for name in made.members]
+    allowed = range(10, 10 + n_clean) if n_clean else range(n)
+    assert (used[0], used[-1]) == (allowed[0], allowed[-1])
+    assert len(set(used)) == len(used) == min(len(allowed), SERIES_FRAMES)
+    np.testing.assert_allclose(made.image, np.mean(used))
 
 
 def test_strips_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.run.workspaces import House, raw_files
 
-from cuvee import steps
+from cuvee import reference, steps
 from cuvee.config import Config, load
 from cuvee.errors import BadData
 from cuvee.instruments.registry import instrument
@@ -109,7 +109,7 @@ def test_a_stamps_mean_image_is_made_of_frames_of_quality_0(monkeypatch: pytest.
     inputs = {"stamp": (SimpleNamespace(flux=flux), template, None), "targets": None}
     block, image = steps.extract_stamp(inputs, config, TESS)
     assert block is made
-    assert len(image.members) == steps.STAMP_FRAMES
+    assert len(image.members) == reference.SERIES_FRAMES
     np.testing.assert_array_equal(image.image, 7.0)
 
 

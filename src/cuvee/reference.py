@@ -1,4 +1,4 @@
-"""The reference image of a series: the clipped mean of its reference set."""
+"""The reference image of a series: the clipped mean of its reference set, or of a stamp's own frames."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from cuvee.errors import AlgorithmError
 from cuvee.model.records import BJD_OFFSET, FileInfo, Reference
 
-__all__ = ["ReferenceParams", "build", "mean_image"]
+__all__ = ["ReferenceParams", "build", "build_from_series", "mean_image"]
 
 STRIP_BYTES = 64 << 20
 """Memory of one strip of the stack."""
+
+SERIES_FRAMES = 32
+"""Frames of a stamp, spread over its series, that make its mean image."""
 
 
 class ReferenceParams(BaseModel):
@@ -120,3 +123,32 @@ def build(
         members=tuple(names),
         readout=info.readout,
     )
+
+
+def build_from_series(info: FileInfo, flux: NDArray[Any], params: ReferenceParams | None = None) -> Reference:
+    """Make the reference of a stamp from its own frames: those of quality 0, or any where there are none.
+
+    Parameters
+    ----------
+    info : FileInfo
+        What its headers say.
+    flux : array, shape (n_frame, n_row, n_col)
+        e-/s.
+    params : ReferenceParams, optional
+        How the mean is clipped.
+
+    Returns
+    -------
+    Reference
+        Its members are named after the file and the frame's number, from 0.
+
+    Raises
+    ------
+    AlgorithmError
+        If there is no frame.
+    """
+    clean = np.flatnonzero(info.moments.quality == 0)
+    clean = clean if clean.size else np.arange(info.moments.quality.size)
+    chosen = clean[np.linspace(0, clean.size - 1, min(clean.size, SERIES_FRAMES)).astype(np.int64)]
+    names = [f"{info.name}#{i}" for i in chosen]
+    return build(info, list(flux[chosen]), names, params, info.moments.mid[chosen])

@@ -34,9 +34,6 @@ __all__ = [
 
 Inputs = Mapping[str, Any]
 
-STAMP_FRAMES = 32
-"""Frames, spread over the series, that make the mean image of a stamp."""
-
 
 def import_table(inputs: Inputs, config: Config, device: Instrument) -> Any:  # noqa: ARG001
     """Take a catalogue table in: its stars, which are written as partitions."""
@@ -85,11 +82,7 @@ def extract_stamp(
     """Measure the stars of a stamp in all its frames, and keep its mean image for looking at."""
     pixels, info, mask = inputs["stamp"]
     block = extract_series(pixels, info, inputs["targets"], config.extract, mask)
-    clean = np.flatnonzero(info.moments.quality == 0)
-    clean = clean if clean.size else np.arange(info.moments.quality.size)
-    middle = clean[np.linspace(0, clean.size - 1, min(clean.size, STAMP_FRAMES)).astype(np.int64)]
-    names = [f"{info.name}#{i}" for i in middle]
-    image = reference.build(info, list(pixels.flux[middle]), names, config.reference, info.moments.mid[middle])
+    image = reference.build_from_series(info, pixels.flux, config.reference)
     return block, image
 
 
