@@ -42,7 +42,7 @@ def test_a_stamp_is_its_own_reference_set(n_clean: int) -> None:
     n = 120
     quality = np.full(n, 8, np.int32)
     quality[10 : 10 + n_clean] = 0
-    start = 1500.0 + np.arange(n)
+    start = np.arange(1500.0, 1500.0 + n, dtype=np.float64)
     moments = Moments(np.arange(n), start, start + 0.5, np.zeros(n), quality)
     flux = np.broadcast_to(np.arange(n, dtype=np.float32)[:, None, None], (n, 4, 5))
     made = build_from_series(replace(_info(4, 5), moments=moments), flux, ReferenceParams(clip=50.0))
