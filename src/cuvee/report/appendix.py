@@ -150,8 +150,8 @@ def assumed_part(facts: RunFacts, name: str) -> Html:
 def configuration_part(facts: RunFacts) -> Html:
     """List every parameter, those that were set in bold."""
     rows = []
-    for section, values in facts.config.items():
-        usual = facts.defaults.get(section, {})
+    for section, usual in facts.defaults.items():  # a run notes more than parameters: hashes of files, versions
+        values = facts.config.get(section, {})
         for key, value in values.items():
             changed = value != usual.get(key, value)
             shown = tag("span", _value(value), class_="set" if changed else None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.config import Config
+from cuvee.run.software import software_versions
 from cuvee.run.stage import Stage
 from cuvee.store.atomic import content_hash
 
@@ -26,9 +27,11 @@ def known_params(config: Config, root: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        One item a section; ``mask`` and ``kernels`` hold content hashes, where such files are named.
+        One item a section; ``mask`` and ``kernels`` hold content hashes, where such files are named; ``software`` versions, which enter
+        no recipe.
     """
     known = config.effective()
+    known["software"] = software_versions()
     mask = config.extract.mask
     if mask is not None and mask != "pipeline":
         known["mask"] = content_hash(root / mask)
