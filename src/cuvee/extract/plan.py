@@ -144,7 +144,8 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> 
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
     col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
     row = np.ascontiguousarray(plan.position[:, 1] - reference.geometry.row0)
-    image = np.ascontiguousarray(reference.image, dtype=np.float32)
+    # A reference image that was read from disk is a read-only view, which the annulus kernel does not take.
+    image = np.require(reference.image, np.float32, ["C", "W"])
     clean = background.clean_pixels(image, layout)
     if params.background == "mesh":
         return replace(plan, mesh=background.mesh(clean, image, layout, col, row))
