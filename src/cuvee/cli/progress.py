@@ -11,17 +11,58 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-__all__ = ["TerminalReporter"]
+__all__ = ["TerminalReporter", "duration", "pace"]
 
 _LINE_EVERY = 10.0
 """Seconds between plain lines where there is no terminal."""
+
+
+_UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0))
+
+
+def pace(steps: float, seconds: float) -> str:
+    """Say how fast it goes, in the unit of time in which the number is easy to read.
+
+    Parameters
+    ----------
+    steps : float
+        What was done.
+    seconds : float
+        In which time.
+
+    Returns
+    -------
+    str
+        For example ``12/s``; empty before it can be known.
+    """
+    if steps <= 0 or seconds < 0.5:
+        return ""
+    rate = steps / seconds
+    unit, length = next((one for one in _UNITS if rate * one[1] >= 2.0), _UNITS[-1])
+    return f"{rate * length:.0f}/{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes, for example ``8.4 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 120.0:
+        return f"{seconds:.1f} s" if seconds < 10.0 else f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 7200.0 else f"{seconds / 3600.0:.1f} h"
+
+
+class _Pace(ProgressColumn):
+    """The pace of a bar."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{pace(task.completed, task.elapsed or 0.0):>7}", style="progress.data.speed")
 
 
 class TerminalReporter:
@@ -59,13 +100,14 @@ class TerminalReporter:
         if self._bars:
             self._progress = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description:<34}"),
-                BarColumn(bar_width=30),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
+                _Pace(),
                 TimeRemainingColumn(),
+                TextColumn("left"),
                 console=self.console,
+                expand=True,
             )
             self._progress.start()
             self._task = self._progress.add_task(label, total=total or None)
@@ -75,11 +117,13 @@ class TerminalReporter:
         self._done += steps
         if self._progress is not None:
             self._progress.advance(self._task, steps)
-        elif not self.quiet and time.monotonic() - self._last > _LINE_EVERY:
+        elif self._done and not self.quiet and time.monotonic() - self._last > _LINE_EVERY:
             self._last = time.monotonic()
-            rate = self._done / max(self._last - self._start, 1e-9)
-            left = (self._total - self._done) / rate if rate else 0.0
-            self._line(f"{self._label}: {self._done} of {self._total}, about {left:.0f} s left")
+            seconds = self._last - self._start
+            left = seconds * (self._total - self._done) / self._done
+            self._line(
+                f"{self._label}: {self._done} of {self._total}, {pace(self._done, seconds)}, about {duration(left)} left"
+            )
 
     def end(self) -> None:
         """Finish the stretch."""
@@ -87,7 +131,7 @@ class TerminalReporter:
             self._progress.stop()
             self._progress = None
         elif self._label and not self.quiet and self._done:
-            self._line(f"{self._label}: {self._done} done in {time.monotonic() - self._start:.1f} s")
+            self._line(f"{self._label}: {self._done} done in {duration(time.monotonic() - self._start)}")
         self._label = ""
 
     def say(self, message: str) -> None:
