@@ -72,6 +72,7 @@ PIPELINE: tuple[Stage, ...] = (
         writes=("lightcurves", "metrics"),
         params=("collect", "time"),
         run=steps.collect_patch,
+        along={"footprint": "fluxes"},
     ),
     Stage(
         name="summary",

@@ -58,7 +58,7 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
             return report  # the first run has only just begun, and is still making its ledger
         raise
     with opened as ledger:
-        for unit in ledger.units():
+        for unit in ledger.rows("units", ("stage", "data_id", "outcome", "message", "seconds")):
             stages[unit["stage"]][unit["outcome"]] += 1
             seconds[unit["stage"]] += unit["seconds"]
             if unit["outcome"] not in _SOUND:
@@ -78,7 +78,7 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         ]
         report["light_curves"] = ledger.count("light_curves")
         unusable = {bad["path"] for bad in report["bad_files"]}
-        states = [row["state"] for path, row in ledger.files().items() if path not in unusable]
+        states = [row["state"] for row in ledger.rows("files", ("path", "state")) if row["path"] not in unusable]
         report["files"], report["gone"] = states.count(""), states.count("gone")
     report["stages"] = {stage.name: dict(stages[stage.name]) for stage in PIPELINE if stage.name in stages}
     report["seconds"] = {stage: round(seconds[stage], 3) for stage in report["stages"]}

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
-__all__ = ["BLOCK_CADENCES", "PATCH_ORDER", "DataId", "block_of", "patch_of", "recipe_hash", "text_hash"]
+__all__ = [
+    "BLOCK_CADENCES",
+    "PATCH_ORDER",
+    "DataId",
+    "block_of",
+    "patch_of",
+    "recipe_hash",
+    "recipe_head",
+    "recipe_of",
+    "text_hash",
+]
 
 BLOCK_CADENCES = 128
 """Frames of a full-frame series are extracted in fixed ranges of this many cadence numbers."""
@@ -18,9 +27,10 @@ PATCH_ORDER = 5
 """HEALPix order of a patch, the unit of the light-curve store (3.4 square degrees)."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class DataId:
+class DataId(NamedTuple):
     """What a product or unit is about: the dimensions that apply to it; the others are empty.
+
+    A tuple, because a survey has millions of them that are made, compared and looked up by.
 
     Parameters
     ----------
@@ -67,6 +77,37 @@ def text_hash(text: str) -> str:
     return xxhash.xxh3_128(text.encode()).hexdigest()
 
 
+_to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def recipe_head(stage: str, version: int, params: Any) -> str:
+    """Return what the recipes of all units of a stage begin with, so that it is written once and not once a unit.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    version : int
+        The stage's version.
+    params : object
+        Parameters as JSON can hold them.
+    """
+    return _to_json([stage, version, params])[:-1]
+
+
+def recipe_of(head: str, inputs: Iterable[tuple[str, str, str]]) -> str:
+    """Return the recipe of a unit.
+
+    Parameters
+    ----------
+    head : str
+        From `recipe_head`.
+    inputs : iterable of (kind, data id, content)
+        As for `recipe_hash`.
+    """
+    return text_hash(f"{head},{_to_json(sorted(inputs))}]")
+
+
 def recipe_hash(stage: str, version: int, params: Any, inputs: Iterable[tuple[str, str, str]]) -> str:
     """Return the identity of a unit's products.
 
@@ -86,4 +127,4 @@ def recipe_hash(stage: str, version: int, params: Any, inputs: Iterable[tuple[st
     str
         XXH3-128 (hex); the order of the inputs does not matter.
     """
-    return text_hash(json.dumps([stage, version, params, sorted(inputs)], sort_keys=True, separators=(",", ":")))
+    return recipe_of(recipe_head(stage, version, params), inputs)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +24,9 @@ __all__ = [
     "bad_file_from_row",
     "bad_file_to_row",
     "facts_from_row",
+    "facts_of",
     "facts_to_row",
+    "footprint_facts",
     "footprint_of",
     "footprint_product",
     "frame_row",
@@ -66,11 +69,15 @@ class FileFacts:
 
     Parameters
     ----------
-    info : FileInfo
-        The headers' facts. For files of one frame without the WCS text; for stamps without the moments: both are
-        read again where they are needed.
+    path : str
+        The file.
+    data_id : DataId
+        The frame, or the series that the file is.
     stat : Stat
         The file's state on disk.
+    header : FileInfo or str
+        The headers' facts, or the JSON that the ledger keeps them in: few are needed, so they are read when they are asked for.
+        For files of one frame without the WCS text; for stamps without the moments: both are read again where they are needed.
     content : str
         Content hash; empty while nobody has read the pixels in this state.
     had : str
@@ -80,6 +87,8 @@ class FileFacts:
         Whether the file has a celestial WCS.
     cells : tuple of int
         Catalogue partitions that meet a stamp's footprint.
+    footprint : str
+        Content hash of a stamp's footprint.
     n_frame : int
         Number of frames.
     first, last : int
@@ -88,34 +97,34 @@ class FileFacts:
         Whether it can be read now.
     """
 
-    info: FileInfo
+    path: str
+    data_id: DataId
     stat: Stat
+    header: FileInfo | str
     content: str = ""
     had: str = ""
     has_wcs: bool = False
     cells: tuple[int, ...] = ()
+    footprint: str = ""
     n_frame: int = 1
     first: int = 0
     last: int = 0
     state: FileState = ""
 
     @property
-    def is_frame(self) -> bool:
-        """Whether the file is one frame of a series of files."""
-        return self.info.kind == "ffi"
+    def info(self) -> FileInfo:
+        """The headers' facts."""
+        return _info_from(self.header) if isinstance(self.header, str) else self.header
 
     @property
-    def data_id(self) -> DataId:
-        """The frame, or the series that the file is."""
-        i = self.info
-        part = i.name if self.is_frame else ""
-        return DataId(i.instrument, i.segment, i.detector, i.kind, i.series, part)
+    def is_frame(self) -> bool:
+        """Whether the file is one frame of a series of files."""
+        return self.data_id.kind == "ffi"
 
     @property
     def series_id(self) -> DataId:
         """The series that the file belongs to."""
-        i = self.info
-        return DataId(i.instrument, i.segment, i.detector, i.kind, i.series)
+        return self.data_id._replace(part="") if self.is_frame else self.data_id
 
     @property
     def identity(self) -> tuple[DataId, int]:
@@ -127,7 +136,45 @@ class FileFacts:
         meta: dict[str, Any] = {"facts": self}
         if kind == "frame":
             meta["block"] = block_of(self.first)
-        return Product(kind, self.data_id, self.content, self.info.path, meta)
+        return Product(kind, self.data_id, self.content, self.path, meta)
+
+    def footprint_product(self) -> Product:
+        """Return the footprint of a stamp; what it is on the sky is worked out when somebody asks (`footprint_facts`)."""
+        content = self.footprint or _footprint_hash(footprint_of(self.info))  # an older ledger has none
+        return Product("footprint", self.data_id, content, "", {"of": self, "cells": self.cells})
+
+
+def facts_of(info: FileInfo, state: Stat) -> FileFacts:
+    """Return what is to be remembered of a file.
+
+    Parameters
+    ----------
+    info : FileInfo
+        From the instrument's ``scan``.
+    state : Stat
+        The file's state on disk, from before it was opened.
+    """
+    cadence = info.moments.cadence
+    n_frame = int(cadence.size)
+    first, last = (int(cadence.min()), int(cadence.max())) if n_frame else (0, 0)
+    frame = info.kind == "ffi"
+    data_id = DataId(info.instrument, info.segment, info.detector, info.kind, info.series, info.name if frame else "")
+    cells: tuple[int, ...] = ()
+    content = ""
+    has_wcs = bool(info.wcs)
+    if frame:
+        info = replace(info, wcs="")
+    else:
+        if has_wcs:
+            footprint = footprint_product(data_id, footprint_of(info))
+            cells, content = tuple(sorted(footprint.meta["cells"])), footprint.content
+        mid = info.moments.mid[np.isfinite(info.moments.mid)]
+        middle = np.array([mid.mean() if mid.size else np.nan])
+        nan = np.array([np.nan])
+        info = replace(info, moments=Moments(np.array([first]), middle, middle, nan, np.zeros(1, np.int32)))
+    return FileFacts(
+        info.path, data_id, state, info, "", "", has_wcs, cells, content, n_frame, first, last
+    )  # fmt: skip
 
 
 def stat_files(paths: Iterable[str]) -> dict[str, Stat]:
@@ -173,17 +220,28 @@ def footprint_product(series: DataId, facts: Mapping[str, Any], cells: Sequence[
         geometry = Geometry(**facts["geometry"])
         footprint = Footprint(facts["series"], geometry, facts["wcs"], facts["epoch"])
         cells = tuple(int(cell) for cell in footprint_pixels([footprint], FOOTPRINT_MARGIN))
-    content = text_hash(repr(sorted(facts.items())))
-    return Product("footprint", series, content, "", {"facts": facts, "cells": frozenset(cells)})
+    return Product("footprint", series, _footprint_hash(facts), "", {"facts": facts, "cells": cells})
+
+
+def _footprint_hash(facts: Mapping[str, Any]) -> str:
+    return text_hash(repr(sorted(facts.items())))
+
+
+def footprint_facts(product: Product) -> Mapping[str, Any]:
+    """Return the facts of a footprint product that place its series on the sky (`footprint_of`)."""
+    of = product.meta.get("of")
+    facts: Mapping[str, Any] = footprint_of(of.info) if isinstance(of, FileFacts) else product.meta["facts"]
+    return facts
 
 
 def facts_to_row(facts: FileFacts) -> dict[str, Any]:
     """Return file facts as the ledger's table ``files`` keeps them."""
     info = facts.info
     rest = {name: getattr(info, name) for name in FileInfo.__slots__ if name not in ("moments", "geometry", "readout")}
+    rest["wcs"] = _without_blanks(info.wcs)
     moments = [float(getattr(info.moments, name)[0]) for name in Moments.__slots__]
     return {
-        "path": info.path,
+        "path": facts.path,
         "size": facts.stat[0],
         "mtime_ns": facts.stat[1],
         "inode": facts.stat[2],
@@ -198,21 +256,42 @@ def facts_to_row(facts: FileFacts) -> dict[str, Any]:
         "first_cadence": facts.first,
         "last_cadence": facts.last,
         "state": facts.state,
+        "had": facts.had,
+        "has_wcs": facts.has_wcs,
+        "cells": list(facts.cells),
+        "footprint": facts.footprint,
         "info": {
             "rest": rest,
             "moments": moments,
             "geometry": asdict(info.geometry),
             "readout": asdict(info.readout),
-            "had": facts.had,
-            "has_wcs": facts.has_wcs,
-            "cells": list(facts.cells),
         },
     }
 
 
 def facts_from_row(row: Mapping[str, Any]) -> FileFacts:
-    """Read what `facts_to_row` wrote."""
-    kept = row["info"]
+    """Read what `facts_to_row` wrote, where ``info`` was left as text."""
+    kind = row["kind"]
+    part = row["name"] if kind == "ffi" else ""
+    return FileFacts(
+        row["path"],
+        DataId(row["instrument"], row["segment"], row["detector"], kind, row["series"], part),
+        (row["size"], row["mtime_ns"], row["inode"]),
+        row["info"],
+        row["content"],
+        row["had"],
+        row["has_wcs"],
+        tuple(row["cells"]),
+        row["footprint"],
+        row["n_frame"],
+        row["first_cadence"],
+        row["last_cadence"],
+        row["state"],
+    )
+
+
+def _info_from(text: str) -> FileInfo:
+    kept = json.loads(text)
     cadence, start, stop, barycorr, quality = kept["moments"]
     moments = Moments(
         np.array([int(cadence)]),
@@ -224,29 +303,33 @@ def facts_from_row(row: Mapping[str, Any]) -> FileFacts:
     readout: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in kept["readout"].items()
     }
-    info = FileInfo(**kept["rest"], moments=moments, geometry=Geometry(**kept["geometry"]), readout=Readout(**readout))
-    return FileFacts(
-        info,
-        (row["size"], row["mtime_ns"], row["inode"]),
-        row["content"],
-        kept["had"],
-        kept["has_wcs"],
-        tuple(kept["cells"]),
-        row["n_frame"],
-        row["first_cadence"],
-        row["last_cadence"],
-        row["state"],
-    )
+    rest = {**kept["rest"], "wcs": _with_blanks(kept["rest"]["wcs"])}
+    return FileInfo(**rest, moments=moments, geometry=Geometry(**kept["geometry"]), readout=Readout(**readout))
+
+
+_CARD = 80
+"""Characters of a card of a FITS header."""
+
+
+def _without_blanks(header: str) -> str:
+    """Return one line a card: two thirds of a header are blanks, which would make the ledger's rows twice as long."""
+    cards = [header[i : i + _CARD] for i in range(0, len(header), _CARD)]
+    return "".join(f"{card.rstrip(' ')}\n" for card in cards) if len(header) % _CARD == 0 else header
+
+
+def _with_blanks(lines: str) -> str:
+    """Return the header that `_without_blanks` was given."""
+    return "".join(line.ljust(_CARD) for line in lines.split("\n")[:-1]) if lines.endswith("\n") else lines
 
 
 def frame_row(facts: FileFacts) -> dict[str, Any]:
     """Return a single frame as the ledger's table ``frames`` keeps it."""
     moments = facts.info.moments
     return {
-        "file": facts.info.path,
-        "segment": facts.info.segment,
-        "detector": facts.info.detector,
-        "kind": facts.info.kind,
+        "file": facts.path,
+        "segment": facts.data_id.segment,
+        "detector": facts.data_id.detector,
+        "kind": facts.data_id.kind,
         "cadence": facts.first,
         "start": float(moments.start[0]),
         "stop": float(moments.stop[0]),

@@ -18,6 +18,7 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Stars, Targets
 from cuvee.model.time import observer_time
+from cuvee.run.facts import footprint_facts
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import FrameStream, StreamLog, read_frames
@@ -180,7 +181,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 def _footprints(products: Sequence[Product]) -> list[tuple[Footprint, float, float]]:
     footprints = []
     for product in products:
-        facts = product.meta["facts"]
+        facts = footprint_facts(product)
         footprint = Footprint(facts["series"], Geometry(**facts["geometry"]), facts["wcs"], facts["epoch"])
         footprints.append((footprint, facts["time_ra"], facts["time_dec"]))
     return footprints

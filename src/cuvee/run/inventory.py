@@ -9,13 +9,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from cuvee.errors import BadData, ConfigError
 from cuvee.model.keys import DataId
-from cuvee.model.records import FileInfo, Moments
+from cuvee.model.records import FileInfo
 from cuvee.run.executors import Crew, SerialExecutor
-from cuvee.run.facts import BadFile, FileFacts, Stat, footprint_of, footprint_product, stat_files
+from cuvee.run.facts import BadFile, FileFacts, facts_of, stat_files
 
 __all__ = ["Inventory", "scan_files", "take_inventory"]
 
@@ -92,7 +90,7 @@ def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[Fi
     for path in paths:
         state = stat_files([path]).get(path, (0, 0, 0))
         try:
-            results.append(_facts(scan(path), state))
+            results.append(facts_of(scan(path), state))
         except BadData as error:
             results.append(BadFile(path, state, error.reason, error.message))
         except ConfigError:
@@ -104,24 +102,6 @@ def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[Fi
             message = f"{path} cannot be read: its reader failed with {type(error).__name__}: {error}."
             results.append(BadFile(path, state, "unreadable", message))
     return results
-
-
-def _facts(info: FileInfo, state: Stat) -> FileFacts:
-    cadence = info.moments.cadence
-    cells: tuple[int, ...] = ()
-    n_frame = int(cadence.size)
-    has_wcs = bool(info.wcs)
-    first, last = (int(cadence.min()), int(cadence.max())) if n_frame else (0, 0)
-    if info.kind == "ffi":
-        info = replace(info, wcs="")
-    else:
-        if has_wcs:
-            cells = tuple(sorted(footprint_product(DataId(info.instrument), footprint_of(info)).meta["cells"]))
-        mid = info.moments.mid[np.isfinite(info.moments.mid)]
-        middle = np.array([mid.mean() if mid.size else np.nan])
-        nan = np.array([np.nan])
-        info = replace(info, moments=Moments(np.array([first]), middle, middle, nan, np.zeros(1, np.int32)))
-    return FileFacts(info, state, "", "", has_wcs, cells, n_frame, first, last)
 
 
 def take_inventory(
@@ -164,8 +144,9 @@ def take_inventory(
         if old is not None and old.stat == state and old.reason not in _LOOK_AGAIN:
             inventory.bad[path] = old
         elif facts is not None and facts.stat == state and facts.state != "bad":
-            inventory.good[path] = replace(facts, state="")
+            inventory.good[path] = facts
             if facts.state:
+                inventory.good[path] = replace(facts, state="")
                 inventory.fresh.append(inventory.good[path])
         else:
             todo.append(path)
@@ -204,21 +185,20 @@ class _Scan:
 
 def _drop_duplicates(inventory: Inventory) -> None:
     """Keep one file a frame: of the newest data release, then the one in use, then the first by path. Judged anew each run."""
-    best: dict[tuple[DataId, int], FileFacts] = {}
-    losers = []
-    for facts in sorted(inventory.good.values(), key=lambda f: (-f.info.data_release, not f.content, f.info.path)):
-        if facts.identity in best:
-            losers.append((facts, best[facts.identity]))
-        else:
-            best[facts.identity] = facts
-    for facts, winner in losers:
-        path = facts.info.path
-        what = f"cadence {facts.first}" if facts.is_frame else f"series {facts.info.series}"
-        message = (
-            f"{path} is a duplicate: {winner.info.path} has {what} of {facts.info.segment} {facts.info.detector} too."
-        )
-        inventory.bad[path] = BadFile(path, facts.stat, "duplicate", message)
-        del inventory.good[path]
+    first: dict[tuple[DataId, int], FileFacts] = {}
+    more: dict[tuple[DataId, int], list[FileFacts]] = {}
+    for facts in inventory.good.values():
+        if first.setdefault(facts.identity, facts) is not facts:
+            more.setdefault(facts.identity, [first[facts.identity]]).append(facts)
+    for same in more.values():
+        winner, *losers = sorted(same, key=lambda f: (-f.info.data_release, not f.content, f.path))
+        what = f"cadence {winner.first}" if winner.is_frame else f"series {winner.data_id.series}"
+        where = f"{winner.data_id.segment} {winner.data_id.detector}"
+        for facts in losers:
+            path = facts.path
+            message = f"{path} is a duplicate: {winner.path} has {what} of {where} too."
+            inventory.bad[path] = BadFile(path, facts.stat, "duplicate", message)
+            del inventory.good[path]
 
 
 def _say_what_is_missing(
@@ -230,7 +210,7 @@ def _say_what_is_missing(
             inventory.spoilt[path] = replace(known[path], state="bad")
             if known[path].state != "bad":
                 inventory.fresh.append(inventory.spoilt[path])
-    present = {facts.identity for facts in inventory.good.values()}
+    present = {facts.identity for facts in inventory.good.values()} if missing else set()
     for path, facts in missing.items():
         if facts.state == "bad" or facts.identity in present or os.path.exists(path):
             inventory.dropped.append(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cuvee.model.keys import DataId
+from cuvee.run.collector import collector_paused
 from cuvee.run.facts import FileFacts
 from cuvee.run.receipts import Receipt
 from cuvee.run.stage import Product, Stage, Unit, units_of
@@ -51,6 +52,7 @@ def without_gone(unit: Unit) -> Unit | None:
     return replace(unit, inputs=left)
 
 
+@collector_paused()
 def make_plan(
     stock: Stock, stage: Stage, group: DataId, products: Mapping[str, Iterable[Product]], params: Mapping[str, Any]
 ) -> Plan:
@@ -75,14 +77,16 @@ def make_plan(
     """
     plan = Plan()
     planned = set()
+    head = stage.recipe_head(params)
     for called in units_of(stage, products):
         unit: Unit | None = called
-        missing = [kind for kind in stage.reads if not any(product.kind == kind for product in called.inputs)]
-        receipt = None if missing else stock.state(called, params)
+        kinds = {product.kind for product in called.inputs}
+        missing = [kind for kind in stage.reads if kind not in kinds]
+        receipt = None if missing else stock.state(called, head)
         if receipt is None and any(map(is_gone, called.inputs)):
             # What was made with the files that are gone is not there, or not as it is wanted now: do without them.
             unit = without_gone(called)
-            receipt = None if missing or unit is None else stock.state(unit, params)
+            receipt = None if missing or unit is None else stock.state(unit, head)
         if unit is None:
             continue
         planned.add(unit.data_id)

@@ -65,13 +65,14 @@ def choose_members(frames: Sequence[FileFacts]) -> tuple[str, ...]:
     tuple of str
         Their names in cadence order; empty where no frame has a WCS.
     """
-    placed = [f for f in frames if f.has_wcs and not f.state and np.isfinite(f.info.moments.mid[0])]
-    clean = [f for f in placed if f.info.moments.quality[0] == 0] or placed
+    moments = {f.path: f.info.moments for f in frames if f.has_wcs and not f.state}
+    placed = [f for f in frames if f.path in moments and np.isfinite(moments[f.path].mid[0])]
+    clean = [f for f in placed if moments[f.path].quality[0] == 0] or placed
     if not clean:
         return ()
     middle = float(np.median([f.first for f in frames]))
     clean.sort(key=lambda f: (abs(f.first - middle), f.first))
-    return tuple(f.info.name for f in sorted(clean[:REFERENCE_FRAMES], key=lambda f: f.first))
+    return tuple(f.data_id.part for f in sorted(clean[:REFERENCE_FRAMES], key=lambda f: f.first))
 
 
 def middle_member(members: Sequence[FileFacts]) -> FileFacts:
@@ -119,7 +120,7 @@ def reference_set(
     known = old.members == members and (middle.state == "gone" or middle.stat == old.stat)
     if known and old.footprint:
         return old
-    product = footprint_product(middle.series_id, footprint_of(scan(middle.info.path)))
+    product = footprint_product(middle.series_id, footprint_of(scan(middle.path)))
     new = ReferenceSet(members, middle.stat, product.meta["facts"], tuple(sorted(product.meta["cells"])))
     if write:
         kept = {name: getattr(new, name) for name in ReferenceSet.__slots__}

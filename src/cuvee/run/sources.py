@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cuvee.errors import BadData
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.facts import BadFile, FileFacts, Stat, footprint_of, footprint_product, stat_files
+from cuvee.run.collector import collector_paused
+from cuvee.run.facts import BadFile, FileFacts, stat_files
 from cuvee.run.refset import ReferenceSet, reference_set
 from cuvee.run.stage import Product
 from cuvee.run.stock import Stock
@@ -40,7 +41,7 @@ class Sources:
         self._paths = paths
         self._stock = stock
         self._write = write
-        self._footprints: dict[tuple[str, Stat], Product] = {}
+        self._made: dict[str, tuple[FileFacts, list[Product]]] = {}
 
     def tables(self, paths: Sequence[str]) -> list[Product]:
         """Return the catalogue's tables; the content of one that was read before counts, not when it was touched."""
@@ -49,7 +50,7 @@ class Sources:
         products = []
         for path, state in stat_files(paths).items():
             meta = {"table": Path(path).name, "stat": state}
-            product = Product("table", replace(home, part=Path(path).name), "", path, meta)
+            product = Product("table", home._replace(part=Path(path).name), "", path, meta)
             old = known.get(product.data_id)
             if old is not None and tuple(old.meta["stat"]) == state:
                 product = replace(product, content=old.content)
@@ -79,15 +80,16 @@ class Sources:
                     )
                 except BadData as error:
                     # The file was whole when the inventory was taken.
-                    facts = next(facts for facts in frames.values() if facts.info.path == error.path)
+                    facts = next(facts for facts in frames.values() if facts.path == error.path)
                     self._stock.condemn(BadFile(error.path, facts.stat, error.reason, error.message), self._write)
-                    del frames[facts.info.name]
+                    del frames[facts.data_id.part]
                     continue
                 break
             if chosen is not None:
                 sets[series] = chosen
         return sets
 
+    @collector_paused()
     def products(self, files: Sequence[str], sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
         """Return the raw files of a group as they are known now, by kind: frames, reference members, stamps and footprints.
 
@@ -99,33 +101,36 @@ class Sources:
             From `reference_sets`.
         """
         raw: dict[str, list[Product]] = {"frame": [], "member": [], "stamp": [], "footprint": []}
-        for path in files:
-            facts = self._stock.inventory.facts(path)
-            if facts is None:
-                continue
-            if facts.is_frame:
-                raw["frame"].append(facts.product("frame"))
-                continue
-            raw["stamp"].append(facts.product("stamp"))
-            if facts.has_wcs:
-                raw["footprint"].append(self._footprint(facts))
-        for series, frames in self._frames(files).items():
-            if series in sets:
-                *members, footprint = sets[series].products(series, frames)
-                raw["member"] += members
-                raw["footprint"].append(footprint)
+        for path, facts in self._facts(files):
+            known = self._made.get(path)
+            if known is None or known[0] is not facts:  # asked for at every stage; most files stay as they are
+                known = self._made[path] = facts, _products_of(facts)
+            for product in known[1]:
+                raw[product.kind].append(product)
+        if sets:
+            for series, frames in self._frames(files).items():
+                if series in sets:
+                    *members, footprint = sets[series].products(series, frames)
+                    raw["member"] += members
+                    raw["footprint"].append(footprint)
         return raw
 
-    def _footprint(self, facts: FileFacts) -> Product:
-        key = (facts.info.path, facts.stat)
-        if key not in self._footprints:
-            self._footprints[key] = footprint_product(facts.series_id, footprint_of(facts.info), facts.cells)
-        return self._footprints[key]
+    def _facts(self, files: Sequence[str]) -> Iterator[tuple[str, FileFacts]]:
+        good, gone = self._stock.inventory.good, self._stock.inventory.gone
+        for path in files:
+            facts = good.get(path) or gone.get(path)
+            if facts is not None:
+                yield path, facts
 
     def _frames(self, files: Sequence[str]) -> dict[DataId, dict[str, FileFacts]]:
         series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
-        for path in files:
-            facts = self._stock.inventory.facts(path)
-            if facts is not None and facts.is_frame:
-                series[facts.series_id][facts.info.name] = facts
+        for _, facts in self._facts(files):
+            if facts.is_frame:
+                series[facts.series_id][facts.data_id.part] = facts
         return series
+
+
+def _products_of(facts: FileFacts) -> list[Product]:
+    if facts.is_frame:
+        return [facts.product("frame")]
+    return [facts.product("stamp"), *([facts.footprint_product()] if facts.has_wcs else [])]

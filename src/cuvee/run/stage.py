@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cuvee.model.keys import DataId, recipe_hash
+from cuvee.model.keys import DataId, recipe_head, recipe_of
 
 __all__ = ["DIMENSIONS", "Product", "Stage", "Unit", "units_of"]
 
@@ -28,7 +28,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "summary": _GROUP,
     "catalog": ("instrument",),
 }
-"""The dimensions of each kind of product. ``patch`` is computed: a product lists the patches it touches."""
+"""The dimensions of each kind of product, coarse to fine. ``patch`` comes last and is computed: a product lists the patches it touches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,6 @@ class Product:
     path: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
-    def values(self, dimensions: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """Yield the product's value in each dimension; several when it touches several patches."""
-        patches: Sequence[str] = self.meta.get("patches", ()) if "patch" in dimensions else ("",)
-        for patch in patches:
-            yield tuple(patch if name == "patch" else self._value(name) for name in dimensions)
-
-    def _value(self, name: str) -> str:
-        if name in ("block", "cell", "table"):
-            return str(self.meta.get(name, ""))
-        return self.data_id.part if name == "exposure" else str(getattr(self.data_id, name))
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -91,6 +80,9 @@ class Stage:
     where : callable, optional
         ``where(first)(product) -> bool``: which products of the other kinds belong to the unit whose first kind
         is ``first``, where equal dimensions do not say it.
+    along : mapping of str to str
+        Kinds of products that belong to the unit with those of another kind, read before: ``{"footprint": "fluxes"}`` takes the
+        footprints of the unit's flux blocks, not all those of its detector.
     """
 
     name: str
@@ -101,6 +93,11 @@ class Stage:
     params: tuple[str, ...]
     run: Callable[..., Any]
     where: Callable[[Sequence[Product]], Callable[[Product], bool]] | None = None
+    along: Mapping[str, str] = field(default_factory=dict)
+
+    def recipe_head(self, params: Any) -> str:
+        """Return what the recipes of all its units begin with."""
+        return recipe_head(self.name, self.version, params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +120,49 @@ class Unit:
 
     def recipe(self, params: Any) -> str:
         """Return the identity of the unit's product, from what is read."""
-        inputs = ((p.kind, str(p.data_id), p.content) for p in self.inputs)
-        return recipe_hash(self.stage.name, self.stage.version, params, inputs)
+        return recipe_of(self.stage.recipe_head(params), self.contents())
+
+    def contents(self) -> list[tuple[str, str, str]]:
+        """Return what a recipe knows of the inputs: kind, data id and content of each."""
+        return [(p.kind, str(p.data_id), p.content) for p in self.inputs]
 
 
-def _data_id(per: Sequence[str], key: Sequence[str]) -> DataId:
-    values = dict(zip(per, key, strict=True))
-    part = values.pop("patch", "") or values.pop("block", "") or values.pop("table", "")
-    return DataId(**{name: value for name, value in values.items() if name not in ("block", "table")}, part=part)
+Key = tuple[str, ...]
+
+
+def _plain(dimensions: Sequence[str]) -> int:
+    """Return how many dimensions are fields of the data id; these come first, in the order of its fields."""
+    n = sum(name in DataId._fields for name in dimensions)
+    if tuple(dimensions[:n]) != DataId._fields[:n]:
+        raise ValueError(f"The dimensions {', '.join(dimensions)} are not in the order of a data id.")
+    return n
+
+
+def _keys(dimensions: Sequence[str]) -> Callable[[Product], Sequence[Key]]:
+    """Return what tells the values of a product in some dimensions; several where it touches several patches."""
+    n = _plain(dimensions)
+    finer = dimensions[n:]
+
+    def keys(product: Product) -> Sequence[Key]:
+        key = product.data_id[:n]
+        patches: Sequence[str] | None = None
+        for name in finer:
+            if name == "patch":
+                patches = product.meta.get("patches", ())
+            else:
+                key += (product.data_id.part if name == "exposure" else str(product.meta.get(name, "")),)
+        return (key,) if patches is None else [(*key, patch) for patch in patches]
+
+    return keys if finer else lambda product: (product.data_id[:n],)
+
+
+def _index(products: Iterable[Product], dimensions: Sequence[str]) -> dict[Key, list[Product]]:
+    found: dict[Key, list[Product]] = defaultdict(list)
+    keys = _keys(dimensions)
+    for product in products:
+        for key in keys(product):
+            found[key].append(product)
+    return found
 
 
 def units_of(stage: Stage, products: Mapping[str, Iterable[Product]]) -> list[Unit]:
@@ -151,26 +183,33 @@ def units_of(stage: Stage, products: Mapping[str, Iterable[Product]]) -> list[Un
         In the order of their data ids.
     """
     first, *others = stage.reads
-    groups: dict[tuple[str, ...], list[Product]] = defaultdict(list)
-    for product in products.get(first, ()):
-        for key in product.values(stage.per):
-            groups[key].append(product)
-    joins: list[tuple[tuple[int, ...], dict[tuple[str, ...], list[Product]]]] = []
+    groups = _index(products.get(first, ()), stage.per)
+    joins = []
     for kind in others:
-        shared = tuple(name for name in stage.per if name in DIMENSIONS[kind])
-        index: dict[tuple[str, ...], list[Product]] = defaultdict(list)
-        for product in products.get(kind, ()):
-            for key in product.values(shared):
-                index[key].append(product)
-        joins.append((tuple(stage.per.index(name) for name in shared), index))
+        leader = stage.along.get(kind, "")
+        shared = tuple(name for name in DIMENSIONS.get(leader, stage.per) if name in DIMENSIONS[kind])
+        joins.append((kind, _keys_of_unit(stage, leader, shared), _index(products.get(kind, ()), shared)))
+    n = _plain(stage.per)
+    blank = ("",) * (len(DataId._fields) - 1 - n)
     units = []
     for key in sorted(groups):
-        inputs = list(groups[key])
+        found = {first: groups[key]}
         belongs = stage.where(groups[key]) if stage.where is not None else None
-        for positions, index in joins:
-            joined = index.get(tuple(key[i] for i in positions), [])
+        for kind, keys, index in joins:
+            found[kind] = [product for one in keys(key, found) for product in index.get(one, ())]
             if belongs is not None:
-                joined = [product for product in joined if belongs(product)]
-            inputs += joined
-        units.append(Unit(stage, _data_id(stage.per, key), tuple(inputs)))
+                found[kind] = [product for product in found[kind] if belongs(product)]
+        inputs = tuple(product for joined in found.values() for product in joined)
+        units.append(Unit(stage, DataId._make((*key[:n], *blank, "".join(key[n:]))), inputs))
     return units
+
+
+def _keys_of_unit(
+    stage: Stage, leader: str, shared: Sequence[str]
+) -> Callable[[Key, Mapping[str, Sequence[Product]]], Iterable[Key]]:
+    """Return what tells by which keys products are joined to a unit: its own, or those of the products they follow."""
+    if leader:
+        of = _keys(shared)
+        return lambda _, found: dict.fromkeys(key for product in found[leader] for key in of(product))
+    positions = [stage.per.index(name) for name in shared]
+    return lambda key, _: (tuple([key[i] for i in positions]),)

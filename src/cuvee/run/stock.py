@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
-from cuvee.model.keys import DataId
+from cuvee.errors import StoreError
+from cuvee.model.keys import DataId, recipe_of
+from cuvee.run.collector import collector_paused
 from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, facts_to_row
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
@@ -23,7 +26,7 @@ from cuvee.run.rows import (
 from cuvee.run.stage import Product, Unit
 from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
-from cuvee.store.paths import Paths
+from cuvee.store.paths import Paths, receipt_name
 
 __all__ = ["Stock"]
 
@@ -42,15 +45,18 @@ class Stock:
         Where the files lie.
     """
 
+    @collector_paused()
     def __init__(self, ledger: Ledger, paths: Paths) -> None:
         self.ledger = ledger
         self.paths = paths
+        self._root = str(paths.root)
         self.inventory = Inventory()
         self.run_id = 0
         self._products: dict[DataId, dict[str, dict[DataId, Product]]] = defaultdict(lambda: defaultdict(dict))
         self._units: dict[tuple[str, DataId], dict[DataId, Receipt]] = defaultdict(dict)
         self._adopted: list[tuple[Unit, Receipt]] = []
         self._renewed: list[tuple[Receipt, Product]] = []
+        self._listed: dict[tuple[str, str], frozenset[str]] = {}
         made: dict[tuple[str, str], list[Product]] = defaultdict(list)
         for row in ledger.products():
             product = product_from_row(row)
@@ -84,19 +90,21 @@ class Stock:
 
     # -- what needs to be done -----------------------------------------------------------------------------------
 
-    def state(self, unit: Unit, params: Mapping[str, Any]) -> Receipt | None:
+    def state(self, unit: Unit, head: str) -> Receipt | None:
         """Return the receipt of a unit that needs no work, None where there is work to do.
 
         Parameters
         ----------
         unit : Unit
             With the inputs at hand.
-        params : mapping
-            The parameters it depends on.
+        head : str
+            What the recipes of its stage begin with (`cuvee.run.stage.Stage.recipe_head`).
         """
         last = self._units[unit.stage.name, unit.data_id.group].get(unit.data_id)
-        if last is not None and _answers(last, unit.inputs, unit, params):
+        if last is not None and _answers(last, unit, head):
             return last if self._all_there(last) else None
+        if not self._has_receipt(unit):
+            return None
         receipt = read_receipt(self.paths.receipt(unit.stage.name, unit.data_id))
         if receipt is None:
             return None
@@ -104,10 +112,22 @@ class Stock:
         bad = {(file.path, file.stat) for file in receipt.bad}
         inputs = [_with_content(product, receipt) for product in unit.inputs]
         inputs = [product for product in inputs if (product.path, _stat(product)) not in bad]
-        if _answers(receipt, tuple(inputs), unit, params) and self._all_there(receipt):
+        if _answers(receipt, replace(unit, inputs=tuple(inputs)), head) and self._all_there(receipt):
             self._adopted.append((unit, receipt))
             return receipt
         return None
+
+    def _has_receipt(self, unit: Unit) -> bool:
+        # The folder is listed once; receipts written since are of units that the ledger knows.
+        key = (unit.stage.name, unit.data_id.segment)
+        if key not in self._listed:
+            try:
+                self._listed[key] = frozenset(os.listdir(self.paths.receipts(*key)))
+            except PermissionError as error:
+                raise StoreError(f"Cannot read {error.filename}: {error.strerror}; mend the permissions.") from error
+            except OSError:
+                self._listed[key] = frozenset()
+        return receipt_name(unit.data_id) in self._listed[key]
 
     def last(self, unit: Unit) -> Receipt | None:
         """Return the receipt of the products of a unit that are there now."""
@@ -120,15 +140,15 @@ class Stock:
     def _there(self, receipt: Receipt, product: Product) -> bool:
         if not product.path or product.meta.get("evicted"):
             return True
-        path = self.paths.root / product.path
+        path = os.path.join(self._root, product.path)
         try:
-            found = path.stat()
+            found = os.stat(path)
             if found.st_size != product.meta.get("size"):
                 return False
             if found.st_mtime_ns == product.meta.get("mtime_ns"):
                 return True
             # Copied with the workspace, or written by a run that was killed before its receipt: only the bytes can tell.
-            same = content_hash(path) == product.content
+            same = content_hash(Path(path)) == product.content
         except OSError:
             return False
         if same:
@@ -284,11 +304,14 @@ class Stock:
         self.ledger.put_products(rows)
 
 
-def _answers(receipt: Receipt, inputs: tuple[Product, ...], unit: Unit, params: Mapping[str, Any]) -> bool:
-    """Tell whether doing the unit with these inputs would end as the receipt says."""
+def _answers(receipt: Receipt, unit: Unit, head: str) -> bool:
+    """Tell whether doing the unit would end as the receipt says."""
+    if receipt.outcome not in _SETTLED:
+        return False
+    contents = unit.contents()
     # A unit that found nothing to do may have done so before it read its frames; then they do not matter.
-    known = receipt.outcome == "no-work" or all(product.content for product in inputs)
-    return receipt.outcome in _SETTLED and known and receipt.recipe == replace(unit, inputs=inputs).recipe(params)
+    known = receipt.outcome == "no-work" or all(content for _, _, content in contents)
+    return known and receipt.recipe == recipe_of(head, contents)
 
 
 def _stat(product: Product) -> tuple[int, ...] | None:

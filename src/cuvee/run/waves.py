@@ -12,6 +12,7 @@ from cuvee.config import Config
 from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
+from cuvee.run.collector import collector_paused
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
     bad_file_from_row,
@@ -134,12 +135,14 @@ class Driver:
         if last is None or not last["finished"]:
             folders = [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
         sweep(folders)
-        self.stock.run_id = self.ledger.start_run(__version__, self.known, self.options.command)
+        asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until")}
+        self.stock.run_id = self.ledger.start_run(__version__, {**self.known, "asked": asked}, self.options.command)
 
     # -- raw files -----------------------------------------------------------------------------------------------
 
     def _take_inventory(self, raw: Sequence[str]) -> None:
-        known = {path: facts_from_row(row) for path, row in self.ledger.files().items()}
+        with collector_paused():
+            known = {row["path"]: facts_from_row(row) for row in self.ledger.rows("files", as_text=("info",))}
         quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
         read = 0
 

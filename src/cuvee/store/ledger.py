@@ -6,7 +6,8 @@ need no lock and see the last finished batch. It can be rebuilt from the receipt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,13 +103,19 @@ class Ledger:
 
     # -- rows of any table ---------------------------------------------------------------------------------------
 
-    def rows(self, table: str, **equal: Any) -> list[dict[str, Any]]:
+    def rows(
+        self, table: str, columns: Sequence[str] = (), as_text: Collection[str] = (), **equal: Any
+    ) -> list[dict[str, Any]]:
         """Return rows of a table in the order of its key.
 
         Parameters
         ----------
         table : str
             A key of `cuvee.store.schema.TABLES`.
+        columns : sequence of str, optional
+            Those to return; all by default.
+        as_text : collection of str, optional
+            Columns to be left as the JSON that they are kept in.
         **equal
             Values that columns must have; all rows by default.
 
@@ -117,11 +124,22 @@ class Ledger:
         list of dict
         """
         source = TABLES[table]
-        query = sa.select(source).order_by(*source.primary_key.columns)
+        wanted = [source.c[name] for name in columns] or list(source.columns)
+        coded = [column.name for column in wanted if isinstance(column.type, sa.JSON)]
+        chosen = [sa.type_coerce(c, sa.Text).label(c.name) if c.name in coded else c for c in wanted]
+        query = sa.select(*chosen).order_by(*source.primary_key.columns)
         for name, value in equal.items():
             query = query.where(source.c[name] == value)
         with self._transaction() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            found = connection.execute(query).all()
+        names = [column.name for column in wanted]
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        for name in coded:
+            if name not in as_text:
+                # One call for the whole column: a call for each of 10^5 short texts would take several times as long.
+                for row, value in zip(rows, json.loads(f"[{','.join([row[name] for row in rows])}]"), strict=True):
+                    row[name] = value
+        return rows
 
     def put(self, table: str, rows: Iterable[Row]) -> None:
         """Add rows, in place of those with the same key; one transaction.

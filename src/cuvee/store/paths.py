@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cuvee.model.keys import DataId
 
-__all__ = ["Paths"]
+__all__ = ["Paths", "receipt_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +111,18 @@ class Paths:
         """Name the report of a run; that of the newest run has a name of its own."""
         return self.root / f"report{self._tag}" / (f"run-{run:04d}.html" if run else "index.html")
 
+    def receipts(self, stage: str, segment: str) -> Path:
+        """Name the folder of the receipts of a stage's units in a segment."""
+        return self.root / self.red / "receipts" / stage / (segment or "all")
+
     def receipt(self, stage: str, unit: DataId) -> Path:
         """Name the receipt that is written after a unit's products."""
-        folder = self.root / self.red / "receipts" / stage
-        return folder / (unit.segment or "all") / f"{'-'.join(p for p in str(unit).split('/')[2:] if p) or 'all'}.json"
+        return self.receipts(stage, unit.segment) / receipt_name(unit)
+
+
+def receipt_name(unit: DataId) -> str:
+    """Name the receipt of a unit within its folder."""
+    return f"{'-'.join([part for part in unit[2:] if part]) or 'all'}.json"
 
 
 def _stem(unit: DataId) -> str:

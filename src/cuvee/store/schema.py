@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["METADATA", "REVISIONS", "TABLES"]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -37,7 +37,8 @@ def _json(name: str) -> sa.Column[object]:
     return sa.Column(name, sa.JSON, nullable=False, default={})
 
 
-# Raw files that are good, with what their headers say, so that nobody opens an unchanged file for planning.
+# Raw files that are good, with what their headers say, so that nobody opens an unchanged file for planning. What planning asks
+# of every file has a column; the rest is in ``info``, long and seldom read.
 sa.Table(
     "files",
     METADATA,
@@ -56,6 +57,10 @@ sa.Table(
     _count("first_cadence", -1),
     _count("last_cadence", -1),
     _text("state"),
+    _text("had"),
+    sa.Column("has_wcs", sa.Boolean, nullable=False, default=False),
+    sa.Column("cells", sa.JSON, nullable=False, default=[]),
+    _text("footprint"),
     _json("info"),
     sa.Index("files_by_detector", "segment", "detector", "kind"),
     sqlite_with_rowid=False,
