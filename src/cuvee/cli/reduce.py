@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cuvee.cli.again import reproduction_json, reproduction_lines
 from cuvee.cli.output import count, table, tell
 
 if TYPE_CHECKING:
     from cuvee.run.drive import RunSummary
+    from cuvee.run.reproduce import Reproduction
 
 __all__ = ["Json", "Workspace", "init", "run", "status", "trouble_lines"]
 
@@ -63,6 +65,9 @@ def run(
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: as cuvee.toml says.")] = 0,
     executor: Annotated[str, typer.Option(help="process or serial; empty: as cuvee.toml says.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done first.")] = False,
+    reproduce: Annotated[
+        str, typer.Option(metavar="RUN", help="Do that run again, here; SURVEY: its newest, SURVEY#3: run 3.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -71,8 +76,11 @@ def run(
     Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only what
     depends on it.
 
-    Exit code 0: all is well; 1: finished, but some files or units are bad (listed); 2: your mistake; 3: the disk or
-    the system; 130: interrupted.
+    With --reproduce, a run of another workspace is done again in an empty folder, from the same files and settings;
+    every product is compared, and what differs is named with the input behind it.
+
+    Exit code 0: all is well; 1: finished, but some files or units are bad, or not as in the run that was reproduced
+    (listed); 2: your mistake; 3: the disk or the system; 130: interrupted.
 
     Example: cuvee run -w my-survey --sector 8 --camera 3 --ccd 4
     """
@@ -80,6 +88,7 @@ def run(
     from cuvee.errors import EXIT_BAD_UNITS, ConfigError
     from cuvee.pipeline import PIPELINE
     from cuvee.run.drive import RunOptions, run_workspace
+    from cuvee.run.reproduce import reproduce_run
 
     if ccd is not None and camera is None:
         raise ConfigError("--ccd needs --camera, as in --camera 3 --ccd 4.")
@@ -87,6 +96,9 @@ def run(
         raise ConfigError(f"--renew takes 'reference', not {renew!r}.")
     if executor not in ("", "process", "serial"):
         raise ConfigError(f"--executor takes process or serial, not {executor!r}.")
+    asked = {"--sector": sector, "--camera": camera, "--until": until, "--renew": renew, "--dry-run": dry_run}
+    if reproduce and (given := [name for name, value in asked.items() if value]):
+        raise ConfigError(f"--reproduce does what was asked of that run; leave out {', '.join(given)}.")
     options = RunOptions(
         segment="" if sector is None else f"s{sector:04d}",
         detector="" if camera is None else f"{camera}-{'' if ccd is None else ccd}",
@@ -97,14 +109,19 @@ def run(
         dry_run=dry_run,
         command=" ".join(sys.argv[1:]),
     )
+    again: Reproduction | None = None
     with TerminalReporter(quiet or as_json) as reporter:
-        summary = run_workspace(workspace, PIPELINE, options, reporter)
+        if reproduce:
+            again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
+        summary = again.summary if again else run_workspace(workspace, PIPELINE, options, reporter)
     pictures = _draw(workspace) if summary.worked and not dry_run else []
     if as_json:
-        tell(json.dumps(_summary_json(summary), indent=1))
+        more = {"reproduction": reproduction_json(again)} if again else {}
+        tell(json.dumps({**_summary_json(summary), **more}, indent=1))
     else:
-        tell("\n".join([*_summary_lines(summary, workspace, dry_run), *(f"Picture: {path}" for path in pictures)]))
-    if summary.bad or summary.troubled:
+        lines = [*_summary_lines(summary, workspace, dry_run), *(f"Picture: {path}" for path in pictures)]
+        tell("\n".join([*lines, *(reproduction_lines(again) if again else [])]))
+    if not again.comparison.exact if again else summary.bad or summary.troubled:
         raise typer.Exit(EXIT_BAD_UNITS)
 
 

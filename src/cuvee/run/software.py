@@ -11,8 +11,8 @@ _PACKAGES = ("numpy", "scipy", "numba", "astropy", "pyerfa", "cdshealpix", "pyar
 
 
 def software_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can move a number, by name."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that can move a number, by name, and the kind of machine."""
+    found = {"machine": platform.machine(), "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
