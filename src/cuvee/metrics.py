@@ -34,15 +34,7 @@ def median(values: NDArray[Any]) -> FloatArray:
     -----
     Sorting all rows at once (NaN goes last) is many times faster than `numpy.nanmedian`, which loops over long rows.
     """
-    if values.shape[1] == 0:
-        return np.full(values.shape[0], np.nan)
-    ordered = np.sort(values, axis=1)
-    count = values.shape[1] - np.isnan(values).sum(axis=1)
-    low = np.maximum(count - 1, 0) // 2
-    high = np.minimum(count // 2, values.shape[1] - 1)
-    row = np.arange(values.shape[0])
-    middle: FloatArray = 0.5 * (ordered[row, low].astype(np.float64) + ordered[row, high].astype(np.float64))
-    return np.where(count > 0, middle, np.nan)
+    return _middle(*_ordered(values))
 
 
 def robust_scatter(values: NDArray[Any]) -> FloatArray:
@@ -56,24 +48,73 @@ def robust_scatter(values: NDArray[Any]) -> FloatArray:
     Returns
     -------
     float64 array, shape (n_row,)
-        In the unit of ``values``; NaN for a row without a number.
+        In the unit of ``values``; NaN for a row without a number, or with an infinite median.
+
+    Notes
+    -----
+    The k values nearest the median are neighbours among the sorted values, so the median deviation is found by
+    bisection: nothing is sorted twice.
 
     References
     ----------
     Rousseeuw & Croux 1993, JASA 88, 1273, section 1.
     """
-    return MAD_TO_SIGMA * median(np.abs(values - median(values)[:, None]))
+    ordered, count = _ordered(values)
+    centre = _middle(ordered, count)
+    known = np.isfinite(centre)
+    low, high = (_deviation(ordered[known], count[known], centre[known], n[known]) for n in _middle_two(count))
+    scatter = np.full(centre.shape, np.nan)
+    scatter[known] = MAD_TO_SIGMA * (0.5 * (low + high))
+    return scatter
 
 
-def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_]) -> FloatArray:
+def _ordered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the rows sorted, and how many numbers are in each."""
+    ordered = np.sort(values, axis=1)
+    return ordered, values.shape[1] - np.isnan(ordered).sum(axis=1)
+
+
+def _middle_two(count: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.maximum(count - 1, 0) // 2, count // 2
+
+
+def _middle(ordered: NDArray[Any], count: NDArray[np.int64]) -> FloatArray:
+    middle = np.full(count.shape, np.nan)
+    row = np.flatnonzero(count)
+    low, high = (ordered[row, n[row]].astype(np.float64) for n in _middle_two(count))
+    middle[row] = 0.5 * (low + high)
+    return middle
+
+
+def _deviation(
+    ordered: NDArray[Any], count: NDArray[np.int64], centre: FloatArray, nth: NDArray[np.int64]
+) -> FloatArray:
+    """Return how far from the centre the nth nearest value is (0 for the nearest), row by row."""
+    row = np.arange(count.size)
+
+    def reach(first: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Return how far values ``first`` and ``first + nth`` are to the left and to the right."""
+        return centre - ordered[row, first], ordered[row, first + nth] - centre
+
+    low, high = np.zeros_like(nth), count - 1 - nth
+    while (low < high).any():
+        middle = (low + high) // 2
+        left, right = reach(middle)
+        low, high = np.where(right >= left, low, np.minimum(middle + 1, high)), np.where(right >= left, middle, high)
+    # The nth + 1 nearest begin here or one before.
+    here, before = (np.maximum(*reach(first)) for first in (low, np.maximum(low - 1, 0)))
+    return np.minimum(here, before)
+
+
+def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_] | None = None) -> FloatArray:
     """Return the scatter from each point to the next, which slow variation of the star leaves alone.
 
     Parameters
     ----------
     flux : float array, shape (n_star, n_point)
-        In time order.
-    good : bool array, shape (n_point,) or (n_star, n_point)
-        Points to use; a difference counts where both of its neighbouring points are good.
+        In time order; NaN where there is nothing.
+    good : bool array, shape (n_point,) or (n_star, n_point), optional
+        Points to use, all by default; a difference counts where both of its neighbouring points are good.
 
     Returns
     -------
@@ -86,7 +127,7 @@ def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_]) -> Float
     A difference of two independent points has twice the variance of one. The median absolute deviation of the
     differences ignores flares and the jumps across gaps.
     """
-    kept = np.where(good, flux, np.nan)
+    kept = flux if good is None else np.where(good, flux, np.nan)
     with np.errstate(invalid="ignore"):
         scatter: FloatArray = robust_scatter(np.diff(kept, axis=1)) / np.sqrt(2.0)
     return scatter
@@ -113,14 +154,15 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
     good &= (points["flag"] & flag_mask) == 0
     good &= np.isfinite(points["flux"]) & np.isfinite(points["time"])
     counts = np.diff(offsets)
-    width = int(counts.max(initial=0))
-    # Ragged points as a padded matrix: row, and place within the row.
-    row = np.repeat(np.arange(counts.size), counts)
-    place = np.arange(row.size) - np.repeat(offsets[:-1], counts)
+    # Ragged points as a padded matrix.
+    there = np.arange(counts.max(initial=0)) < counts[:, None]
 
     def matrix(name: str) -> NDArray[Any]:
-        padded = np.full((counts.size, width), np.nan, np.float32)
-        padded[row[good], place[good]] = points[name][good]
+        kept = np.where(good, points[name], np.nan)
+        if kept.size == there.size:
+            return kept.reshape(there.shape)
+        padded = np.full(there.shape, np.nan, kept.dtype)
+        padded[there] = kept
         return padded
 
     flux = matrix("flux")
@@ -140,5 +182,5 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
         "flux": median(flux),
         "flux_err": median(matrix("flux_err")),
         "background": median(matrix("background")),
-        "scatter": point_to_point_scatter(flux, np.isfinite(flux)),
+        "scatter": point_to_point_scatter(flux),
     }

@@ -44,8 +44,9 @@ def choose_aperture(
     """
     scatter = np.empty((good.shape[0], len(fluxes)))
     for k, flux in enumerate(fluxes):
-        level = median(np.where(good, flux, np.nan))
-        noise = point_to_point_scatter(flux, good) / enclosed[k]
+        kept = np.where(good, flux, np.nan)
+        level = median(kept)
+        noise = point_to_point_scatter(kept) / enclosed[k]
         scatter[:, k] = np.where((level > 0) & np.isfinite(noise), noise, np.inf)
     if whole is not None:
         scatter = np.where(whole | ~whole.any(axis=1, keepdims=True), scatter, np.inf)

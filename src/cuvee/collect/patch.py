@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enc
 from cuvee.collect.params import CollectParams
 from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
-from cuvee.model.flags import EDGE, FLAGS, default_mask
+from cuvee.model.flags import EDGE, FLAGS, NO_TIME, default_mask
 from cuvee.model.records import LightCurves, Targets
 from cuvee.photometry.rounding import round_to_noise
 
@@ -64,104 +65,116 @@ def collect(
     AlgorithmError
         If the blocks do not belong together.
     """
-    matrices = [join_blocks(one, targets) for one in series if one.blocks and one.rows.size]
-    if not matrices:
+    joined = [join_blocks(one, targets) for one in series if one.blocks and one.rows.size]
+    if not joined:
         raise NoWork(f"There is no flux block for this patch of {segment} {detector}.")
-    apertures = _apertures(matrices)
+    apertures = joined[0].apertures
+    if not apertures or any(one.apertures != apertures for one in joined):
+        raise AlgorithmError(
+            "The flux blocks of one patch hold different apertures; run extract again for all of them."
+        )
     if params.aperture != "best" and params.aperture not in apertures:
         raise ConfigError(
             f"[collect] aperture: {params.aperture!r} was not measured; choose best or one of {', '.join(apertures)}."
         )
     n_star = len(targets)
-    circles = all(matrix.circles for matrix in matrices)
-    # A mask has no radius that the catalogue's crowding could belong to.
-    crowding = targets.crowding if circles else np.full((n_star, len(apertures)), np.nan)
-    chosen = np.full(n_star, by_distance_from_middle(len(apertures))[0])
+    circles = all(one.circles for one in joined)
+    # A mask has no radius that a share of the light, or the catalogue's crowding, could belong to.
     shares = enclosed_light(targets.radii, fwhm) if circles else (1.0,) * len(apertures)
-    if params.aperture == "best":
-        for matrix in matrices:
-            fluxes = [matrix.planes[f"{name}_flux"] for name in apertures]
-            good = _good(matrix, quality_mask)
-            chosen[matrix.rows] = choose_aperture(fluxes, good, shares, matrix.whole)
-    else:
-        chosen[:] = apertures.index(params.aperture)
-    for matrix in matrices:
-        if matrix.whole is not None:
-            clipped = ~matrix.whole[np.arange(matrix.rows.size), chosen[matrix.rows]]
-            flag = matrix.planes["flag"]
-            flag &= ~np.int32(EDGE)
-            flag[clipped] |= np.int32(EDGE)
-        if params.round_noise:  # after the choice of the aperture, which it must not sway
-            for name in ("background", *(f"{aperture}_flux" for aperture in apertures)):
-                plane = matrix.planes[name]
-                plane[...] = round_to_noise(plane, matrix.planes[f"{name}_err"], params.round_noise)
-
-    counts = np.zeros(n_star, np.int64)
-    for matrix in matrices:
-        counts[matrix.rows] = matrix.cadence.size
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    crowding = targets.crowding if circles else np.full((n_star, len(apertures)), np.nan)
     # All light curves of a survey have the same columns, or LSDB cannot open them together: an aperture that was not
     # measured, as beside the mission's own mask, is NaN.
-    missing = [f"aperture{k + 1}" for k in range(len(targets.radii)) if f"aperture{k + 1}" not in apertures]
-    points = _empty_points(int(offsets[-1]), [*apertures, *missing])
-    for matrix in matrices:
-        _fill(points, matrix, offsets, chosen, apertures)
-    rows = targets.take(slice(None))
-    values = {name: getattr(rows, name) for name in Targets.__slots__}
-    values["crowding"] = crowding[np.arange(n_star), chosen][:, None]
-    values["radii"] = targets.radii if circles else ()
+    wanted = [f"aperture{k + 1}" for k in range(len(targets.radii))]
+    wanted = [*apertures, *(name for name in wanted if name not in apertures)]
+    chosen = np.full(n_star, by_distance_from_middle(len(apertures))[0])
+    columns = []
+    for one in joined:
+        flag = _flag(one)
+        fluxes = {name: one.plane(f"{name}_flux") for name in apertures}
+        if params.aperture == "best":
+            chosen[one.rows] = choose_aperture(list(fluxes.values()), _good(one, flag, quality_mask), shares, one.whole)
+        else:
+            chosen[one.rows] = apertures.index(params.aperture)
+        _mark_edge(flag, one, chosen[one.rows])
+        planes = _planes(one, fluxes, params.round_noise)
+        columns.append(_columns(one, planes | {"flag": flag}, chosen[one.rows], wanted))
+    offsets, points = _lay_out([one.rows for one in joined], columns, n_star)
+    rows = replace(
+        targets,
+        crowding=crowding[np.arange(n_star), chosen][:, None],
+        radii=targets.radii if circles else (),
+    )
     best = np.asarray(apertures, dtype=np.str_)[chosen]
-    return LightCurves(Targets(**values), segment, detector, best, offsets, points, params.round_noise)
+    return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise)
 
 
-def _apertures(matrices: Sequence[JoinedSeries]) -> list[str]:
-    names = {tuple(key for key in matrix.planes if key.endswith("_flux")) for matrix in matrices}
-    if len(names) != 1 or not next(iter(names)):
-        raise AlgorithmError(
-            "The flux blocks of one patch hold different apertures; run extract again for all of them."
-        )
-    return [key.removesuffix("_flux") for key in names.pop()]
+def _flag(one: JoinedSeries) -> NDArray[np.int32]:
+    flag: NDArray[np.int32] = one.plane("flag")
+    lost = ~np.isfinite(one.time)
+    if lost.any():
+        flag[lost] |= np.int32(NO_TIME)
+    return flag
 
 
-def _good(matrix: JoinedSeries, quality_mask: int) -> NDArray[np.bool_]:
+def _good(one: JoinedSeries, flag: NDArray[np.int32], quality_mask: int) -> NDArray[np.bool_]:
     # A clipped aperture is dealt with aperture by aperture where it is known which ones are.
-    bad = default_mask(FLAGS) & ~(EDGE if matrix.whole is not None else 0)
-    clean: NDArray[np.bool_] = (matrix.planes["flag"] & bad) == 0
-    good: NDArray[np.bool_] = clean & ((matrix.quality & quality_mask) == 0)
+    bad = default_mask(FLAGS) & ~(EDGE if one.whole is not None else 0)
+    good: NDArray[np.bool_] = (flag & np.int32(bad)) == 0
+    good &= (one.quality & quality_mask) == 0
     return good
 
 
-def _empty_points(n: int, apertures: Sequence[str]) -> dict[str, NDArray[Any]]:
-    points: dict[str, NDArray[Any]] = {"time": np.empty(n, np.float64)}
-    points |= {name: np.empty(n, np.int32) for name in ("cadence", "quality", "flag")}
-    points |= {name: np.empty(n, np.float32) for name in ("flux", "flux_err", *_SINGLE)}
-    for name in apertures:
-        points[f"{name}_flux"] = np.full(n, np.nan, np.float32)
-        points[f"{name}_flux_err"] = np.full(n, np.nan, np.float32)
-    return points
+def _mark_edge(flag: NDArray[np.int32], one: JoinedSeries, chosen: NDArray[np.int64]) -> None:
+    """Let the flag ``edge`` be that of the aperture chosen, where it is known which ones are clipped."""
+    if one.whole is not None:
+        flag &= np.int32(~EDGE)
+        flag[~one.whole[np.arange(chosen.size), chosen]] |= np.int32(EDGE)
 
 
-def _fill(
-    points: dict[str, NDArray[Any]],
-    matrix: JoinedSeries,
-    offsets: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-    apertures: Sequence[str],
-) -> None:
-    """Copy a series into its stars' stretches of the points."""
-    n_frame = matrix.cadence.size
-    where: Any = (offsets[matrix.rows][:, None] + np.arange(n_frame)).ravel()
-    if where.size and where[-1] - where[0] + 1 == where.size and (np.diff(matrix.rows) == 1).all():
-        where = slice(int(where[0]), int(where[-1]) + 1)  # neighbouring stars: one plain copy instead of a scatter
-    n_star = matrix.rows.size
-    points["time"][where] = matrix.time.ravel()
-    points["cadence"][where] = np.tile(matrix.cadence, n_star)
-    points["quality"][where] = np.tile(matrix.quality, n_star)
-    for name in ("flag", *_SINGLE, *(f"{a}{end}" for a in apertures for end in ("_flux", "_flux_err"))):
-        points[name][where] = matrix.planes[name].ravel()
-    for end in ("flux", "flux_err"):
-        best = np.empty((n_star, n_frame), np.float32)
-        for k, name in enumerate(apertures):
-            stars = chosen[matrix.rows] == k
-            best[stars] = matrix.planes[f"{name}_{end}"][stars]
-        points[end][where] = best.ravel()
+def _planes(one: JoinedSeries, fluxes: Mapping[str, NDArray[Any]], round_noise: float) -> dict[str, NDArray[Any]]:
+    """Return what was measured, rounded if so wished."""
+    planes = {f"{name}_flux": flux for name, flux in fluxes.items()}
+    planes |= {name: one.plane(name) for name in (*_SINGLE, *(f"{name}_flux_err" for name in fluxes))}
+    if round_noise:  # after the choice of the aperture, which it must not sway
+        errors = planes | {"background_err": one.plane("background_err")}
+        for name in ("background", *(f"{name}_flux" for name in fluxes)):
+            planes[name] = round_to_noise(planes[name], errors[f"{name}_err"], round_noise)
+    return planes
+
+
+def _columns(
+    one: JoinedSeries, planes: Mapping[str, NDArray[Any]], chosen: NDArray[np.int64], wanted: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Return the columns of a series in their order, each of shape (n_star, n_frame)."""
+    shape = one.time.shape
+    columns: dict[str, NDArray[Any]] = {"time": one.time}
+    for name, values in (("cadence", one.cadence), ("quality", one.quality)):
+        columns[name] = np.tile(values.astype(np.int32), (shape[0], 1))
+    columns["flag"] = planes["flag"]
+    for what in ("flux", "flux_err"):
+        columns[what] = np.empty(shape, np.float32)
+        for k, name in enumerate(one.apertures):
+            stars = np.flatnonzero(chosen == k)
+            columns[what][stars] = planes[f"{name}_{what}"][stars]
+    columns |= {name: planes[name] for name in _SINGLE}
+    for name in (f"{aperture}_{what}" for aperture in wanted for what in ("flux", "flux_err")):
+        columns[name] = planes[name] if name in planes else np.full(shape, np.nan, np.float32)
+    return columns
+
+
+def _lay_out(
+    rows: Sequence[NDArray[np.int64]], columns: Sequence[Mapping[str, NDArray[Any]]], n_star: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Return where each star's points begin, and the points of all stars one after the other."""
+    counts = np.zeros(n_star, np.int64)
+    for stars, one in zip(rows, columns, strict=True):
+        counts[stars] = one["time"].shape[1]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    if len(columns) == 1 and (np.diff(rows[0]) > 0).all():  # full frames: they lie there as they should
+        return offsets, {name: values.reshape(-1) for name, values in columns[0].items()}
+    points = {name: np.empty(offsets[-1], values.dtype) for name, values in columns[0].items()}
+    for stars, one in zip(rows, columns, strict=True):
+        where = (offsets[stars][:, None] + np.arange(one["time"].shape[1])).reshape(-1)
+        for name, values in one.items():
+            points[name][where] = values.reshape(-1)
+    return offsets, points

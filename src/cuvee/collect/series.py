@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from cuvee.collect.aperture import whole_apertures
 from cuvee.errors import AlgorithmError
-from cuvee.model.flags import NO_FRAME, NO_TIME
+from cuvee.model.flags import NO_FRAME
 from cuvee.model.records import FluxBlock, Geometry, Targets
 from cuvee.model.time import earth_position, move_time
 
@@ -58,8 +59,10 @@ class JoinedSeries:
         Mid-exposure at each star (BTJD).
     cadence, quality : int arrays, shape (n_frame,)
         As in `cuvee.model.records.Moments`.
-    planes : mapping of str to array, each of shape (n_star, n_frame)
-        As in `cuvee.model.records.FluxBlock`, free to be changed.
+    blocks : sequence of FluxBlock
+        In the order of time; at least one.
+    runs : sequence of (int, slice, slice)
+        Frames that follow one another: number of their block, where they lie in it, and where on the time axis.
     circles : bool
         Whether its apertures are the targets' circles, and not one given mask.
     whole : bool array, shape (n_star, n_aperture), or None
@@ -67,12 +70,25 @@ class JoinedSeries:
     """
 
     rows: NDArray[np.int64]
-    time: NDArray[np.float64]
+    time: FloatArray
     cadence: NDArray[np.int64]
     quality: NDArray[np.int32]
-    planes: Mapping[str, NDArray[Any]]
+    blocks: Sequence[FluxBlock]
+    runs: Sequence[tuple[int, slice, slice]]
     circles: bool
     whole: NDArray[np.bool_] | None
+
+    @property
+    def apertures(self) -> tuple[str, ...]:
+        """Names of the apertures that were measured."""
+        return _apertures(self.blocks[0])
+
+    def plane(self, name: str) -> NDArray[Any]:
+        """Return a plane of the blocks as an array of its own, shape (n_star, n_frame)."""
+        joined = np.empty(self.time.shape, self.blocks[0].planes[name].dtype)
+        for number, there, here in self.runs:
+            joined[:, here] = self.blocks[number].planes[name][:, there]
+        return joined
 
 
 def join_blocks(one: SeriesFluxes, targets: Targets) -> JoinedSeries:
@@ -97,35 +113,24 @@ def join_blocks(one: SeriesFluxes, targets: Targets) -> JoinedSeries:
     order = sorted(range(len(one.blocks)), key=lambda i: int(one.blocks[i].moments.cadence[0]))
     blocks = [one.blocks[i] for i in order]
     names = list(blocks[0].planes)
-    for block in blocks:
-        if list(block.planes) != names or block.planes["flag"].shape != (one.rows.size, block.moments.cadence.size):
+    runs: list[tuple[int, slice, slice]] = []
+    kept = []
+    n_frame = 0
+    for number, block in enumerate(blocks):
+        flag = block.planes["flag"]
+        if list(block.planes) != names or flag.shape != (one.rows.size, block.moments.cadence.size):
             raise AlgorithmError(
                 "The flux blocks of one series differ in stars or planes; run extract again for all of them.",
                 {"stars": one.rows.size, "cadence": int(block.moments.cadence[0])},
             )
-    kept = [~((block.planes["flag"] & NO_FRAME) != 0).all(axis=0) for block in blocks]
-    ends = np.cumsum([int(keep.sum()) for keep in kept])
-    planes = {}
-    for name in names:
-        first = blocks[0].planes[name]
-        joined = np.empty((one.rows.size, int(ends[-1])), first.dtype)
-        for block, keep, end in zip(blocks, kept, ends, strict=True):
-            part = block.planes[name]
-            joined[:, end - int(keep.sum()) : end] = part if keep.all() else part[:, keep]
-        planes[name] = joined
-
-    def axis(field: str) -> NDArray[Any]:
-        return np.concatenate([getattr(block.moments, field)[keep] for block, keep in zip(blocks, kept, strict=True)])
-
-    mid = axis("mid")
-    observer = None
-    if one.observer is not None:
-        observer = np.concatenate([one.observer[i][keep] for i, keep in zip(order, kept, strict=True)])
-    ra, dec = targets.direction
-    time = _star_times(mid, one, observer, ra[one.rows], dec[one.rows])
-    planes["flag"] |= np.where(np.isfinite(time), 0, NO_TIME).astype(np.int32)
+        keep = (np.bitwise_and.reduce(flag, axis=0) & NO_FRAME) == 0
+        kept.append(keep)
+        # Whole runs of frames are copied at a time, which is several times faster than picking them.
+        for start, stop in np.flatnonzero(np.diff(keep, prepend=False, append=False)).reshape(-1, 2).tolist():
+            runs.append((number, slice(start, stop), slice(n_frame, n_frame + stop - start)))
+            n_frame += stop - start
     circles = not blocks[0].meta.get("mask", False)
-    if circles and sum(name.endswith("_flux") for name in names) != len(targets.radii):
+    if circles and len(_apertures(blocks[0])) != len(targets.radii):
         raise AlgorithmError(
             f"The flux blocks of one series do not hold the {len(targets.radii)} apertures of its targets; "
             "run extract again for all of them."
@@ -133,21 +138,35 @@ def join_blocks(one: SeriesFluxes, targets: Targets) -> JoinedSeries:
     whole = None
     if one.geometry is not None and circles:
         whole = whole_apertures(one.geometry, targets.col[one.rows], targets.row[one.rows], targets.radii)
-    return JoinedSeries(one.rows, time, axis("cadence"), axis("quality"), planes, circles, whole)
+
+    def axis(field: str) -> NDArray[Any]:
+        return np.concatenate([getattr(block.moments, field)[keep] for block, keep in zip(blocks, kept, strict=True)])
+
+    observer = None
+    if one.observer is not None:
+        observer = np.concatenate([one.observer[i][keep] for i, keep in zip(order, kept, strict=True)])
+    ra, dec = targets.direction
+    mid = axis("mid")
+    mid[~np.isfinite(mid)] = np.nan
+    time = _star_times(mid, one, observer, ra[one.rows], dec[one.rows])
+    return JoinedSeries(one.rows, time, axis("cadence"), axis("quality"), blocks, runs, circles, whole)
+
+
+def _apertures(block: FluxBlock) -> tuple[str, ...]:
+    return tuple(name.removesuffix("_flux") for name in block.planes if name.endswith("_flux"))
 
 
 def _star_times(
     mid: FloatArray, one: SeriesFluxes, observer: FloatArray | None, ra: FloatArray, dec: FloatArray
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Return the time of each point, shape (n_star, n_frame); NaN stays NaN."""
-    time = np.full((ra.size, mid.size), np.nan)
-    known = np.isfinite(mid)
-    if not known.any():
-        return time
-    if np.isfinite(one.time_ra) and np.isfinite(one.time_dec):
-        finite = mid[known]
-        place = earth_position(finite) if observer is None else observer[known]
-        time[:, known] = move_time(finite, one.time_ra, one.time_dec, ra, dec, place)
-    else:
-        time[:, known] = mid[known]
-    return time
+    if not (np.isfinite(one.time_ra) and np.isfinite(one.time_dec)):
+        return np.tile(mid, (ra.size, 1))
+    place = _earth(mid.tobytes()) if observer is None else observer
+    return move_time(mid, one.time_ra, one.time_dec, ra, dec, place)
+
+
+@lru_cache(maxsize=4)
+def _earth(mid: bytes) -> FloatArray:
+    """Return where the Earth is; all patches of a detector ask for the same times, and the ephemeris is slow."""
+    return earth_position(np.frombuffer(mid, np.float64))

@@ -114,7 +114,9 @@ def move_time(
         within a millisecond.
     """
     difference = np.atleast_2d(_unit(ra, dec)) - _unit(ra0, dec0)
-    moved: FloatArray = np.atleast_1d(np.asarray(mid, dtype=np.float64)) + (difference @ observer.T) / DAY
+    moved: FloatArray = difference @ observer.T
+    moved /= DAY
+    moved += np.atleast_1d(np.asarray(mid, dtype=np.float64))
     return moved
 
 
