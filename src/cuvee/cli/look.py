@@ -46,6 +46,9 @@ def explain(
 ) -> None:
     """Say where a star's fluxes come from: products, files, parameters, versions, and every flag in words.
 
+    With a time, the flux of that point is written out, so that you can do the sum again by hand: pixels, weights, background, error and
+    time; cuvee does it again, too, and says whether what is stored comes out. --json has all of it, and every pixel.
+
     Example: cuvee explain 144996772 -w my-survey --time 2458530.3
     """
     from cuvee.provenance import explain_star, format_explanation
@@ -55,7 +58,7 @@ def explain(
     if time is not None and time > _BJD_START:
         time -= 2_457_000.0
     facts = explain_star(survey, survey.resolve(star), time)
-    tell(json.dumps(facts, indent=1) if as_json else format_explanation(facts))
+    tell(json.dumps(facts, indent=1, allow_nan=False) if as_json else format_explanation(facts))
 
 
 def report(

@@ -83,12 +83,13 @@ def test_every_bit_is_said_in_words(survey: Survey, monkeypatch: pytest.MonkeyPa
     curve.points["flag"][7], curve.points["quality"][7] = flag, quality
     monkeypatch.setattr(Survey, "light_curve", lambda *_: curve)
     facts = explain_star(survey, star, float(curve.time[7]))
-    text = format_explanation(facts)
+    text = " ".join(format_explanation(facts).split())  # long lines are broken
     for bit in FLAGS:
-        assert f"flag {bit.name} ({bit.value}): {bit.meaning}: 1 points" in text
-        assert f"    flag {bit.name} ({bit.value}): {bit.meaning}\n" in text
+        words = " ".join(f"flag {bit.name} ({bit.value}): {bit.meaning}".split())
+        assert text.count(words) == 2
+        assert f"{words}: 1 points" in text
     for bit in TESS_QUALITY:
-        assert f"    quality {bit.name} ({bit.value}): {bit.meaning}\n" in text
+        assert f"quality {bit.name} ({bit.value}): {bit.meaning}" in text
     assert f"{int(np.count_nonzero(curve.good))} of 300 points are good" in text
 
 
@@ -120,4 +121,4 @@ def test_the_explanation_is_json_and_text(survey: Survey) -> None:
         assert step["path"] in text
         assert step["content"] in text
         assert step["recipe"] in text
-    assert "[extract] radii = [1.5, 2.5, 3.5]" in text
+    assert "have their defaults" in text

@@ -1,0 +1,130 @@
+"""A point redone from the JSON of `cuvee explain` and the raw file, with astropy and plain arithmetic: nothing of cuvee is imported."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+Facts = dict[str, Any]
+
+EPS = 2.0**-23
+
+
+def image_of(point: Facts) -> Any:
+    """Return the image that the pixels of a point stand in."""
+    place = point["place"]
+    with fits.open(point["file"]["path"]) as file:
+        data = file[place["hdu"]].data
+        image = data if place["column"] is None else data[place["column"]][place["frame"]]
+        return np.asarray(image, np.float64)
+
+
+def clipped_mean(values: Any, kappa: float, n_pass: int) -> tuple[float, float]:
+    low, high = -math.inf, math.inf
+    for _ in range(n_pass):
+        kept = values[(values >= low) & (values <= high)]
+        mean, spread = kept.mean(), math.sqrt((kept**2).mean() - kept.mean() ** 2)
+        low, high = mean - kappa * spread, mean + kappa * spread
+    return mean, spread / math.sqrt(kept.size - 1)
+
+
+def clipped_median(values: Any, kappa: float, n_pass: int) -> tuple[float, float]:
+    for _ in range(n_pass):
+        spread = values.std(ddof=1)
+        near = np.abs(values - np.median(values)) <= kappa * spread
+        if near.all():
+            break
+        values = values[near]
+    return float(np.median(values)), 1.2533 * spread / math.sqrt(values.size)
+
+
+def values_of(point: Facts, pixels: Facts, image: Any) -> Any:
+    """Pixels of the background as the file has them, less what each stands out by."""
+    place = point["place"]
+    x, y = np.array(pixels["col"]) + place["col_to_x"], np.array(pixels["row"]) + place["row_to_y"]
+    return image[y, x] - np.array(pixels["base"])
+
+
+def background_of(point: Facts, image: Any) -> tuple[float, float]:
+    facts = point["background"]
+    if facts["kind"] == "none":
+        return 0.0, 0.0
+    if facts["kind"] == "mesh":
+        return mesh_of(point, image)
+    clip = clipped_mean if facts["kind"] == "annulus" else clipped_median
+    return clip(values_of(point, facts["pixels"], image), facts["kappa"], facts["n_pass"])
+
+
+def mesh_of(point: Facts, image: Any) -> tuple[float, float]:
+    facts = point["background"]
+    n_row, n_col = len(facts["row_edges"]) - 1, len(facts["col_edges"]) - 1
+    cells = {(c["cell_row"], c["cell_col"]): c for c in facts["cells"]}
+    found = {
+        k: clipped_mean(values_of(point, c["pixels"], image), facts["kappa"], facts["n_pass"]) for k, c in cells.items()
+    }
+
+    def slope_and_curvature(i: int, j: int, di: int, dj: int, k: int, n: int) -> tuple[float, float]:
+        """Of the means along one axis, on which the cell is the k-th of n."""
+
+        def mean(at: int) -> float:
+            return found[i + di * (at - k), j + dj * (at - k)][0]
+
+        if n == 1:
+            return 0.0, 0.0
+        up, down = min(k + 1, n - 1), max(k - 1, 0)
+        slope = (mean(up) - mean(down)) / (up - down)
+        if n == 2:
+            return slope, 0.0
+        middle = min(max(k, 1), n - 2)
+        return slope, mean(middle + 1) - 2 * mean(middle) + mean(middle - 1)
+
+    level = variance = 0.0
+    for node in facts["nodes"]:
+        i, j = node["cell_row"], node["cell_col"]
+        mean, error = found[i, j]
+        row_slope, row_curve = slope_and_curvature(i, j, 1, 0, i, n_row)
+        col_slope, col_curve = slope_and_curvature(i, j, 0, 1, j, n_col)
+        cell = cells[i, j]
+        value = mean - cell["shift_row"] * row_slope - cell["shift_col"] * col_slope - (row_curve + col_curve) / 24
+        level += node["weight"] * value
+        variance += (node["weight"] * error) ** 2
+    return level, math.sqrt(variance)
+
+
+def redo(point: Facts) -> dict[str, tuple[float, float, float]]:
+    """Return what comes out by hand, what is stored, and by how much single precision may set them apart."""
+    image = image_of(point)
+    level, level_err = background_of(point, image)
+    readout, values = point["readout"], point["values"]
+    noise = (
+        readout["n_read"]
+        * (readout["read_noise_here"] ** 2 + readout["gain_here"] ** 2 / 12)
+        / readout["exposure"] ** 2
+    )
+    out = {}
+    if point["background"]["kind"] != "none":
+        out["background"] = level, values["background"], 8 * EPS * abs(level)
+    for aperture in point["apertures"]:
+        total = area = area2 = light2 = 0.0
+        for pixel in aperture["pixels"]:
+            value, weight = image[pixel["y"], pixel["x"]], pixel["weight"]
+            total += weight * value
+            area += weight
+            area2 += weight**2
+            light2 += weight**2 * pixel.get("before_subtraction", value)
+        flux = total - area * level
+        error = math.sqrt(light2 / readout["exposure"] + area2 * noise + (area * level_err) ** 2)
+        name = aperture["name"]
+        # What is subtracted is a float32 that came of sums in float32.
+        slack = 8 * EPS * area * abs(level) + 2 * EPS * max(total, flux)
+        out[f"{name}_flux"] = flux, values[f"{name}_flux"], slack
+        out[f"{name}_flux_err"] = error, values[f"{name}_flux_err"], 8 * EPS * error
+    return out
+
+
+def disagreements(point: Facts) -> list[str]:
+    """Return the names of the numbers that do not come out as stored."""
+    return [name for name, (mine, stored, slack) in redo(point).items() if not abs(mine - stored) <= slack]
