@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,21 @@ def test_a_file_that_is_gone_is_said_to_be_gone(house: House) -> None:
             run(root)
     finally:
         house.restore(path)
+
+
+def test_a_stamp_that_is_gone(shared_data: Path, tmp_path: Path) -> None:
+    """Nothing was subtracted from it here, so its sum was the flux, whatever the column ``background`` says of the mission's."""
+    stamp = shutil.copy(shared_data / "tess_tpf_25155310" / "tess25155310-s01-first-cadences.fits.gz", tmp_path)
+    (tmp_path / "stars.csv").write_text("ID,ra,dec,mag\n25155310,63.37389,-69.226789,10.555\n")
+    root = write_workspace(tmp_path / "w", "tess", [str(stamp)], [str(tmp_path / "stars.csv")]).parent
+    run(root)
+    before = point_of(cuvee.open(root), 25155310, 2)
+    Path(stamp).unlink()
+    facts = explained(cuvee.open(root), 25155310, 2)
+    point = facts["observations"][0]["point"]
+    for aperture, old in zip(point["apertures"], before["apertures"], strict=True):
+        assert aperture["implied_sum"] == pytest.approx(old["sum"], rel=1e-6)
+    assert "Nothing is subtracted: the mission has subtracted its own." in format_explanation(facts)
 
 
 def test_without_the_reference_image_it_says_what_cannot_be_redone(survey: Survey) -> None:

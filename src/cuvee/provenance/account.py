@@ -192,7 +192,7 @@ def account_of(
         one |= {"stored_flux": flux, "stored_flux_err": flux_err}
         value = counts = np.full(weight.size, np.nan)
         if raw is None:
-            one["implied_sum"] = flux + one["area"] * stored
+            one["implied_sum"] = flux + one["area"] * (stored if background["subtracted"] is None else level)
         else:
             value, counts = raw.flux[rows, cols], raw.counts[rows, cols]
             done = weighted_sum(value, counts, weight, level, level_err, made.readout.exposure, readout["variance"])
@@ -231,12 +231,14 @@ def _background(made: Made, raw: RawFrame | None, col: float, row: float) -> tup
         "error": None,
         "subtracted": None,
     }
+    if made.background == "none":
+        facts["subtracted"] = 0.0
     if raw is None:
         return facts, math.nan
     stamp = raw.info.kind != "ffi"
     geometry = made.geometry
     if made.background == "none":
-        facts |= {"level": 0.0, "error": 0.0, "subtracted": 0.0}
+        facts |= {"level": 0.0, "error": 0.0}
         radii = _radii(made)
         if raw.pixels.background is not None and radii:
             # The column `background` then says what the mission took off, in the mean over the largest aperture.

@@ -128,7 +128,8 @@ def _pixel_lines(one: Mapping[str, Any], point: Mapping[str, Any], shape: str) -
 
 def _flux_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
     if "sum" not in one:
-        stored, level = one["stored_flux"], point["values"]["background"]
+        stored, level = one["stored_flux"], point["background"]["subtracted"]
+        level = point["values"]["background"] if level is None else level
         return [
             f"    area, the sum of the weights        {one['area']:18.6f} px",
             f"    stored: flux {_number(stored)} e-/s, background {_number(level)} e-/s/pixel;",
@@ -165,6 +166,8 @@ def _background_lines(facts: Mapping[str, Any]) -> list[str]:
         why = "the mission has subtracted its own" if facts["by_mission"] else "a mask is summed as it is"
         lines.append(f"    Nothing is subtracted: {why}.")
         lines.append("    B = 0")
+        if "redone" not in facts:
+            return lines
         column = "The column background is 0"
         if facts["level"]:
             column = f"The column background says what the mission took off, in the mean over the largest aperture: {_number(facts['level'])}"

@@ -163,7 +163,12 @@ def _run_lines(run: Mapping[str, Any], facts: Mapping[str, Any], in_full: bool) 
     )
     if in_full:
         others = [row for row in run["settings"] if row["section"] not in wanted]
-        return [*lines, *_setting_lines(settings), "  Other parameters, which move no number", *_setting_lines(others)]
+        return [
+            *lines,
+            *_setting_lines(settings),
+            "  Other parameters; products depend on them through their inputs only, or not at all",
+            *_setting_lines(others),
+        ]
     lines += _setting_lines([row for row in settings if row["set"] != "default"])
     n_default = sum(row["set"] == "default" for row in settings)
     return [*lines, f"    {n_default} have their defaults (--time lists them, --json all)"] if n_default else lines
