@@ -3,7 +3,7 @@
 #   make demo    simulate a small TESS survey, reduce it, draw it; demo/ is made anew each time
 #   make test    ruff, mypy, import-linter, pytest
 #   make lint    the first three of these
-#   make bench   time cuvee against its peers (table on the screen, JSON beside it)
+#   make bench   time cuvee against its peers (table on the screen, JSON beside it; ten minutes, 4 GB in benchmarks/data)
 #   make docs    write docs/flags.md again from the registry of flags
 #   make clean   remove everything that make has made, .venv too
 #
@@ -73,12 +73,11 @@ format: .venv/installed-test
 	$(BIN)/ruff format .
 
 bench: .venv/installed-bench
-	$(BIN)/python benchmarks/catalog.py --json benchmarks/catalog.json
-	$(BIN)/python benchmarks/extraction.py --json benchmarks/extraction.json
+	$(BIN)/python -m benchmarks.table
 
 docs: .venv/installed
 	$(BIN)/python docs/make_tables.py
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build dist benchmarks/data benchmarks/*.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

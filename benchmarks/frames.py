@@ -1,0 +1,141 @@
+"""The data of the benchmarks: simulated full frames and their stars, made once, and files that are cold again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cdshealpix.nested
+import numpy as np
+import pyarrow.parquet as pq
+from astropy import units as u
+from astropy.coordinates import Latitude, Longitude
+from numpy.typing import NDArray
+
+from cuvee import extract, reference
+from cuvee.extract.frames import measure_frames
+from cuvee.extract.plan import Plan, make_plan
+from cuvee.instruments.tess import TESS
+from cuvee.model.records import FileInfo, Pixels, Reference, Targets
+from cuvee.run.streams import FrameStream, StreamLog
+from cuvee.simulate.tess import simulate
+
+RADII = (1.5, 2.5, 3.5)
+ANNULUS = (6.0, 9.0)
+FIRST_COL, SIDE = 44, 2048
+FOLDER = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Frames of one series, their reference image, and the stars on them."""
+
+    infos: list[FileInfo]
+    reference: Reference
+    targets: Targets
+
+    @property
+    def paths(self) -> list[str]:
+        return [info.path for info in self.infos]
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}"
+
+
+def arguments(what: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks of frames share."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--frames", type=int, default=32, help="distinct full frames to make (35 MB each)")
+    parser.add_argument("--stars", type=int, default=50_000)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the frames are made, and found again")
+    return parser
+
+
+def field(folder: Path, frames: int, stars: int, size: int = SIDE) -> Field:
+    """Simulate frames, or find those of an earlier call."""
+    home = folder / f"tess-{size}px-{frames}frames-{stars}stars"
+    if not (home / "done").exists():
+        print(f"simulating {frames} frames of {size} x {size} pixels with {stars} stars in {home} ...", flush=True)
+        simulate(home, frames=frames, stars=stars, size=size, seed=1)
+        (home / "done").touch()
+    infos = [TESS.scan(str(path)) for path in sorted((home / "RAW").glob("*_ffic.fits"))]
+    some = infos[:32]
+    ref = reference.build(some[len(some) // 2], [TESS.read(i, None).flux[0] for i in some], [i.name for i in some])
+    return Field(infos, ref, _targets(home, ref))
+
+
+def _targets(home: Path, ref: Reference) -> Targets:
+    table = pq.read_table(home / "truth" / "stars.parquet")
+    star = {name: table[name].to_numpy() for name in ("id", "ra", "dec", "mag", "col", "row")}
+    col, row = star["col"] - ref.geometry.col0, star["row"] - ref.geometry.row0
+    inside = (col > -0.5) & (col < ref.geometry.n_col - 0.5) & (row > -0.5) & (row < ref.geometry.n_row - 0.5)
+    rows = np.flatnonzero(inside & (star["mag"] <= 16.0))
+    ra, dec = star["ra"][rows], star["dec"][rows]
+    healpix = cdshealpix.nested.lonlat_to_healpix(Longitude(ra, u.deg), Latitude(dec, u.deg), 29).astype(np.int64)
+    order = np.argsort(healpix)
+    rows = rows[order]
+    n = rows.size
+    return Targets(
+        healpix[order], star["id"][rows], ra[order], dec[order], star["mag"][rows], np.full(n, ref.series),
+        star["col"][rows], star["row"][rows], np.full((n, 3), np.nan), np.zeros(n, np.int32), RADII,
+    )  # fmt: skip
+
+
+def plan_both(scene: Field) -> Plan:
+    """Plan three apertures, annulus and mesh: what the peers measure."""
+    mesh = plan_one(scene, "mesh")
+    return replace(mesh, annuli=plan_one(scene, "annulus").annuli)
+
+
+def plan_one(scene: Field, background: str) -> Plan:
+    params = extract.ExtractParams.model_validate({"radii": RADII, "annulus": ANNULUS, "background": background})
+    return make_plan(scene.targets, scene.reference, params)
+
+
+def on_one_axis(infos: Sequence[FileInfo], n: int) -> list[FileInfo]:
+    """Repeat the files until they fill ``n`` cadences from 0."""
+    return [
+        replace(info, moments=replace(info.moments, cadence=np.array([k])))
+        for k, info in ((k, infos[k % len(infos)]) for k in range(n))
+    ]
+
+
+def forget(path: str) -> None:
+    """Put a file out of the page cache, where the system can."""
+    if hasattr(os, "posix_fadvise"):
+        with open(path, "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def forget_all(paths: Sequence[str]) -> str:
+    """Write out and put all files out of the page cache; say how."""
+    os.sync()
+    for path in paths:
+        forget(path)
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("1")
+    except OSError:
+        return "posix_fadvise" if hasattr(os, "posix_fadvise") else "not possible here, so they are warm"
+    return "posix_fadvise and drop_caches"
+
+
+def _read_once(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
+    pixels = TESS.read(info, buffer)
+    forget(info.path)
+    return pixels
+
+
+READ_ONCE = replace(TESS, read=_read_once)
+"""TESS whose files are cold again after each reading, so that few files make a long cold block."""
+
+
+def run_pass(infos: Sequence[FileInfo], plan: Plan, ref: Reference) -> NDArray[np.float32]:
+    """Read and measure one block as a worker does; return the planes."""
+    stream = FrameStream(READ_ONCE, infos, 0, StreamLog())
+    return measure_frames(plan, iter(stream), len(infos), ref.geometry, ref.readout)[0]

@@ -1,0 +1,118 @@
+"""All benchmarks in turn, then one table: what is claimed, what was measured, and whether it holds.
+
+``python -m benchmarks.table [NAME ...] [--folder DIR]``
+
+NAME leaves out all but the named ones. The numbers behind the table lie beside this file as NAME.json, the table itself as
+table.json. The exit status is 1 where a claim does not hold. A quiet machine makes good numbers: times are the best of some turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOME = Path(__file__).parent
+FRAMES = ("extraction", "memory", "growth")
+"""Benchmarks that share the frames of one folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One row of the table: a number that a benchmark wrote, and the limit that it must keep."""
+
+    benchmark: str
+    what: str
+    number: Callable[[Any], float]
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    def holds(self, measured: float) -> bool:
+        return measured >= self.limit if self.at_least else measured <= self.limit
+
+
+PASS = "apertures + annulus + mesh, cold files"
+CLAIMS = (
+    Claim("extraction", "raw aperture sums against sep and photutils, largest relative difference",
+          lambda n: max(n["disagreement"].values()), 1e-6, ""),
+    Claim("extraction", f"{PASS}: time / only reading", lambda n: n["ratios"]["reading"], 2.0, "x"),
+    Claim("extraction", f"{PASS}: time / only reading, two processes", lambda n: n["ratios"]["reading_two"], 2.0, "x"),
+    Claim("extraction", f"{PASS}: faster than fitsio + sep", lambda n: n["ratios"]["sep"], 20.0, "x", at_least=True),
+    Claim("extraction", f"{PASS}: faster than fitsio + sep, two processes each",
+          lambda n: n["ratios"]["sep_two"], 12.0, "x", at_least=True),
+    Claim("extraction", f"{PASS}: faster than astropy + photutils", lambda n: n["ratios"]["photutils"], 500.0, "x", at_least=True),
+    Claim("memory", "peak memory of two workers, 1300 full frames", lambda n: n["peak_pss_bytes"] / 2**30, 4.0, "GiB"),
+    Claim("growth", "time of a frame, 10^4 over 10^3 frames (synthetic, small)", lambda n: n["frames_ratio"], 1.2, "x"),
+    Claim("growth", "time of a star, 10^5 over 10^4 stars", lambda n: n["stars_ratio"], 1.2, "x"),
+    Claim("collection", "collection of 50,000 stars, a frame", lambda n: 1e3 * n["wall_s"], 10.0, "ms"),
+    Claim("planning", "planning 10^5 units", lambda n: n["sizes"][1]["plan_s"][0], 5.0, "s"),
+    Claim("planning", "idle rerun of 10^5 units", lambda n: n["sizes"][1]["idle_s"][0], 5.0, "s"),
+    Claim("planning", "status of 10^5 units", lambda n: n["sizes"][1]["status_s"][0], 5.0, "s"),
+    Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
+)  # fmt: skip
+
+
+def measure(name: str, options: Sequence[str]) -> Any:
+    """Run a benchmark in a process of its own; return its numbers, None where it failed."""
+    path = HOME / f"{name}.json"
+    path.unlink(missing_ok=True)
+    print(f"\n== {name} " + "=" * (80 - len(name)), flush=True)
+    subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path), *options], cwd=HOME.parent, check=False
+    )
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def row(claim: Claim, numbers: Any) -> dict[str, Any]:
+    """Judge one claim; a benchmark that failed, or did not measure it, keeps no claim."""
+    try:
+        measured = None if numbers is None else float(claim.number(numbers))
+    except (KeyError, IndexError, TypeError):
+        measured = None
+    return {
+        "benchmark": claim.benchmark, "what": claim.what, "measured": measured, "limit": claim.limit, "unit": claim.unit,
+        "sense": "at least" if claim.at_least else "at most",
+        "holds": measured is not None and claim.holds(measured),
+    }  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    names = list(dict.fromkeys(claim.benchmark for claim in CLAIMS))
+    parser = argparse.ArgumentParser(description="Run all benchmarks and print one table.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all without")
+    parser.add_argument("--folder", type=Path, help="where the frames are made, and found again (1.2 GB)")
+    args = parser.parse_args(argv)
+    if unknown := set(args.names) - set(names):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    start = time.perf_counter()
+    wanted = args.names or names
+    shared = ["--folder", str(args.folder.resolve())] if args.folder else []
+    before = os.getloadavg()[0]
+    found = {name: measure(name, shared if name in FRAMES else []) for name in wanted}
+    rows = [row(claim, found[claim.benchmark]) for claim in CLAIMS if claim.benchmark in found]
+
+    wide = max(len(r["what"]) for r in rows)
+    print(f"\n{'':{wide}s}  {'measured':>12s}  {'wanted':>18s}")
+    for r in rows:
+        measured = "not measured" if r["measured"] is None else f"{r['measured']:.3g} {r['unit']}"
+        verdict = "holds" if r["holds"] else "FAILS"
+        print(f"{r['what']:{wide}s}  {measured:>12s}  {r['sense']:>8s} {r['limit']:g} {r['unit']:<4s} {verdict}")
+    kept = sum(r["holds"] for r in rows)
+    took = time.perf_counter() - start
+    print(
+        f"{kept} of {len(rows)} claims hold; {took / 60:.1f} minutes; other programs kept {before:.1f} cores busy at the start"
+    )
+    (HOME / "table.json").write_text(json.dumps({"rows": rows, "load_before": before, "took_s": took}, indent=1) + "\n")
+    return int(kept < len(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
