@@ -252,8 +252,9 @@ def annulus_pixels(
             continue
         crowded = n_clean[s] < n_least
         limit = np.inf
-        for visit in range(2):
-            if visit == 0 and not crowded:
+        # Where it is crowded: find the limit, take what is not above it, then fill up with pixels of no known value.
+        for visit in range(3):
+            if (visit != 1 and not crowded) or k == end:
                 continue
             n = 0
             for j in range(max(int(np.ceil(row[s] - outer)), 0), min(int(np.floor(row[s] + outer)) + 1, n_row)):
@@ -261,10 +262,13 @@ def annulus_pixels(
                     d = (i - col[s]) ** 2 + (j - row[s]) ** 2
                     if not inner * inner <= d < outer * outer:
                         continue
+                    known = image[j, i] == image[j, i]
                     if visit == 0:
-                        values[n] = image[j, i] if image[j, i] == image[j, i] else np.inf
+                        values[n] = image[j, i] if known else np.inf
                         n += 1
-                    elif k < end and ((crowded and not image[j, i] > limit) or (not crowded and clean[j, i])):
+                        continue
+                    wanted = clean[j, i] if not crowded else known and image[j, i] <= limit if visit == 1 else not known
+                    if wanted and k < end:
                         pixel[k, 0] = (j - row0[s]) * width[s] + i - col0[s]
                         k += 1
             if visit == 0:

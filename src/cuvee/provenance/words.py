@@ -59,7 +59,10 @@ def format_explanation(facts: dict[str, Any]) -> str:
             f"  {seen['good']} of {seen['points']} points are good by the default mask",
         ]
         for column in ("quality", "flag"):
-            lines += [f"    {column} {row['meaning']}: {row['points']} points" for row in seen[column]]
+            lines += [
+                f"    {column} {row['meaning']}: {row['points']} {'point' if row['points'] == 1 else 'points'}"
+                for row in seen[column]
+            ]
         if "point" in seen:
             lines += _point_lines(seen["point"], seen)
             lines += ["", "  WHAT IT WAS MADE FROM"]
