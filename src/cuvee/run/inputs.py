@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -193,11 +194,17 @@ def _partitions(products: Sequence[Product], folder: Path) -> Stars:
 
 def _targets(product: Product, root: Path, patch: str) -> Targets | tuple[str, str, Targets]:
     """Read the targets of a detector, or of one patch of it together with which observation that is."""
-    targets = tables.read_targets(root / product.path)
+    targets = _read_targets(root / product.path, product.content)
     if not patch:
         return targets
     start, stop = product.meta["patches"][patch]
     return product.data_id.segment, product.data_id.detector, targets.take(slice(start, stop))
+
+
+@lru_cache(maxsize=1)
+def _read_targets(path: Path, content: str) -> Targets:  # noqa: ARG001 - the same path may come to hold others
+    """Read the targets of a detector once a worker, not once for each of its blocks and patches."""
+    return tables.read_targets(path)
 
 
 def _by_series(products: Sequence[Product], root: Path, patch: str) -> dict[str, list[FluxBlock]]:

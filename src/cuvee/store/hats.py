@@ -32,6 +32,9 @@ __all__ = ["find_star", "patch_path", "read_light_curves", "write_catalog_metada
 ROW_GROUP = 100
 """Stars in a row group, the least that a reader of one star must decode."""
 
+WRITE_BATCH = 1 << 16
+"""Values encoded in one go: many, because the lists are long."""
+
 
 def patch_path(root: Path, instrument: str, patch: int, segment: str, detector: str, kind: str) -> Path:
     """Name the file of one patch, segment, detector and kind; makes nothing.
@@ -73,11 +76,10 @@ def write_patch(path: Path, light_curves: LightCurves) -> None:
     table = light_curve_table(light_curves)
     encoding = {"_healpix_29": "DELTA_BINARY_PACKED"}
     for name, values in light_curves.points.items():
-        # Bytes of like significance side by side compress well; cadence numbers are runs of steps of one.
+        # Bytes of like significance side by side compress well. Integers stay plain: they repeat from star to star, which
+        # costs no room in any encoding, and the compact ones cost time.
         if values.dtype.kind == "f":
             encoding[f"lc.{name}.list.element"] = "BYTE_STREAM_SPLIT"
-        elif name == "cadence":
-            encoding[f"lc.{name}.list.element"] = "DELTA_BINARY_PACKED"
     with atomic_path(path) as temporary:
         pq.write_table(
             table,
@@ -87,6 +89,7 @@ def write_patch(path: Path, light_curves: LightCurves) -> None:
             use_dictionary=False,
             column_encoding=encoding,
             write_statistics=["_healpix_29", "id", "ra", "dec", "mag"],
+            write_batch_size=WRITE_BATCH,
         )
 
 
