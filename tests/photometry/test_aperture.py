@@ -1,4 +1,4 @@
-"""Masks as rows of weights; what they sum is held to two missions' pipelines in tests/test_extract.py."""
+"""Masks as rows of weights; what they sum is held to two missions' pipelines in tests/extract/test_series.py."""
 
 import numpy as np
 
