@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,11 +137,20 @@ def finish(
     )  # fmt: skip
 
 
+def _on_lines(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    # Memory that starts with a line of the cache, as `cuvee.kernels.lanes.finish` likes it.
+    size = 4 * math.prod(shape)
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 def empty(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Planes without any frame: NaN, and the static bits with ``NO_FRAME``."""
     n_star, n_aperture = plan.apertures.area.shape[:2]
-    planes = np.full((2 * n_aperture + 4, n_star, n_frame), np.nan, np.float32)
-    flag = np.empty((n_star, n_frame), np.int32)
+    planes = _on_lines((2 * n_aperture + 4, n_star, n_frame), np.float32)
+    planes[:] = np.nan
+    flag = _on_lines((n_star, n_frame), np.int32)
     flag[plan.order] = (plan.static_flag | flags.NO_FRAME)[:, None]
     return planes, flag
 

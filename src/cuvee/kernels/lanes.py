@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 __all__ = ["finish", "sum_apertures", "to_lanes"]
 
 N_LANE = 16
+LINE = 4 * N_LANE
+"""Bytes of one line of the cache: a pixel of sixteen frames."""
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _F32 = ir.FloatType()
@@ -73,6 +75,35 @@ def _keep_largest(_typing, acc, i, image, p):
         return context.get_dummy_value()
 
     return types.void(acc, i, image, p), build
+
+
+@intrinsic
+def _stream(_typing, array, at, lanes, i):
+    """Write ``lanes[i]`` to the flat place ``at`` of a large array, past the caches; the place is a whole line of them."""
+
+    def build(context, builder, signature, args):
+        a_type, at_type, l_type, i_type = signature.args
+        array = context.make_array(a_type)(context, builder, args[0])
+        source, vector = _row(context, builder, l_type, args[2], i_type, args[3])
+        target = builder.bitcast(
+            builder.gep(array.data, [context.cast(builder, args[1], at_type, int64)]), vector.as_pointer()
+        )
+        store = builder.store(builder.load(source, align=4), target, align=LINE)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, at, lanes, i), build
+
+
+@intrinsic
+def _fence(_typing):
+    """Let what was written past the caches be seen by other threads before anything that is written later."""
+
+    def build(context, builder, _signature, _args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), build
 
 
 @intrinsic
@@ -236,6 +267,7 @@ def sum_apertures(
     ],
     cache=True,
     nogil=True,
+    error_model="numpy",
 )  # fmt: skip
 def finish(
     flux: NDArray[np.float64],
@@ -287,45 +319,68 @@ def finish(
     bits : int32 array, shape (3,)
         Bits for a NaN pixel, a saturated pixel and a missing background.
     planes : float32 array, shape (2 n_aperture + 4, n_star, n_frame)
-        Receives flux and error of each aperture, background and its error, centroid column and row.
+        Receives flux and error of each aperture, background and its error, centroid column and row; what is not defined becomes NaN.
     flag : int32 array, shape (n_star, n_frame)
         Receives the bits.
+
+    Notes
+    -----
+    Sixteen full lanes that go to one line of the cache are written past the caches, in half the time: ``planes`` and ``flag`` must
+    start at a multiple of 64 bytes and ``n_frame`` be one of 16.
     """
     n_aperture = area.shape[1]
+    # All lanes of a star are computed side by side, in loops plain enough for LLVM to make vectors of, and then carried to their places.
+    out = np.empty((2 * n_aperture + 4, N_LANE), np.float32)
+    word = np.empty((1, N_LANE), np.int32)
+    sky = np.empty(N_LANE)
+    sky_err = np.empty(N_LANE)
+    reach = middle_radius * middle_radius
+    n_frame = planes.shape[2]
+    together = (planes.ctypes.data | flag.ctypes.data) % LINE == 0 and n_frame % N_LANE == 0 and column[0] % N_LANE == 0
+    for b in range(N_LANE):
+        together &= column[b] == column[0] + b
     for s in range(order.size):
-        i = order[s]
         for b in range(N_LANE):
-            j = column[b]
-            if j < 0:
-                continue
-            sky = float64(level[s, b])
-            sky_err = float64(level_err[s, b])
+            sky[b] = level[s, b]
+            sky_err[b] = level_err[s, b]
+            out[2 * n_aperture, b] = level[s, b]
+            out[2 * n_aperture + 1, b] = level_err[s, b]
+            raw = flux[s, n_aperture - 1, b]
             f = static_flag[s]
-            if np.isnan(sky):
-                f |= bits[2]
-            if rest[s, n_aperture + 2, b] >= saturation:
-                f |= bits[1]
-            for a in range(n_aperture):
-                if area[s, a, 0] > 0.0:
-                    raw = flux[s, a, b]
-                    if a == n_aperture - 1 and np.isnan(raw):
-                        f |= bits[0]
-                    shot = float64(rest[s, a, b])
-                    if shot < 0.0:
-                        # Noise alone made the total negative: the background is the better guess of it.
-                        shot = max(sky * area[s, a, 1], 0.0)
-                    variance = shot / exposure + area[s, a, 1] * pixel_variance[s] + (area[s, a, 0] * sky_err) ** 2
-                    value = raw - sky * area[s, a, 0]
-                    planes[2 * a, i, j] = value
-                    if np.isnan(value):
-                        variance = np.nan
-                    planes[2 * a + 1, i, j] = np.sqrt(variance)
-                    if a == middle and value > 0.0:
-                        x = (rest[s, n_aperture, b] - sky * area[s, a, 2]) / value
-                        y = (rest[s, n_aperture + 1, b] - sky * area[s, a, 3]) / value
-                        if x * x + y * y < middle_radius * middle_radius:
-                            planes[2 * n_aperture + 2, i, j] = x + position[s, 0]
-                            planes[2 * n_aperture + 3, i, j] = y + position[s, 1]
-            planes[2 * n_aperture, i, j] = sky
-            planes[2 * n_aperture + 1, i, j] = sky_err
-            flag[i, j] = f
+            f |= bits[2] if np.isnan(level[s, b]) else 0
+            f |= bits[1] if rest[s, n_aperture + 2, b] >= saturation else 0
+            f |= bits[0] if np.isnan(raw) and area[s, n_aperture - 1, 0] > 0.0 else 0
+            word[0, b] = f
+        for a in range(n_aperture):
+            total, squares, read = area[s, a, 0], area[s, a, 1], area[s, a, 1] * pixel_variance[s]
+            for b in range(N_LANE):
+                value = flux[s, a, b] - sky[b] * total
+                shot = float64(rest[s, a, b])
+                # Where noise alone made the total negative, the background is the better guess of it.
+                behind = sky[b] * squares
+                shot = (behind if behind > 0.0 else 0.0) if shot < 0.0 else shot
+                variance = shot / exposure + read + (total * sky_err[b]) ** 2
+                there = total > 0.0 and not np.isnan(value)
+                out[2 * a, b] = value if there else np.nan
+                out[2 * a + 1, b] = np.sqrt(variance) if there else np.nan
+        for b in range(N_LANE):
+            value = flux[s, middle, b] - sky[b] * area[s, middle, 0]
+            x = (rest[s, n_aperture, b] - sky[b] * area[s, middle, 2]) / value
+            y = (rest[s, n_aperture + 1, b] - sky[b] * area[s, middle, 3]) / value
+            inside = value > 0.0 and x * x + y * y < reach
+            out[2 * n_aperture + 2, b] = x + position[s, 0] if inside else np.nan
+            out[2 * n_aperture + 3, b] = y + position[s, 1] if inside else np.nan
+        i = order[s]
+        if together:
+            for k in range(2 * n_aperture + 4):
+                _stream(planes, (k * order.size + i) * n_frame + column[0], out, k)
+            _stream(flag, i * n_frame + column[0], word, 0)
+        else:
+            for k in range(2 * n_aperture + 4):
+                for b in range(N_LANE):
+                    if column[b] >= 0:
+                        planes[k, i, column[b]] = out[k, b]
+            for b in range(N_LANE):
+                if column[b] >= 0:
+                    flag[i, column[b]] = word[0, b]
+    _fence()
