@@ -57,6 +57,8 @@ def crowding(
     -----
     The quantity that TESS and Kepler call CROWDSAP (Bryson et al. 2010, ApJ 713, L97), here for a circle and a Gaussian.
     """
+    if not radii:  # somebody only counts the stars
+        return np.zeros((target.size, 0))
     from cuvee.kernels.crowding import aperture_shares, render_stars
 
     sigma = gaussian_sigma(fwhm)

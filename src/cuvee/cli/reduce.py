@@ -142,9 +142,11 @@ def _summary_json(summary: RunSummary) -> dict[str, object]:
     stages: dict[str, dict[str, int]] = {}
     for (stage, outcome), n in sorted(summary.counts.items()):
         stages.setdefault(stage, {})[outcome] = n
+    room = summary.room
     return {
         "files": {"good": summary.n_files, "bad": len(summary.bad), "gone": summary.n_gone},
         "worked": summary.worked,
+        "room": None if room is None else {"needs": dict(room.needs), "free": dict(room.free)},
         "stages": stages,
         "bad_files": [{"path": b.path, "reason": b.reason, "message": b.message} for b in summary.bad.values()],
         "troubled_units": [
@@ -162,6 +164,10 @@ def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool) -> list[
     if dry_run:
         todo = with_outcome("to do")
         lines = [f"To do now: {todo}; what follows from it is planned then." if todo else "Nothing to do."]
+        if summary.room is not None:
+            lines.append(summary.room.sentence)
+            if lack := summary.room.lacking(1.0):
+                lines.append(f"The disk may not suffice: {lack}")
     elif not summary.worked:
         as_they_are = sum(n for (_, outcome), n in summary.counts.items() if outcome in ("have", "no-work"))
         lines = [f"Nothing to do: {files} and {count(as_they_are, 'unit')} are as they should be."]

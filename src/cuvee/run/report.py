@@ -8,6 +8,7 @@ from typing import Protocol
 
 from cuvee.run.facts import BadFile
 from cuvee.run.receipts import Receipt
+from cuvee.run.room import Room
 
 __all__ = ["Reporter", "RunOptions", "RunSummary"]
 
@@ -76,6 +77,8 @@ class RunSummary:
         Raw files that are good; that were measured and then deleted.
     worked : int
         Units that this run did or dropped.
+    room : Room, optional
+        Disk that was needed before the work, or would be; None where there was nothing to do.
     """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -84,3 +87,4 @@ class RunSummary:
     n_files: int = 0
     n_gone: int = 0
     worked: int = 0
+    room: Room | None = None

@@ -21,7 +21,9 @@ from cuvee.run.facts import (
     facts_to_row,
     frame_row,
 )
+from cuvee.run.forecast import Forecast
 from cuvee.run.inventory import take_inventory
+from cuvee.run.outlook import Outlook
 from cuvee.run.params import known_params, params_of
 from cuvee.run.perform import Task, perform
 from cuvee.run.plan import is_gone, make_plan
@@ -93,6 +95,8 @@ class Driver:
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
+        forecast = Forecast(config, device, paths, self.stock, self.stages)
+        self.outlook = Outlook(forecast, self.stock, self._raw_ahead, config, paths)
 
     def run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
         """Bring everything up to date.
@@ -119,8 +123,11 @@ class Driver:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
-            tables = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
-            self.summary.troubled += [replace(one, message=f"{one.message} Catalogue: {tables}.") for one in self.idle]
+            named = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
+            self.summary.troubled += [replace(one, message=f"{one.message} Catalogue: {named}.") for one in self.idle]
+        if self.options.dry_run:
+            groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
+            self.summary.room = self.outlook.foresee(groups, tables)
         inventory = self.stock.inventory
         self.summary.bad = dict(inventory.bad)
         self.summary.n_files, self.summary.n_gone = len(inventory.good), len(inventory.gone)
@@ -234,17 +241,31 @@ class Driver:
             self._blocked(name, unit.data_id, receipt.message)
         if self.options.dry_run:
             self.summary.counts[name, "to do"] += len(plan.todo)
+            self.outlook.note(group, plan.todo)
             return
         self.stock.adopt()
         self._forget(plan.dropped)
         todo = plan.todo
+        if todo and "fluxes" in (*stage.reads, *stage.writes):
+            self._see_room(group, raw, todo)
         if name == "collect" and todo and sets is not None:
             todo = self._with_bytes(todo, group, sets)
         self._perform(stage, group, todo)
 
+    def _raw_ahead(self, group: DataId) -> dict[str, list[Product]]:
+        sets = self.sources.reference_sets(self.groups[group], self.options.renew_reference)
+        return self._raw(group, sets)
+
+    def _see_room(self, group: DataId, raw: Mapping[str, Sequence[Product]], units: Sequence[Unit]) -> None:
+        after = [other for other in sorted(self.groups) if other > group and self.groups[other] and self._wanted(other)]
+        room = self.outlook.see(group, raw, units, after, self.reporter.say)
+        self.summary.room = self.summary.room or room
+
     def _blocked(self, name: str, data_id: DataId, message: str) -> None:
         if name not in self.stages:
             return
+        if self.options.dry_run and any(n for (_, outcome), n in self.summary.counts.items() if outcome == "to do"):
+            return  # what it waits for may well be among what is to do
         receipt = Receipt(name, data_id, "", "blocked", message)
         self._count(receipt)
         last = self.stock.units(name, data_id.group).get(data_id)
