@@ -1,5 +1,6 @@
 """Scatter: against numpy, scipy and noise of known size."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
-from cuvee.metrics import median, point_to_point_scatter, robust_scatter
+from cuvee.metrics import MAD_TO_SIGMA, median, point_to_point_scatter, robust_scatter
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 701])
@@ -33,6 +34,20 @@ def test_robust_scatter_is_that_of_scipy() -> None:
     values[:, ::11] = np.nan
     expected = median_abs_deviation(values, axis=1, scale="normal", nan_policy="omit")
     np.testing.assert_allclose(robust_scatter(values), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 301])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_robust_scatter_of_equal_few_and_missing_values(n: int, dtype: type) -> None:
+    rng = np.random.default_rng(n)
+    values: NDArray[Any] = np.round(rng.standard_t(2, (400, n)), 1).astype(dtype)
+    values[rng.random(values.shape) < 0.3] = np.nan
+    values[0], values[1] = 7.0, np.nan
+    wide = values.astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of rows without a number
+        deviation = np.nanmedian(np.abs(wide - np.nanmedian(wide, axis=1)[:, None]), axis=1)
+    np.testing.assert_array_equal(robust_scatter(values), MAD_TO_SIGMA * deviation)
 
 
 def test_point_to_point_scatter_finds_the_noise_under_variation_flares_and_bad_points() -> None:

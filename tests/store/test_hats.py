@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import lsdb
@@ -12,125 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from cdshealpix.nested import lonlat_to_healpix
 from hats.catalog.dataset.table_properties import TableProperties
 from hats.catalog.partition_info import PartitionInfo
+from tests.store.curves import FIRST_POINT_COLUMNS, ROW_COLUMNS, make_curves, make_stars, points_of, write_survey
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.keys import PATCH_ORDER
-from cuvee.model.records import LightCurves, Targets
-from cuvee.photometry.rounding import added_noise, round_to_noise
+from cuvee.model.records import LightCurves
 from cuvee.store.atomic import TEMPORARY_SUFFIX
-from cuvee.store.hats import find_star, patch_path, read_light_curves, write_catalog_metadata, write_patch
-
-ROW_COLUMNS = [
-    "_healpix_29",
-    "id",
-    "ra",
-    "dec",
-    "mag",
-    "segment",
-    "detector",
-    "series",
-    "col",
-    "row",
-    "crowding",
-    "best",
-]
-FIRST_POINT_COLUMNS = [
-    "time",
-    "cadence",
-    "quality",
-    "flag",
-    "flux",
-    "flux_err",
-    "background",
-    "centroid_col",
-    "centroid_row",
-]
-
-
-def make_stars(n: int = 700, seed: int = 1) -> Targets:
-    """Stars of a field that lies across several patches."""
-    rng = np.random.default_rng(seed)
-    ra, dec = rng.uniform(128.0, 132.0, n), rng.uniform(-54.5, -51.5, n)
-    healpix = lonlat_to_healpix(ra * u.deg, dec * u.deg, 29).astype(np.int64)
-    order = np.argsort(healpix)
-    return Targets(
-        healpix=healpix[order],
-        id=rng.permutation(n).astype(np.int64) + 93_000_000,
-        ra=ra[order],
-        dec=dec[order],
-        mag=rng.uniform(7, 16, n),
-        series=np.full(n, "ffi"),
-        col=rng.uniform(0, 2047, n),
-        row=rng.uniform(0, 2047, n),
-        crowding=rng.random((n, 1)),
-        flag=np.zeros(n, np.int32),
-        radii=(1.5, 2.5, 3.5),
-    )
-
-
-def make_curves(targets: Targets, segment: str, n_point: int = 40, seed: int = 2, n_aperture: int = 3) -> LightCurves:
-    rng = np.random.default_rng(seed)
-    n = len(targets)
-    counts = np.where(np.arange(n) % 7 == 3, n_point // 2, n_point)  # ragged
-    counts[n // 2] = 0
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    total = int(offsets[-1])
-    points: dict[str, Any] = {
-        "time": 1517.4 + np.concatenate([np.arange(count) for count in counts]) / 48 + rng.normal(0, 1e-4, total),
-        "cadence": np.concatenate([np.arange(count) for count in counts]).astype(np.int32) + 13_952,
-        "quality": rng.integers(0, 4096, total).astype(np.int32),
-        "flag": rng.integers(0, 512, total).astype(np.int32),
-    }
-    names = [*FIRST_POINT_COLUMNS[4:]]
-    names += [f"aperture{k + 1}_{what}" for k in range(n_aperture) for what in ("flux", "flux_err")]
-    points |= {name: rng.normal(1000, 3, total).astype(np.float32) for name in names}
-    points["flux"][::17] = np.nan
-    best = np.array([f"aperture{k + 1}" for k in rng.integers(0, n_aperture, n)])
-    return LightCurves(targets, segment, "3-4", best, offsets, points)
-
-
-def take(curves: LightCurves, rows: slice) -> LightCurves:
-    start, stop, _ = rows.indices(len(curves.targets))
-    first, last = curves.offsets[start], curves.offsets[stop]
-    return LightCurves(
-        curves.targets.take(rows),
-        curves.segment,
-        curves.detector,
-        curves.best[rows],
-        curves.offsets[start : stop + 1] - first,
-        {name: values[first:last] for name, values in curves.points.items()},
-    )
-
-
-def write_survey(root: Path, curves: LightCurves, kind: str = "ffi") -> list[Path]:
-    """Write light curves patch by patch, as the engine does."""
-    patches = curves.targets.healpix >> 2 * (29 - PATCH_ORDER)
-    paths = []
-    for patch in np.unique(patches):
-        start, stop = np.searchsorted(patches, [patch, patch + 1])
-        paths.append(patch_path(root, "tess", int(patch), curves.segment, curves.detector, kind))
-        write_patch(paths[-1], take(curves, slice(start, stop)))
-    return paths
-
-
-def points_of(curves: LightCurves, star: int, name: str) -> Any:
-    return curves.points[name][curves.offsets[star] : curves.offsets[star + 1]]
-
-
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LightCurves, LightCurves]:
-    """A catalogue of two sectors; the second has only some of the stars."""
-    root = tmp_path_factory.mktemp("LC")
-    stars = make_stars()
-    first = make_curves(stars, "s0008", seed=3)
-    second = make_curves(stars.take(slice(100, 500)), "s0009", seed=4)
-    write_survey(root, first)
-    write_survey(root, second)
-    write_catalog_metadata(root, "tess")
-    return root, first, second
+from cuvee.store.hats import find_star, patch_path, read_light_curves, write_catalog_metadata
 
 
 def test_sectors_append_into_one_folder_a_patch(survey: tuple[Path, LightCurves, LightCurves]) -> None:
@@ -244,72 +133,6 @@ def test_a_star_is_found_with_and_without_its_place(survey: tuple[Path, LightCur
     assert find_star(root, "tess", 16, healpix).num_rows == 0
     assert find_star(root, "tess", 16, 0).num_rows == 0
     assert find_star(root, "tess", 16).num_rows == 0
-
-
-def test_files_are_encoded_for_floats_and_cut_into_small_row_groups(
-    survey: tuple[Path, LightCurves, LightCurves],
-) -> None:
-    root, _, _ = survey
-    path = max((root / "tess" / "dataset").glob("*/*/*/*.parquet"), key=lambda p: p.stat().st_size)
-    metadata = pq.read_metadata(path)
-    assert metadata.num_row_groups == -(-metadata.num_rows // 100)
-    group = metadata.row_group(0)
-    columns = {group.column(k).path_in_schema: group.column(k) for k in range(group.num_columns)}
-    for name in ("time", "flux", "flux_err", "aperture3_flux"):
-        column = columns[f"lc.{name}.list.element"]
-        assert "BYTE_STREAM_SPLIT" in column.encodings
-    assert all(column.compression == "ZSTD" and not column.has_dictionary_page for column in columns.values())
-    assert columns["_healpix_29"].statistics.has_min_max
-
-
-def test_every_column_says_what_it_is(survey: tuple[Path, LightCurves, LightCurves]) -> None:
-    root, _, _ = survey
-    schema = pq.read_schema(root / "tess" / "dataset" / "_common_metadata")
-    fields = [*schema, *schema.field("lc").type.fields]
-    assert len(fields) == 13 + 15
-    assert all(field.metadata[b"description"] for field in fields)
-    lc = schema.field("lc").type
-    assert lc.field("flux").metadata[b"unit"] == b"electron/s"
-    assert lc.field("aperture2_flux_err").metadata[b"description"] == b"one standard deviation of flux within 2.5 px"
-    assert schema.field("id").type == pa.int64()
-    assert lc.field("time").type.value_type == pa.float64()
-    assert lc.field("flux").type.value_type == pa.float32()
-
-
-def test_rounded_light_curves_are_smaller_and_say_what_it_cost(tmp_path: Path) -> None:
-    exact = make_curves(make_stars(100), "s0008", 1000)
-    noise = np.random.default_rng(5).normal(2e4, 30.0, exact.points["time"].size).astype(np.float32)
-    errors = np.full(noise.size, 30.0, np.float32)
-    points = {**exact.points, "background": noise}
-    points |= {name: noise + k for k, name in enumerate(points) if name.endswith("flux")}
-    points |= {name: errors for name in points if name.endswith("flux_err")}
-    exact = replace(exact, points=points)
-    fluxes = [name for name in points if name.endswith("flux") or name == "background"]
-    rounded = replace(
-        exact, points={**points, **{n: round_to_noise(points[n], errors, 8.0) for n in fluxes}}, round_noise=8.0
-    )
-    sizes = {}
-    for what, curves in (("exact", exact), ("rounded", rounded)):
-        write_patch(tmp_path / what, curves)
-        footer = pq.read_metadata(tmp_path / what)
-        leaves = [
-            footer.row_group(g).column(c) for g in range(footer.num_row_groups) for c in range(footer.num_columns)
-        ]
-        sizes[what] = sum(
-            x.total_compressed_size for x in leaves if x.path_in_schema.split(".")[1:2] in [[n] for n in fluxes]
-        )
-    # Flux 2e4 with error 30: of 24 bits 10 are above the step of 2 that is left, and the noise fills about 6 of them.
-    assert sizes["rounded"] < 0.5 * sizes["exact"]
-
-    schema = pq.read_schema(tmp_path / "rounded")
-    assert schema.metadata[b"round_noise"] == b"8"
-    nested = schema.field("lc").type
-    said = {nested.field(i).name: nested.field(i).metadata or {} for i in range(nested.num_fields)}
-    assert sorted(name for name, words in said.items() if b"rounding" in words) == sorted(fluxes)
-    words = said["flux"][b"rounding"].decode()
-    assert f"{added_noise(8.0):.4f} of the error" in words
-    assert "0.065 %" in words
-    assert b"rounding" not in (pq.read_schema(tmp_path / "exact").metadata or {})
 
 
 def test_the_same_light_curves_give_the_same_bytes_in_any_order_of_writing(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
         name: pa.array(values.tolist() if values.dtype.kind == "U" else values) for name, values in columns.items()
     }
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table(arrays), temporary, compression="zstd")
+        pq.write_table(pa.table(arrays), temporary, compression="zstd", use_dictionary=False)
 
 
 def read_columns(path: Path) -> dict[str, NDArray[Any]]:
@@ -58,7 +58,7 @@ def read_columns(path: Path) -> dict[str, NDArray[Any]]:
     """
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read()
+            table = file.read(use_threads=False)  # a few kilobytes: threads would cost more than they save
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} is damaged or missing; remove it and run again to make it anew.") from error
     columns = {}
