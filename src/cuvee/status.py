@@ -58,18 +58,12 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
             return report  # the first run has only just begun, and is still making its ledger
         raise
     with opened as ledger:
-        for unit in ledger.rows("units", ("stage", "data_id", "outcome", "message", "seconds")):
-            stages[unit["stage"]][unit["outcome"]] += 1
-            seconds[unit["stage"]] += unit["seconds"]
-            if unit["outcome"] not in _SOUND:
-                report["troubled_units"].append(
-                    {
-                        "stage": unit["stage"],
-                        "unit": unit["data_id"],
-                        "outcome": unit["outcome"],
-                        "message": unit["message"],
-                    }
-                )
+        names = ("stage", "data_id", "outcome", "message", "seconds")
+        for stage, unit, outcome, message, spent in zip(*ledger.columns("units", names), strict=True):
+            stages[stage][outcome] += 1
+            seconds[stage] += spent
+            if outcome not in _SOUND:
+                report["troubled_units"].append({"stage": stage, "unit": unit, "outcome": outcome, "message": message})
         report["runs"] = [
             {name: run[name] for name in ("id", "started", "finished", "version", "command")} for run in ledger.runs()
         ]
@@ -78,7 +72,8 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         ]
         report["light_curves"] = ledger.count("light_curves")
         unusable = {bad["path"] for bad in report["bad_files"]}
-        states = [row["state"] for row in ledger.rows("files", ("path", "state")) if row["path"] not in unusable]
+        files = zip(*ledger.columns("files", ("path", "state")), strict=True)
+        states = [state for path, state in files if path not in unusable]
         report["files"], report["gone"] = states.count(""), states.count("gone")
     report["stages"] = {stage.name: dict(stages[stage.name]) for stage in PIPELINE if stage.name in stages}
     report["seconds"] = {stage: round(seconds[stage], 3) for stage in report["stages"]}

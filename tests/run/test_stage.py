@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
+
+import pytest
+import xxhash
 
 from cuvee.model.keys import DataId, recipe_hash
 from cuvee.run.stage import Product, Stage, units_of
@@ -65,6 +70,38 @@ def test_recipe_depends_on_every_input_and_parameter_and_on_nothing_else() -> No
     }
     assert recipe not in others
     assert len(others) == 5
+
+
+def test_a_recipe_is_the_hash_of_plain_json() -> None:
+    inputs = [("frame", 'tess/"å\\\n', "2"), ("frame", "tess/b", ""), ("footprint", "tess/b", "1")]
+    params = {"r": [1.5, None], "a": {"z": "ü", "b": True}}
+    text = json.dumps(["extract", 3, params, sorted(inputs)], sort_keys=True, separators=(",", ":"))
+    assert recipe_hash("extract", 3, params, inputs) == xxhash.xxh3_128(text.encode()).hexdigest()
+    nothing_read = json.dumps(["extract", 3, {}, []], separators=(",", ":"))
+    assert recipe_hash("extract", 3, {}, []) == xxhash.xxh3_128(nothing_read.encode()).hexdigest()
+
+
+def test_a_patch_gathers_the_footprints_of_its_own_series_only() -> None:
+    group = DataId("tess", "s0008", "3-4", "tesscut")
+    series = {name: group._replace(series=name) for name in ("a", "b", "c")}
+    products = {
+        "targets": [Product("targets", group, "t", "", {"patches": {"p00001": (0, 5), "p00002": (5, 9)}})],
+        "fluxes": [
+            Product("fluxes", series["a"], "fa", "", {"patches": {"p00001": (0, 1)}}),
+            Product("fluxes", series["b"]._replace(part="b0"), "fb", "", {"patches": {"p00002": (0, 1)}}),
+            Product("fluxes", series["b"]._replace(part="b1"), "fb", "", {"patches": {"p00002": (0, 1)}}),
+        ],
+        "footprint": [Product("footprint", data_id, f"w{name}") for name, data_id in series.items()],
+    }
+    stage = replace(COLLECT, reads=("targets", "fluxes", "footprint"), along={"footprint": "fluxes"})
+    got = {u.data_id.part: [p.content for p in u.inputs] for u in units_of(stage, products)}
+    assert got == {"p00001": ["t", "fa", "wa"], "p00002": ["t", "fb", "fb", "wb"]}
+
+
+def test_dimensions_go_from_coarse_to_fine() -> None:
+    stage = replace(EXTRACT, per=("segment", "instrument"))
+    with pytest.raises(ValueError, match="segment, instrument are not in the order"):
+        units_of(stage, {"frame": [frame("3-4", 1)]})
 
 
 def test_data_ids_survive_their_text() -> None:

@@ -1,5 +1,6 @@
 """The ledger keeps what it is told, through kills, other versions, other writers and folders that cannot be written."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -48,6 +50,28 @@ def test_migrations_make_the_tables_that_the_code_declares(tmp_path: Path) -> No
             found = sa.inspect(connection).get_pk_constraint(table.name)["constrained_columns"]
             assert found == [column.name for column in table.primary_key.columns]
     engine.dispose()
+
+
+def test_an_older_ledger_keeps_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "cuvee.db"
+    config = Config()
+    config.set_main_option("script_location", str(Path(cuvee.store.migrations.__file__).parent))
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        info = {"had": "h", "has_wcs": True, "cells": [3, 4], "rest": {"name": "a"}}
+        columns = "size, mtime_ns, inode, content, instrument, segment, detector, kind, series, name, n_frame"
+        connection.exec_driver_sql(
+            f"INSERT INTO files (path, {columns}, first_cadence, last_cadence, state, info)"
+            " VALUES ('/raw/a', 5, 6, 7, 'c', 'tess', 's0001', '1-1', 'tesscut', 'a', 'a', 20, 3, 9, 'gone', ?)",
+            (json.dumps(info),),
+        )
+    engine.dispose()
+    with Ledger.open(path) as ledger:
+        (row,) = ledger.rows("files")
+    assert (row["path"], row["size"], row["last_cadence"], row["state"]) == ("/raw/a", 5, 9, "gone")
+    assert (row["had"], row["has_wcs"], row["cells"], row["footprint"], row["info"]) == ("h", True, [3, 4], "", info)
 
 
 def test_the_code_knows_its_migrations() -> None:
@@ -126,6 +150,29 @@ def test_files_and_frames_are_remembered_and_forgotten_together(tmp_path: Path) 
         ledger.drop_files(["b"])
         assert list(ledger.files()) == ["/data/å ffic.fits"]
         assert [frame["file"] for frame in ledger.rows("frames")] == ["/data/å ffic.fits"]
+
+
+def test_an_update_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "cuvee.db") as ledger:
+        ledger.put_files([{"path": name, "size": 5, "state": "bad", "info": {"a": 1}} for name in "abc"])
+        before = ledger.files()
+        ledger.update(
+            "files", [{"path": "a", "content": "x", "state": ""}, {"path": "c", "content": "y", "state": "gone"}]
+        )
+        ledger.update("files", [{"path": "d", "content": "z"}])
+        ledger.update("files", [])
+        changed = {"a": {"content": "x", "state": ""}, "b": {}, "c": {"content": "y", "state": "gone"}}
+        assert ledger.files() == {name: {**before[name], **changes} for name, changes in changed.items()}
+
+
+def test_columns_are_those_of_the_rows(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "cuvee.db") as ledger:
+        assert [list(column) for column in ledger.columns("files", ("path", "info"))] == [[], []]
+        ledger.put_files([{"path": name, "info": {"n": [name]}, "has_wcs": name == "b"} for name in "ba"])
+        path, has_wcs, info = ledger.columns("files", ("path", "has_wcs", "info"))
+        assert (list(path), list(has_wcs), list(info)) == (["a", "b"], [False, True], [{"n": ["a"]}, {"n": ["b"]}])
+        (texts,) = ledger.columns("files", ("info",), as_text=("info",), path="b")
+        assert [json.loads(text) for text in texts] == [{"n": ["b"]}]
 
 
 def test_products_and_lineage(tmp_path: Path) -> None:

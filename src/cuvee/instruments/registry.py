@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -60,7 +61,7 @@ def instrument(name: str) -> Instrument:
     return found
 
 
-def _walk(folder: str, patterns: Sequence[str], seen: set[str]) -> Iterator[str]:
+def _walk(folder: str, pattern: re.Pattern[str], seen: set[str]) -> Iterator[str]:
     # Links to folders are followed once, so circles end; hidden entries and whatever is no regular file are passed over.
     real = os.path.realpath(folder)
     if real in seen:
@@ -73,10 +74,10 @@ def _walk(folder: str, patterns: Sequence[str], seen: set[str]) -> Iterator[str]
                 continue
             if entry.is_dir():
                 below.append(entry.path)
-            elif any(fnmatchcase(entry.name, pattern) for pattern in patterns) and entry.is_file():
+            elif pattern.match(entry.name) and entry.is_file():
                 yield entry.path
     for path in below:
-        yield from _walk(path, patterns, seen)
+        yield from _walk(path, pattern, seen)
 
 
 def find_files(sources: Sequence[str], patterns: Sequence[str], root: Path) -> list[str]:
@@ -103,6 +104,7 @@ def find_files(sources: Sequence[str], patterns: Sequence[str], root: Path) -> l
         If a source is missing, unreadable, or matches nothing.
     """
     found: set[str] = set()
+    wanted = re.compile("|".join(map(translate, patterns)))
     for source in sources:
         where = os.path.normpath(os.path.join(root, os.path.expanduser(source)))
         is_glob = not os.path.exists(where) and glob.has_magic(where)
@@ -117,7 +119,7 @@ def find_files(sources: Sequence[str], patterns: Sequence[str], root: Path) -> l
                 taken += 1
                 continue
             try:
-                files = list(_walk(place, patterns, set()))
+                files = list(_walk(place, wanted, set()))
             except OSError as error:
                 raise ConfigError(
                     f"The data source '{source}' cannot be read: {error.strerror} ({error.filename})."

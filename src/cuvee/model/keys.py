@@ -78,6 +78,7 @@ def text_hash(text: str) -> str:
 
 
 _to_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_quote = json.encoder.encode_basestring_ascii
 
 
 def recipe_head(stage: str, version: int, params: Any) -> str:
@@ -105,7 +106,9 @@ def recipe_of(head: str, inputs: Iterable[tuple[str, str, str]]) -> str:
     inputs : iterable of (kind, data id, content)
         As for `recipe_hash`.
     """
-    return text_hash(f"{head},{_to_json(sorted(inputs))}]")
+    # The same text as `_to_json` makes of the list, in a third of the time: there are as many recipes as units.
+    read = ",".join([f"[{_quote(a)},{_quote(b)},{_quote(c)}]" for a, b, c in sorted(inputs)])
+    return text_hash(f"{head},[{read}]]")
 
 
 def recipe_hash(stage: str, version: int, params: Any, inputs: Iterable[tuple[str, str, str]]) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,19 +17,21 @@ from cuvee.model.time import julian_year
 from cuvee.run.stage import Product
 
 __all__ = [
+    "FILE_COLUMNS",
     "BadFile",
     "FileFacts",
     "FileState",
     "Stat",
     "bad_file_from_row",
     "bad_file_to_row",
-    "facts_from_row",
+    "facts_from_columns",
     "facts_of",
     "facts_to_row",
     "footprint_facts",
     "footprint_of",
     "footprint_product",
     "frame_row",
+    "learnt_row",
     "stat_files",
 ]
 
@@ -63,8 +65,7 @@ class BadFile:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """What the ledger remembers of one raw file that is or was good.
 
     Parameters
@@ -269,25 +270,46 @@ def facts_to_row(facts: FileFacts) -> dict[str, Any]:
     }
 
 
-def facts_from_row(row: Mapping[str, Any]) -> FileFacts:
-    """Read what `facts_to_row` wrote, where ``info`` was left as text."""
-    kind = row["kind"]
-    part = row["name"] if kind == "ffi" else ""
-    return FileFacts(
-        row["path"],
-        DataId(row["instrument"], row["segment"], row["detector"], kind, row["series"], part),
-        (row["size"], row["mtime_ns"], row["inode"]),
-        row["info"],
-        row["content"],
-        row["had"],
-        row["has_wcs"],
-        tuple(row["cells"]),
-        row["footprint"],
-        row["n_frame"],
-        row["first_cadence"],
-        row["last_cadence"],
-        row["state"],
-    )
+def learnt_row(facts: FileFacts) -> dict[str, Any]:
+    """Return what may change of a file without its headers being read again, with the key of the table ``files``."""
+    return {"path": facts.path, "content": facts.content, "had": facts.had, "state": facts.state}
+
+
+FILE_COLUMNS = (
+    "path", "instrument", "segment", "detector", "kind", "series", "name", "size", "mtime_ns", "inode", "info", "content", "had",
+    "has_wcs", "cells", "footprint", "n_frame", "first_cadence", "last_cadence", "state",
+)  # fmt: skip
+"""What `facts_from_columns` wants of the table ``files``."""
+
+
+def facts_from_columns(columns: Iterable[Sequence[Any]]) -> dict[str, FileFacts]:
+    """Read what `facts_to_row` wrote.
+
+    Parameters
+    ----------
+    columns : iterable of sequences
+        Those of `FILE_COLUMNS`; ``info`` as JSON.
+
+    Returns
+    -------
+    dict of str to FileFacts
+        By path.
+    """
+    return {
+        path: FileFacts(
+            path,
+            DataId(instrument, segment, detector, kind, series, name if kind == "ffi" else ""),
+            (size, mtime, inode),
+            info,
+            content,
+            had,
+            has_wcs,
+            tuple(cells),
+            *rest,
+        )
+        for path, instrument, segment, detector, kind, series, name, size, mtime, inode, info, content, had, has_wcs, cells, *rest
+        in zip(*columns, strict=True)
+    }  # fmt: skip
 
 
 def _info_from(text: str) -> FileInfo:

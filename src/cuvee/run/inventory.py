@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cuvee.errors import BadData, ConfigError
 from cuvee.model.keys import DataId
@@ -42,6 +42,8 @@ class Inventory:
         Files that the ledger does not know in this state.
     dropped : list of str
         Paths in the ledger that are no part of the survey any more.
+    changes : int
+        Counted up with each change of what is known of a file after the inventory was taken.
     """
 
     good: dict[str, FileFacts] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Inventory:
     spoilt: dict[str, FileFacts] = field(default_factory=dict)
     fresh: list[FileFacts] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    changes: int = 0
 
     def groups(self) -> dict[DataId, list[str]]:
         """Return the paths of good and gone files by segment, detector and kind; groups with bad files only are empty."""
@@ -146,7 +149,7 @@ def take_inventory(
         elif facts is not None and facts.stat == state and facts.state != "bad":
             inventory.good[path] = facts
             if facts.state:
-                inventory.good[path] = replace(facts, state="")
+                inventory.good[path] = facts._replace(state="")
                 inventory.fresh.append(inventory.good[path])
         else:
             todo.append(path)
@@ -165,7 +168,7 @@ def take_inventory(
                     inventory.bad[path] = result
                     continue
                 before = known.get(path) or moved.get(result.identity)
-                result = replace(result, had=(before.content or before.had) if before is not None else "")
+                result = result._replace(had=(before.content or before.had) if before is not None else "")
                 inventory.good[path] = result
                 inventory.fresh.append(result)
             done += len(chunk)
@@ -207,7 +210,7 @@ def _say_what_is_missing(
     """Tell files that were deleted from those that are bad now, and from those that the survey does not name any more."""
     for path, bad in inventory.bad.items():
         if path in known and bad.reason != "duplicate":
-            inventory.spoilt[path] = replace(known[path], state="bad")
+            inventory.spoilt[path] = known[path]._replace(state="bad")
             if known[path].state != "bad":
                 inventory.fresh.append(inventory.spoilt[path])
     present = {facts.identity for facts in inventory.good.values()} if missing else set()
@@ -215,6 +218,6 @@ def _say_what_is_missing(
         if facts.state == "bad" or facts.identity in present or os.path.exists(path):
             inventory.dropped.append(path)
             continue
-        inventory.gone[path] = replace(facts, state="gone")
+        inventory.gone[path] = facts._replace(state="gone")
         if facts.state != "gone":
             inventory.fresh.append(inventory.gone[path])

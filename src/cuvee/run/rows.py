@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
 from typing import Any
 
 from cuvee.model.keys import DataId
@@ -16,10 +16,9 @@ from cuvee.store.tables import read_targets
 
 __all__ = [
     "forget_stars",
+    "known_units",
     "lineage_rows",
-    "product_from_row",
     "product_row",
-    "receipt_from_row",
     "unit_row",
     "write_stars",
 ]
@@ -41,22 +40,6 @@ def unit_row(receipt: Receipt, run_id: int) -> dict[str, Any]:
     }
 
 
-def receipt_from_row(row: Mapping[str, Any], products: Iterable[Product]) -> Receipt:
-    """Return what the ledger knows of a unit: everything but which raw files it read."""
-    return Receipt(
-        row["stage"],
-        DataId.parse(row["data_id"]),
-        row["recipe"],
-        row["outcome"],
-        row["message"],
-        row["reason"],
-        tuple(products),
-        seconds=row["seconds"],
-        memory=row["memory"],
-        counts=row["counts"],
-    )
-
-
 def product_row(product: Product, receipt: Receipt) -> dict[str, Any]:
     """Return a product as the table ``products`` keeps it."""
     return {
@@ -72,9 +55,39 @@ def product_row(product: Product, receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def product_from_row(row: Mapping[str, Any]) -> Product:
-    """Read what `product_row` wrote."""
-    return Product(row["kind"], DataId.parse(row["data_id"]), row["content"], row["path"], row["meta"])
+def known_units(ledger: Ledger) -> tuple[list[Product], list[Receipt]]:
+    """Return what the ledger knows of products, and of units: everything but which raw files they read.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where `unit_row` and `product_row` went.
+    """
+    ids: dict[str, DataId] = {}  # a unit and its products mostly have the same
+
+    def data_id(text: str) -> DataId:
+        found = ids.get(text)
+        if found is None:
+            found = ids[text] = DataId.parse(text)
+        return found
+
+    products = []
+    made: dict[str, dict[str, list[Product]]] = defaultdict(lambda: defaultdict(list))
+    columns = ledger.columns("products", ("kind", "data_id", "content", "path", "meta", "stage", "unit"))
+    for kind, text, content, path, meta, stage, unit in zip(*columns, strict=True):
+        product = Product(kind, data_id(text), content, path, meta)
+        products.append(product)
+        made[stage][unit].append(product)
+    units = []
+    columns = ledger.columns(
+        "units", ("stage", "data_id", "recipe", "outcome", "message", "reason", "seconds", "memory", "counts")
+    )
+    for stage, text, recipe, outcome, message, reason, seconds, memory, counts in zip(*columns, strict=True):
+        mine = tuple(made[stage].get(text, ()))
+        units.append(
+            Receipt(stage, data_id(text), recipe, outcome, message, reason, mine, {}, (), seconds, memory, counts)
+        )
+    return products, units
 
 
 def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:

@@ -41,7 +41,8 @@ class Sources:
         self._paths = paths
         self._stock = stock
         self._write = write
-        self._made: dict[str, tuple[FileFacts, list[Product]]] = {}
+        self._last: tuple[Sequence[str], Mapping[DataId, ReferenceSet], int] | None = None
+        self._raw: dict[str, list[Product]] = {}
 
     def tables(self, paths: Sequence[str]) -> list[Product]:
         """Return the catalogue's tables; the content of one that was read before counts, not when it was touched."""
@@ -100,37 +101,35 @@ class Sources:
         sets : mapping
             From `reference_sets`.
         """
+        changes = self._stock.inventory.changes
+        if self._last is not None and self._last[0] is files and self._last[1] is sets and self._last[2] == changes:
+            return self._raw  # asked for at every stage, and few stages learn anything new of raw files
         raw: dict[str, list[Product]] = {"frame": [], "member": [], "stamp": [], "footprint": []}
-        for path, facts in self._facts(files):
-            known = self._made.get(path)
-            if known is None or known[0] is not facts:  # asked for at every stage; most files stay as they are
-                known = self._made[path] = facts, _products_of(facts)
-            for product in known[1]:
-                raw[product.kind].append(product)
-        if sets:
-            for series, frames in self._frames(files).items():
-                if series in sets:
-                    *members, footprint = sets[series].products(series, frames)
-                    raw["member"] += members
-                    raw["footprint"].append(footprint)
+        for facts in self._facts(files):
+            if facts.is_frame:
+                raw["frame"].append(facts.product("frame"))
+                continue
+            raw["stamp"].append(facts.product("stamp"))
+            if facts.has_wcs:
+                raw["footprint"].append(facts.footprint_product())
+        for series, frames in self._frames(files).items() if sets else ():
+            if series in sets:
+                *members, footprint = sets[series].products(series, frames)
+                raw["member"] += members
+                raw["footprint"].append(footprint)
+        self._last, self._raw = (files, sets, changes), raw
         return raw
 
-    def _facts(self, files: Sequence[str]) -> Iterator[tuple[str, FileFacts]]:
+    def _facts(self, files: Sequence[str]) -> Iterator[FileFacts]:
         good, gone = self._stock.inventory.good, self._stock.inventory.gone
         for path in files:
             facts = good.get(path) or gone.get(path)
             if facts is not None:
-                yield path, facts
+                yield facts
 
     def _frames(self, files: Sequence[str]) -> dict[DataId, dict[str, FileFacts]]:
         series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
-        for _, facts in self._facts(files):
+        for facts in self._facts(files):
             if facts.is_frame:
                 series[facts.series_id][facts.data_id.part] = facts
         return series
-
-
-def _products_of(facts: FileFacts) -> list[Product]:
-    if facts.is_frame:
-        return [facts.product("frame")]
-    return [facts.product("stamp"), *([facts.footprint_product()] if facts.has_wcs else [])]

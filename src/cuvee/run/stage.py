@@ -184,6 +184,8 @@ def units_of(stage: Stage, products: Mapping[str, Iterable[Product]]) -> list[Un
     """
     first, *others = stage.reads
     groups = _index(products.get(first, ()), stage.per)
+    if not groups:
+        return []
     joins = []
     for kind in others:
         leader = stage.along.get(kind, "")

@@ -11,15 +11,14 @@ from pathlib import Path
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId, recipe_of
 from cuvee.run.collector import collector_paused
-from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, facts_to_row
+from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, learnt_row
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
 from cuvee.run.rows import (
     forget_stars,
+    known_units,
     lineage_rows,
-    product_from_row,
     product_row,
-    receipt_from_row,
     unit_row,
     write_stars,
 )
@@ -57,13 +56,10 @@ class Stock:
         self._adopted: list[tuple[Unit, Receipt]] = []
         self._renewed: list[tuple[Receipt, Product]] = []
         self._listed: dict[tuple[str, str], frozenset[str]] = {}
-        made: dict[tuple[str, str], list[Product]] = defaultdict(list)
-        for row in ledger.products():
-            product = product_from_row(row)
-            made[row["stage"], row["unit"]].append(product)
+        products, units = known_units(ledger)
+        for product in products:
             self._products[product.data_id.group][product.kind][product.data_id] = product
-        for row in ledger.units():
-            receipt = receipt_from_row(row, made.get((row["stage"], row["data_id"]), ()))
+        for receipt in units:
             self._units[receipt.stage, receipt.data_id.group][receipt.data_id] = receipt
 
     # -- what there is -------------------------------------------------------------------------------------------
@@ -140,7 +136,7 @@ class Stock:
     def _there(self, receipt: Receipt, product: Product) -> bool:
         if not product.path or product.meta.get("evicted"):
             return True
-        path = os.path.join(self._root, product.path)
+        path = product.path if product.path.startswith("/") else f"{self._root}/{product.path}"
         try:
             found = os.stat(path)
             if found.st_size != product.meta.get("size"):
@@ -163,11 +159,13 @@ class Stock:
         if adopted:
             self.settle(adopted)
         renewed, self._renewed = self._renewed, []
+        rows = []
         for receipt, product in renewed:
             # A unit that was done in the meantime has other products, which know their own times.
             now = self._products[product.data_id.group][product.kind].get(product.data_id)
             if now is not None and now.content == product.content and "evicted" not in now.meta:
-                self.renew(receipt.stage, product, receipt)
+                rows.append(product_row(product, self._replace(receipt, product)))
+        self.ledger.put_products(rows)
 
     def renew(self, stage: str, product: Product, receipt: Receipt | None = None) -> None:
         """Take in new small facts about a product whose content has stayed.
@@ -200,6 +198,7 @@ class Stock:
         receipts = [receipt for _, receipt in done]
         made = [(unit, receipt) for unit, receipt in done if receipt.outcome != "have"]
         stale: list[Product] = []
+        again: list[Product] = []
         fresh: list[FileFacts] = []
         for receipt in receipts:
             fresh += self._learn(receipt)
@@ -211,15 +210,18 @@ class Stock:
                 stale += [p for p in before.products if (p.kind, p.data_id) not in new]
             units[receipt.data_id] = receipt
             for product in receipt.products:
-                self._products[product.data_id.group][product.kind][product.data_id] = product
+                known = self._products[product.data_id.group][product.kind]
+                if product.data_id in known:
+                    again.append(product)
+                known[product.data_id] = product
         self._remove(stale)
         with self.ledger.batch():
-            self.ledger.put_files([facts_to_row(facts) for facts in fresh])
+            self.ledger.update("files", [learnt_row(facts) for facts in fresh])
             self.ledger.put_quarantine([bad_file_to_row(bad, self.run_id) for r in receipts for bad in r.bad])
             new_products = [(product, receipt) for _, receipt in made for product in receipt.products]
-            # Dropping a product drops its lineage too, which may have had more inputs than it has now.
-            gone = [(p.kind, str(p.data_id)) for p in (*stale, *(product for product, _ in new_products))]
-            self.ledger.drop_products(gone)
+            self.ledger.drop_products([(p.kind, str(p.data_id)) for p in stale])
+            # What is made again may have had more inputs than it has now.
+            self.ledger.drop_lineage([(p.kind, str(p.data_id)) for p in again])
             self.ledger.put_units([unit_row(receipt, self.run_id) for _, receipt in made])
             self.ledger.put_products([product_row(product, receipt) for product, receipt in new_products])
             self.ledger.put("lineage", [row for unit, receipt in made for row in lineage_rows(unit, receipt)])
@@ -241,7 +243,7 @@ class Stock:
         fresh = self._set_aside(bad)
         if write:
             with self.ledger.batch():
-                self.ledger.put_files([facts_to_row(facts) for facts in fresh])
+                self.ledger.update("files", [learnt_row(facts) for facts in fresh])
                 self.ledger.put_quarantine([bad_file_to_row(bad, self.run_id)])
 
     def _remove(self, products: Iterable[Product]) -> None:
@@ -257,7 +259,8 @@ class Stock:
         for path, (stat, content) in receipt.contents.items():
             facts = self.inventory.good.get(path)
             if facts is not None and facts.stat == tuple(stat) and facts.content != content:
-                self.inventory.good[path] = replace(facts, content=content)
+                self.inventory.good[path] = facts._replace(content=content)
+                self.inventory.changes += 1
                 learnt.append(self.inventory.good[path])
         for bad in receipt.bad:
             learnt += self._set_aside(bad)
@@ -266,9 +269,10 @@ class Stock:
     def _set_aside(self, bad: BadFile) -> list[FileFacts]:
         facts = self.inventory.good.pop(bad.path, None)
         self.inventory.bad[bad.path] = bad
+        self.inventory.changes += 1
         if facts is None:
             return []
-        self.inventory.spoilt[bad.path] = replace(facts, content="", had="", state="bad")
+        self.inventory.spoilt[bad.path] = facts._replace(content="", had="", state="bad")
         return [self.inventory.spoilt[bad.path]]
 
     def forget(self, receipts: Iterable[Receipt]) -> None:

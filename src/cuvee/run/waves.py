@@ -15,9 +15,10 @@ from cuvee.model.keys import DataId
 from cuvee.run.collector import collector_paused
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
+    FILE_COLUMNS,
     bad_file_from_row,
     bad_file_to_row,
-    facts_from_row,
+    facts_from_columns,
     facts_to_row,
     frame_row,
 )
@@ -149,7 +150,7 @@ class Driver:
 
     def _take_inventory(self, raw: Sequence[str]) -> None:
         with collector_paused():
-            known = {row["path"]: facts_from_row(row) for row in self.ledger.rows("files", as_text=("info",))}
+            known = facts_from_columns(self.ledger.columns("files", FILE_COLUMNS, as_text=("info",)))
         quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
         read = 0
 

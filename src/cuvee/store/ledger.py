@@ -15,11 +15,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from cuvee.errors import StoreError
 from cuvee.store.schema import TABLES
-from cuvee.store.sqlite import bring_up_to_date, database_path, reading_engine, transaction, writing_engine
+from cuvee.store.sqlite import (
+    bring_up_to_date,
+    database_path,
+    put_rows,
+    reading_engine,
+    transaction,
+    writing_engine,
+)
 
 __all__ = ["Ledger"]
 
@@ -103,17 +109,17 @@ class Ledger:
 
     # -- rows of any table ---------------------------------------------------------------------------------------
 
-    def rows(
-        self, table: str, columns: Sequence[str] = (), as_text: Collection[str] = (), **equal: Any
-    ) -> list[dict[str, Any]]:
-        """Return rows of a table in the order of its key.
+    def columns(
+        self, table: str, names: Sequence[str], as_text: Collection[str] = (), **equal: Any
+    ) -> list[Sequence[Any]]:
+        """Return columns of a table in the order of its key; of 10^5 rows in half the time that `rows` takes.
 
         Parameters
         ----------
         table : str
             A key of `cuvee.store.schema.TABLES`.
-        columns : sequence of str, optional
-            Those to return; all by default.
+        names : sequence of str
+            The columns.
         as_text : collection of str, optional
             Columns to be left as the JSON that they are kept in.
         **equal
@@ -121,25 +127,40 @@ class Ledger:
 
         Returns
         -------
-        list of dict
+        list of sequences
+            One a column, all of the same length.
         """
         source = TABLES[table]
-        wanted = [source.c[name] for name in columns] or list(source.columns)
-        coded = [column.name for column in wanted if isinstance(column.type, sa.JSON)]
-        chosen = [sa.type_coerce(c, sa.Text).label(c.name) if c.name in coded else c for c in wanted]
+        coded = [name for name in names if isinstance(source.c[name].type, sa.JSON)]
+        chosen = [sa.type_coerce(source.c[n], sa.Text).label(n) if n in coded else source.c[n] for n in names]
         query = sa.select(*chosen).order_by(*source.primary_key.columns)
         for name, value in equal.items():
             query = query.where(source.c[name] == value)
         with self._transaction() as connection:
-            found = connection.execute(query).all()
-        names = [column.name for column in wanted]
-        rows = [dict(zip(names, row, strict=True)) for row in found]
-        for name in coded:
-            if name not in as_text:
-                # One call for the whole column: a call for each of 10^5 short texts would take several times as long.
-                for row, value in zip(rows, json.loads(f"[{','.join([row[name] for row in rows])}]"), strict=True):
-                    row[name] = value
-        return rows
+            rows = connection.execute(query).all()
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        for i, name in enumerate(names):
+            if name in coded and name not in as_text:
+                # One call for the whole column: a call for each of 10^5 short texts takes several times as long.
+                columns[i] = json.loads(f"[{','.join(columns[i])}]")
+        return columns
+
+    def rows(self, table: str, **equal: Any) -> list[dict[str, Any]]:
+        """Return rows of a table in the order of its key.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        **equal
+            Values that columns must have; all rows by default.
+
+        Returns
+        -------
+        list of dict
+        """
+        names = [column.name for column in TABLES[table].columns]
+        return [dict(zip(names, row, strict=True)) for row in zip(*self.columns(table, names, **equal), strict=True)]
 
     def put(self, table: str, rows: Iterable[Row]) -> None:
         """Add rows, in place of those with the same key; one transaction.
@@ -157,7 +178,28 @@ class Ledger:
             If a row has a column that the table lacks, or lacks one of its key.
         """
         with self._transaction() as connection:
-            _put(connection, TABLES[table], rows)
+            put_rows(connection, TABLES[table], rows)
+
+    def update(self, table: str, rows: Iterable[Row]) -> None:
+        """Change columns of rows that are there, and leave their other columns; one transaction.
+
+        Parameters
+        ----------
+        table : str
+            A key of `cuvee.store.schema.TABLES`.
+        rows : iterable of mapping
+            The key, and the new values; the same columns in each.
+        """
+        rows = list(rows)
+        if not rows:
+            return
+        source = TABLES[table]
+        keys = [column.name for column in source.primary_key.columns]
+        query = sa.update(source).where(*(source.c[name] == sa.bindparam(f"key_{name}") for name in keys))
+        query = query.values({name: sa.bindparam(f"new_{name}") for name in rows[0] if name not in keys})
+        values = [{f"{'key' if name in keys else 'new'}_{name}": row[name] for name in row} for row in rows]
+        with self._transaction() as connection:
+            connection.execute(query, values)
 
     def drop(self, table: str, keys: Iterable[Sequence[Any]]) -> None:
         """Delete rows by their key; one transaction.
@@ -194,7 +236,7 @@ class Ledger:
         source = TABLES[table]
         with self._transaction() as connection:
             connection.execute(sa.delete(source).where(*(source.c[name] == value for name, value in equal.items())))
-            _put(connection, source, rows)
+            put_rows(connection, source, rows)
 
     # -- what the engine asks and tells --------------------------------------------------------------------------
 
@@ -245,13 +287,18 @@ class Ledger:
         """Forget products and their lineage, by kind and data id."""
         keys = list(keys)
         self.drop("products", keys)
+        self.drop_lineage(keys)
+
+    def drop_lineage(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Forget what products were made from, by kind and data id."""
         lineage = TABLES["lineage"]
         query = sa.delete(lineage).where(
             lineage.c.kind == sa.bindparam("key_kind"), lineage.c.data_id == sa.bindparam("key_data_id")
         )
-        if keys:
+        values = [{"key_kind": kind, "key_data_id": data_id} for kind, data_id in keys]
+        if values:
             with self._transaction() as connection:
-                connection.execute(query, [{"key_kind": kind, "key_data_id": data_id} for kind, data_id in keys])
+                connection.execute(query, values)
 
     def lineage(self, kind: str, data_id: str) -> list[dict[str, Any]]:
         """Return what a product was made from."""
@@ -264,7 +311,7 @@ class Ledger:
     def put_quarantine(self, rows: Iterable[Row]) -> None:
         """Add files to the quarantine; ``run_id`` stays that of the run which first saw the file in this state."""
         with self._transaction() as connection:
-            _put_quarantine(connection, rows)
+            put_rows(connection, TABLES["quarantine"], rows)
 
     def replace_quarantine(self, rows: Iterable[Row]) -> None:
         """Make these all the files in quarantine; others have been mended or are gone, and are kept as such."""
@@ -274,7 +321,7 @@ class Ledger:
             table = TABLES["quarantine"]
             before = connection.scalars(sa.select(table.c.path).where(table.c.still))
             _clear_quarantine(connection, [path for path in before if path not in paths])
-            _put_quarantine(connection, rows)
+            put_rows(connection, TABLES["quarantine"], rows)
 
     def start_run(self, version: str, config: Mapping[str, Any], command: str) -> int:
         """Open a run and return its number.
@@ -292,7 +339,7 @@ class Ledger:
         with self._transaction() as connection:
             number = int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(runs.c.id), 0))) or 0) + 1
             row = {"id": number, "started": _now(), "version": version, "config": dict(config), "command": command}
-            _put(connection, runs, [row])
+            put_rows(connection, runs, [row])
         return number
 
     def finish_run(self, number: int) -> None:
@@ -341,39 +388,6 @@ class Ledger:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _complete(table: sa.Table, rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Give every row every column, as one statement for many rows needs."""
-    defaults = {column.name: getattr(column.default, "arg", None) for column in table.columns}
-    keys = {column.name for column in table.primary_key.columns}
-    complete = []
-    for row in rows:
-        if unknown := row.keys() - defaults.keys():
-            raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
-        if missing := keys - row.keys():
-            raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
-        complete.append({**defaults, **row})
-    return complete
-
-
-def _put(connection: sa.Connection, table: sa.Table, rows: Iterable[Row], **changes: Any) -> None:
-    values = _complete(table, rows)
-    if not values:
-        return
-    query = insert(table)
-    keys = [column.name for column in table.primary_key.columns]
-    new = {column.name: query.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(query.on_conflict_do_update(index_elements=keys, set_={**new, **changes}), values)
-
-
-def _put_quarantine(connection: sa.Connection, rows: Iterable[Row]) -> None:
-    table = TABLES["quarantine"]
-    new = insert(table).excluded
-    same: sa.ColumnElement[bool] = table.c.still
-    for name in ("size", "mtime_ns", "inode", "reason"):
-        same = same & (table.c[name] == new[name])
-    _put(connection, table, rows, run_id=sa.case((same, table.c.run_id), else_=new.run_id))
 
 
 def _clear_quarantine(connection: sa.Connection, paths: Sequence[str]) -> None:

@@ -63,7 +63,8 @@ sa.Table(
     _text("footprint"),
     _json("info"),
     sa.Index("files_by_detector", "segment", "detector", "kind"),
-    sqlite_with_rowid=False,
+    # SQLite keeps rows as long as these in one piece only where they have a number.
+    sqlite_with_rowid=True,
 )
 
 # Frames of files that hold one frame each.

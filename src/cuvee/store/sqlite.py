@@ -1,19 +1,22 @@
-"""Opening the ledger's SQLite file: for the one writer, for readers, and bringing its tables up to date."""
+"""What of the ledger is SQLite's own: opening the file for the one writer and for readers, bringing its tables up to date, upserts."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from cuvee.errors import StoreError
 from cuvee.store.schema import REVISIONS
 
-__all__ = ["bring_up_to_date", "database_path", "reading_engine", "transaction", "writing_engine"]
+__all__ = ["bring_up_to_date", "database_path", "put_rows", "reading_engine", "transaction", "writing_engine"]
 
 _BUSY_SECONDS = 30.0
 
@@ -204,3 +207,59 @@ def _log_ahead(engine: sa.Engine) -> None:
         connection.cursor().execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
+
+
+@cache
+def _defaults(table: sa.Table) -> dict[str, Any]:
+    return {column.name: getattr(column.default, "arg", None) for column in table.columns}
+
+
+def _complete(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give every row every column, as one statement for many rows needs."""
+    defaults = _defaults(table)
+    keys = {column.name for column in table.primary_key.columns}
+    complete = []
+    for row in rows:
+        if unknown := row.keys() - defaults.keys():
+            raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
+        if missing := keys - row.keys():
+            raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
+        complete.append({**defaults, **row})
+    return complete
+
+
+@cache  # to build a statement takes longer than to put some rows with it
+def _upsert(table: sa.Table) -> sa.Executable:
+    query = insert(table)
+    keys = [column.name for column in table.primary_key.columns]
+    new: dict[str, Any] = {
+        column.name: query.excluded[column.name] for column in table.columns if column.name not in keys
+    }
+    if table.name == "quarantine":  # the run that first saw the file in this state stays
+        same: sa.ColumnElement[bool] = table.c.still
+        for name in ("size", "mtime_ns", "inode", "reason"):
+            same = same & (table.c[name] == query.excluded[name])
+        new["run_id"] = sa.case((same, table.c.run_id), else_=query.excluded.run_id)
+    return query.on_conflict_do_update(index_elements=keys, set_=new)
+
+
+def put_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to a table, in place of those with the same key.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        In a transaction.
+    table : sqlalchemy.Table
+        One of `cuvee.store.schema.TABLES`.
+    rows : iterable of mapping
+        Columns and values.
+
+    Raises
+    ------
+    KeyError
+        If a row has a column that the table lacks, or lacks one of its key.
+    """
+    values = _complete(table, rows)
+    if values:
+        connection.execute(_upsert(table), values)

@@ -15,7 +15,8 @@ _KEPT = (
 
 
 def upgrade() -> None:
-    # SQLite adds no column that may not be NULL without a default in the database, so the table is made anew.
+    # SQLite adds no column that may not be NULL without a default in the database, so the table is made anew; with row numbers,
+    # because without them most of each of these long rows would lie in a page of its own.
     op.drop_index("files_by_detector", "files")
     op.rename_table("files", "files_before")
     op.create_table(
@@ -41,7 +42,7 @@ def upgrade() -> None:
         sa.Column("footprint", sa.String(length=64), nullable=False),
         sa.Column("info", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("path"),
-        sqlite_with_rowid=False,
+        sqlite_with_rowid=True,
     )
     op.execute(
         f"INSERT INTO files ({_KEPT}, had, has_wcs, cells, footprint)"
