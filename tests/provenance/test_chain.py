@@ -87,7 +87,7 @@ def test_every_bit_is_said_in_words(survey: Survey, monkeypatch: pytest.MonkeyPa
     for bit in FLAGS:
         words = " ".join(f"flag {bit.name} ({bit.value}): {bit.meaning}".split())
         assert text.count(words) == 2
-        assert f"{words}: 1 points" in text
+        assert f"{words}: 1 point " in text
     for bit in TESS_QUALITY:
         assert f"quality {bit.name} ({bit.value}): {bit.meaning}" in text
     assert f"{int(np.count_nonzero(curve.good))} of 300 points are good" in text
