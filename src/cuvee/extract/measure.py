@@ -27,6 +27,14 @@ def warm_up() -> None:
     from cuvee.kernels import crowding, lanes, overlap, robust  # noqa: F401
 
 
+def _on_lines(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray[Any]:
+    # Memory that starts with a line of the cache: sixteen lanes that straddle two lines, or two pages, cost up to four times as much.
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 class Scratch:
     """Arrays that one plan needs for a batch, allocated once."""
 
@@ -34,18 +42,19 @@ class Scratch:
         n_star, n_aperture = plan.apertures.area.shape[:2]
         outer = plan.layout.outer
         n_pixel = int(((outer[:, 1] - outer[:, 0]) * (outer[:, 3] - outer[:, 2])).max())
-        self.image = np.empty((n_pixel, LANES), np.float32)
+        self.image = _on_lines((n_pixel, LANES))
         self.counts = self.image
-        self.acc = np.empty((n_aperture, LANES))
-        self.acc32 = np.empty((n_aperture + 3, LANES), np.float32)
-        self.clip = np.empty((6, LANES), np.float32)
-        self.flux = np.empty((n_star, n_aperture, LANES))
-        self.rest = np.empty((n_star, n_aperture + 3, LANES), np.float32)
-        self.level = np.full((n_star, LANES), np.nan, np.float32)
-        self.level_err = np.full((n_star, LANES), np.nan, np.float32)
+        self.acc = _on_lines((n_aperture, LANES), np.float64)
+        self.acc32 = _on_lines((n_aperture + 3, LANES))
+        self.clip = _on_lines((6, LANES))
+        self.flux = _on_lines((n_star, n_aperture, LANES), np.float64)
+        self.rest = _on_lines((n_star, n_aperture + 3, LANES))
+        self.level = _on_lines((n_star, LANES))
+        self.level_err = _on_lines((n_star, LANES))
+        self.level[:] = self.level_err[:] = np.nan  # what no background reaches
         n_cell = plan.mesh.grid.size if plan.mesh is not None else 0
-        self.cell = np.empty((n_cell, LANES), np.float32)
-        self.cell_err = np.empty((n_cell, LANES), np.float32)
+        self.cell = _on_lines((n_cell, LANES))
+        self.cell_err = _on_lines((n_cell, LANES))
 
 
 def words(
@@ -135,14 +144,6 @@ def finish(
         plan.pixel_variance, readout.exposure, readout.saturation, plan.middle, plan.middle_radius, plan.static_flag,
         plan.order, column, bits, planes, flag,
     )  # fmt: skip
-
-
-def _on_lines(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    # Memory that starts with a line of the cache, as `cuvee.kernels.lanes.finish` likes it.
-    size = 4 * math.prod(shape)
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def empty(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

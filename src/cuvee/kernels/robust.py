@@ -53,6 +53,31 @@ def _accept(_typing, acc, image, p, base):
     return types.void(acc, image, p, base), build
 
 
+@intrinsic
+def _blend(_typing, acc, mean, error, c, weight):
+    """Add ``weight * mean[c]`` to ``acc[0]`` and the square of ``weight * error[c]`` to ``acc[1]``."""
+
+    def build(context, builder, signature, args):
+        a_type, m_type, e_type, c_type, _ = signature.args
+
+        def place(kind, value, index):
+            data = context.make_array(kind)(context, builder, value).data
+            step = builder.mul(index, ir.Constant(_I64, N_LANE))
+            return builder.bitcast(builder.gep(data, [step]), _FLOATS.as_pointer())
+
+        cell = context.cast(builder, args[3], c_type, int64)
+        one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), args[4], ir.Constant(_I32, 0))
+        factor = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
+        value = builder.fmul(factor, builder.load(place(m_type, args[1], cell), align=4))
+        noise = builder.fmul(factor, builder.load(place(e_type, args[2], cell), align=4))
+        for k, term in enumerate((value, builder.fmul(noise, noise))):
+            target = place(a_type, args[0], ir.Constant(_I64, k))
+            builder.store(builder.fadd(builder.load(target, align=4), term), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(acc, mean, error, c, weight), build
+
+
 @njit(
     [
         void(
@@ -234,19 +259,17 @@ def interpolate(
     level, level_err : float32 array, shape (n_star, 16)
         Receive background and error at the stars.
     """
+    acc = np.empty((2, N_LANE), np.float32)
     for s in range(cell.shape[0]):
         for b in range(N_LANE):
-            level[s, b] = 0.0
-            level_err[s, b] = 0.0
+            acc[0, b] = 0.0
+            acc[1, b] = 0.0
         for k in range(cell.shape[1]):
-            w, c = weight[s, k], cell[s, k]
-            if w != 0.0:
-                for b in range(N_LANE):
-                    level[s, b] += w * mean[c, b]
-                    e = w * error[c, b]
-                    level_err[s, b] += e * e
+            if weight[s, k] != 0.0:
+                _blend(acc, mean, error, cell[s, k], weight[s, k])
         for b in range(N_LANE):
-            level_err[s, b] = np.sqrt(level_err[s, b])
+            level[s, b] = acc[0, b]
+            level_err[s, b] = np.sqrt(acc[1, b])
 
 
 @njit([void(float32[:, :, ::1], float64, float32[:, ::1])], cache=True, nogil=True)
