@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cuvee.errors import BadData, ConfigError
 from cuvee.model.keys import DataId
 from cuvee.model.records import FileInfo
+from cuvee.run.collector import collector_running
 from cuvee.run.executors import Crew, SerialExecutor
 from cuvee.run.facts import BadFile, FileFacts, facts_of, stat_files
 
@@ -159,20 +160,21 @@ def take_inventory(
     if len(todo) <= 4 * _CHUNK:
         crew = Crew(SerialExecutor, 1)
     chunks = [todo[k : k + _CHUNK] for k in range(0, len(todo), _CHUNK)]
-    for batch in crew.map_batches(_Scan(scan), chunks):
-        for chunk, results in batch:
-            if isinstance(results, BaseException):
-                raise results
-            for path, result in zip(chunk, results, strict=True):
-                if isinstance(result, BadFile):
-                    inventory.bad[path] = result
-                    continue
-                before = known.get(path) or moved.get(result.identity)
-                result = result._replace(had=(before.content or before.had) if before is not None else "")
-                inventory.good[path] = result
-                inventory.fresh.append(result)
-            done += len(chunk)
-            progress(done, len(todo))
+    with collector_running():
+        for batch in crew.map_batches(_Scan(scan), chunks):
+            for chunk, results in batch:
+                if isinstance(results, BaseException):
+                    raise results
+                for path, result in zip(chunk, results, strict=True):
+                    if isinstance(result, BadFile):
+                        inventory.bad[path] = result
+                        continue
+                    before = known.get(path) or moved.get(result.identity)
+                    result = result._replace(had=(before.content or before.had) if before is not None else "")
+                    inventory.good[path] = result
+                    inventory.fresh.append(result)
+                done += len(chunk)
+                progress(done, len(todo))
     _drop_duplicates(inventory)
     _say_what_is_missing(inventory, known, missing)
     return inventory

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cuvee.model.keys import DataId
-from cuvee.run.collector import collector_paused
 from cuvee.run.facts import FileFacts
 from cuvee.run.receipts import Receipt
 from cuvee.run.stage import Product, Stage, Unit, units_of
@@ -52,7 +51,6 @@ def without_gone(unit: Unit) -> Unit | None:
     return replace(unit, inputs=left)
 
 
-@collector_paused()
 def make_plan(
     stock: Stock, stage: Stage, group: DataId, products: Mapping[str, Iterable[Product]], params: Mapping[str, Any]
 ) -> Plan:

@@ -10,7 +10,6 @@ from pathlib import Path
 from cuvee.errors import BadData
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.collector import collector_paused
 from cuvee.run.facts import BadFile, FileFacts, stat_files
 from cuvee.run.refset import ReferenceSet, reference_set
 from cuvee.run.stage import Product
@@ -90,7 +89,6 @@ class Sources:
                 sets[series] = chosen
         return sets
 
-    @collector_paused()
     def products(self, files: Sequence[str], sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
         """Return the raw files of a group as they are known now, by kind: frames, reference members, stamps and footprints.
 

@@ -158,6 +158,11 @@ def _keys(dimensions: Sequence[str]) -> Callable[[Product], Sequence[Key]]:
 
 def _index(products: Iterable[Product], dimensions: Sequence[str]) -> dict[Key, list[Product]]:
     found: dict[Key, list[Product]] = defaultdict(list)
+    n = _plain(dimensions)
+    if n == len(dimensions):
+        for product in products:
+            found[product.data_id[:n]].append(product)
+        return found
     keys = _keys(dimensions)
     for product in products:
         for key in keys(product):

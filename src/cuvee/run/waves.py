@@ -12,7 +12,7 @@ from cuvee.config import Config
 from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.collector import collector_paused
+from cuvee.run.collector import collector_paused, collector_running
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
     FILE_COLUMNS,
@@ -107,7 +107,7 @@ class Driver:
         raw, tables : sequence of str
             Raw files and catalogue tables.
         """
-        with self.crew:
+        with self.crew, collector_paused():
             return self._run(raw, tables)
 
     def _run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
@@ -149,8 +149,7 @@ class Driver:
     # -- raw files -----------------------------------------------------------------------------------------------
 
     def _take_inventory(self, raw: Sequence[str]) -> None:
-        with collector_paused():
-            known = facts_from_columns(self.ledger.columns("files", FILE_COLUMNS, as_text=("info",)))
+        known = facts_from_columns(self.ledger.columns("files", FILE_COLUMNS, as_text=("info",)))
         quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
         read = 0
 
@@ -309,6 +308,7 @@ class Driver:
                 ready.append(unit)
         return ready
 
+    @collector_running()
     def _perform(self, stage: Stage, group: DataId, units: Sequence[Unit]) -> None:
         if not units:
             return
