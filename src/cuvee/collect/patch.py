@@ -89,14 +89,16 @@ def collect(
     chosen = np.full(n_star, by_distance_from_middle(len(apertures))[0])
     columns = []
     for one in joined:
-        flag = _flag(one)
-        fluxes = {name: one.plane(f"{name}_flux") for name in apertures}
+        flag, planes = _flag(one), one.planes(*_measured(apertures, params.round_noise))
         if params.aperture == "best":
-            chosen[one.rows] = choose_aperture(list(fluxes.values()), _good(one, flag, quality_mask), shares, one.whole)
+            fluxes = [planes[f"{name}_flux"] for name in apertures]
+            chosen[one.rows] = choose_aperture(fluxes, _good(one, flag, quality_mask), shares, one.whole)
         else:
             chosen[one.rows] = apertures.index(params.aperture)
         _mark_edge(flag, one, chosen[one.rows])
-        planes = _planes(one, fluxes, params.round_noise)
+        if params.round_noise:  # after the choice of the aperture, which it must not sway
+            for name in ("background", *(f"{aperture}_flux" for aperture in apertures)):
+                planes[name] = round_to_noise(planes[name], planes[f"{name}_err"], params.round_noise)
         columns.append(_columns(one, planes | {"flag": flag}, chosen[one.rows], wanted))
     offsets, points = _lay_out([one.rows for one in joined], columns, n_star)
     rows = replace(
@@ -108,8 +110,14 @@ def collect(
     return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise)
 
 
+def _measured(apertures: Sequence[str], round_noise: float) -> list[str]:
+    """Return the planes that light curves are made of; the error of the background only tells how to round it."""
+    names = [f"{aperture}_{what}" for aperture in apertures for what in ("flux", "flux_err")]
+    return [*_SINGLE, *names, *(["background_err"] if round_noise else [])]
+
+
 def _flag(one: JoinedSeries) -> NDArray[np.int32]:
-    flag: NDArray[np.int32] = one.plane("flag")
+    flag: NDArray[np.int32] = one.planes("flag")["flag"]
     lost = ~np.isfinite(one.time)
     if lost.any():
         flag[lost] |= np.int32(NO_TIME)
@@ -129,17 +137,6 @@ def _mark_edge(flag: NDArray[np.int32], one: JoinedSeries, chosen: NDArray[np.in
     if one.whole is not None:
         flag &= np.int32(~EDGE)
         flag[~one.whole[np.arange(chosen.size), chosen]] |= np.int32(EDGE)
-
-
-def _planes(one: JoinedSeries, fluxes: Mapping[str, NDArray[Any]], round_noise: float) -> dict[str, NDArray[Any]]:
-    """Return what was measured, rounded if so wished."""
-    planes = {f"{name}_flux": flux for name, flux in fluxes.items()}
-    planes |= {name: one.plane(name) for name in (*_SINGLE, *(f"{name}_flux_err" for name in fluxes))}
-    if round_noise:  # after the choice of the aperture, which it must not sway
-        errors = planes | {"background_err": one.plane("background_err")}
-        for name in ("background", *(f"{name}_flux" for name in fluxes)):
-            planes[name] = round_to_noise(planes[name], errors[f"{name}_err"], round_noise)
-    return planes
 
 
 def _columns(
