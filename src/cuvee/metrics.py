@@ -61,10 +61,10 @@ def robust_scatter(values: NDArray[Any]) -> FloatArray:
     """
     ordered, count = _ordered(values)
     centre = _middle(ordered, count)
-    known = np.isfinite(centre)
-    low, high = (_deviation(ordered[known], count[known], centre[known], n[known]) for n in _middle_two(count))
+    row = np.flatnonzero(np.isfinite(centre))
+    low, high = (_deviation(ordered, row, count[row], centre[row], n[row]) for n in _middle_two(count))
     scatter = np.full(centre.shape, np.nan)
-    scatter[known] = MAD_TO_SIGMA * (0.5 * (low + high))
+    scatter[row] = MAD_TO_SIGMA * (0.5 * (low + high))
     return scatter
 
 
@@ -87,10 +87,13 @@ def _middle(ordered: NDArray[Any], count: NDArray[np.int64]) -> FloatArray:
 
 
 def _deviation(
-    ordered: NDArray[Any], count: NDArray[np.int64], centre: FloatArray, nth: NDArray[np.int64]
+    ordered: NDArray[Any],
+    row: NDArray[np.int64],
+    count: NDArray[np.int64],
+    centre: FloatArray,
+    nth: NDArray[np.int64],
 ) -> FloatArray:
-    """Return how far from the centre the nth nearest value is (0 for the nearest), row by row."""
-    row = np.arange(count.size)
+    """Return how far from the centre the nth nearest value is (0 for the nearest), for each of some rows."""
 
     def reach(first: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Return how far values ``first`` and ``first + nth`` are to the left and to the right."""
