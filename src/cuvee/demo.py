@@ -7,7 +7,8 @@ from pathlib import Path
 from cuvee.errors import ConfigError
 from cuvee.export import observations
 from cuvee.pipeline import PIPELINE
-from cuvee.quicklook import draw_run, figure_recovery, save, show_star
+from cuvee.quicklook import figure_recovery, save, show_star
+from cuvee.report import write_report
 from cuvee.run.drive import Reporter, RunOptions, run_workspace
 from cuvee.simulate import faults
 from cuvee.simulate.gallery import best_stars, gallery
@@ -58,8 +59,7 @@ def run_demo(out: Path, frames: int, stars: int, reporter: Reporter) -> str:
     faults.strip_wcs(raw[3 * frames // 5])
     summary = run_workspace(out, PIPELINE, RunOptions(command="demo"), reporter)
     survey = open_survey(out)
-    drawn = draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
-    pictures = [*drawn, *_compare(out, survey)]
+    pictures = [write_report(survey, reporter=reporter), *_compare(out, survey)]
     lines = [(out / "recovery.txt").read_text()]
     lines += [f"One frame has no WCS: it was measured all the same. {len(summary.bad)} files were damaged on purpose:"]
     lines += [f"  {bad.reason:10s} {Path(bad.path).name}" for bad in summary.bad.values()]

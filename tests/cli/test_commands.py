@@ -64,7 +64,8 @@ def test_run_says_what_it_did_and_what_may_come_next(
     first, second, third = answer.out.splitlines()
     assert first == "Done: catalog 1, reference 1, targets 1, extract 4, collect 2, summary 1, publish 1."
     assert second == "Look: cuvee status, cuvee show ID"
-    assert Path(third.removeprefix("Picture: ")).is_file()
+    assert third == "Report: report/index.html"
+    assert Path("report/index.html").read_text().rstrip().endswith("</html>")
     # Without a terminal news are plain lines, without control characters.
     assert re.search(r"^extract s0008 3-4 ffi: 4 done in \d+\.\d s$", answer.err, re.MULTILINE)
     assert "\x1b" not in answer.err

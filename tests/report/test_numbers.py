@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from cuvee.model.flags import TESS_QUALITY
 from cuvee.model.keys import DataId
+from cuvee.quicklook.noise import share_within
 from cuvee.report.detector import Timeline, choose_sample, gather_stars, gather_timeline, pick_stars
 from cuvee.report.figures import quality_rows
 from cuvee.report.gather import gather_run
-from cuvee.report.judge import noise_table, quantiles, share_within, spread_over_noise
+from cuvee.report.judge import noise_table, quantiles, spread_over_noise
 from cuvee.report.markup import bytes_text, duration, number, percent, tag, text
 from cuvee.report.sky import Outline, figure_sky, sky_centre
 from cuvee.store.ledger import Ledger
@@ -183,7 +184,7 @@ def test_numbers_are_written_as_people_read_them() -> None:
         "0.00",
         "\N{EN DASH}",
     ]
-    assert [percent(0.825), percent(np.nan)] == ["82 %", "\N{EN DASH}"]
+    assert [percent(0.825), percent(np.nan)] == ["82\N{NO-BREAK SPACE}%", "\N{EN DASH}"]
     assert [duration(s) for s in (0.01, 3.21, 65.0, 600.0, 9000.0)] == [
         "< 0.1 s",
         "3.2 s",

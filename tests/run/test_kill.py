@@ -28,7 +28,7 @@ KILLS = 8
 
 
 def start(root: Path) -> subprocess.Popen[str]:
-    # What `cuvee run` does, without the picture at its end.
+    # What `cuvee run` does, without the report at its end.
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -142,8 +142,9 @@ def test_leftovers_of_a_killed_run_are_swept_away_and_never_read(house: House) -
         ledger.start_run("0", {}, "killed")
     assert run(root).worked == 0
     assert not partial(root)
-    # Pictures are drawn when the ledger holds the run for finished.
-    (root / "LC" / "tess" / "summary" / f".x.png.0badbeef{TEMPORARY_SUFFIX}").write_bytes(b"half")
+    # The report is written when the ledger holds the run for finished.
+    (root / "report").mkdir(exist_ok=True)
+    (root / "report" / f".index.html.0badbeef{TEMPORARY_SUFFIX}").write_bytes(b"half")
     assert run(root).worked == 0
     assert not partial(root)
 

@@ -69,10 +69,13 @@ def report(
 
     Example: cuvee report -w my-survey
     """
+    from cuvee.cli.progress import TerminalReporter
     from cuvee.report import write_report
     from cuvee.survey import open_survey
 
-    tell(f"Report: {write_report(open_survey(workspace), run or None)}")
+    with TerminalReporter() as reporter:
+        path = write_report(open_survey(workspace), run or None, reporter)
+    tell(f"Report: {path}")
 
 
 def export(

@@ -15,7 +15,7 @@ from cuvee.cli.again import reproduction_json, reproduction_lines
 from cuvee.cli.output import count, table, tell
 
 if TYPE_CHECKING:
-    from cuvee.run.drive import RunSummary
+    from cuvee.run.drive import Reporter, RunSummary
     from cuvee.run.reproduce import Reproduction
 
 __all__ = ["Json", "Workspace", "init", "run", "status", "trouble_lines"]
@@ -114,23 +114,32 @@ def run(
         if reproduce:
             again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
         summary = again.summary if again else run_workspace(workspace, PIPELINE, options, reporter)
-    pictures = _draw(workspace) if summary.worked and not dry_run else []
+        report = _draw(workspace, reporter) if summary.worked and not dry_run else ""
     if as_json:
         more = {"reproduction": reproduction_json(again)} if again else {}
         tell(json.dumps({**_summary_json(summary), **more}, indent=1))
     else:
-        lines = [*_summary_lines(summary, workspace, dry_run), *(f"Picture: {path}" for path in pictures)]
+        lines = [*_summary_lines(summary, workspace, dry_run), *([report] if report else [])]
         tell("\n".join([*lines, *(reproduction_lines(again) if again else [])]))
     if not again.comparison.exact if again else summary.bad or summary.troubled:
         raise typer.Exit(EXIT_BAD_UNITS)
 
 
-def _draw(workspace: Path) -> list[Path]:
-    from cuvee.quicklook import draw_run
+def _draw(workspace: Path, reporter: Reporter) -> str:
+    """Write the page of the run and say where it is; whatever happens to a page, the run stands."""
+    from cuvee.errors import CuveeError
+    from cuvee.report import write_report
     from cuvee.survey import open_survey
 
-    survey = open_survey(workspace)
-    return draw_run(survey.paths, survey.instrument, survey.config.extract.radii)
+    try:
+        return f"Report: {write_report(open_survey(workspace), reporter=reporter)}"
+    except KeyboardInterrupt:
+        why = "interrupted"
+    except CuveeError as error:
+        why = error.message.rstrip(".")
+    except Exception as error:  # a page is not worth a run
+        why = f"unexpected {type(error).__name__}: {error}"
+    return f"The run is complete, its report is not ({why}); try again with: cuvee report{_at(workspace)}"
 
 
 def _at(workspace: Path) -> str:

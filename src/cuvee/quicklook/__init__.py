@@ -2,7 +2,7 @@
 
 from cuvee.quicklook.noise import NoiseCurve, noise_curve
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
-from cuvee.quicklook.run import draw_run, figure_run
+from cuvee.quicklook.run import figure_run
 from cuvee.quicklook.scatter import figure_scatter
 from cuvee.quicklook.stamp import Stamp, figure_stamp
 from cuvee.quicklook.star import figure_light_curve, figure_strip, show_star
@@ -13,7 +13,6 @@ __all__ = [
     "Injection",
     "NoiseCurve",
     "Stamp",
-    "draw_run",
     "figure_light_curve",
     "figure_recovery",
     "figure_run",

@@ -1,14 +1,15 @@
-"""The noise that a star of some magnitude should have."""
+"""The noise that a star of some magnitude should have, and how measured scatter compares with it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["NoiseCurve", "noise_curve"]
+__all__ = ["NoiseCurve", "noise_curve", "relative_numbers", "share_within"]
 
 FloatArray = NDArray[np.float64]
 
@@ -78,3 +79,30 @@ def noise_curve(
     below = np.sqrt(pixels * background / exposure) / flux
     read = np.sqrt(pixels * read_noise_rate_var) / flux
     return NoiseCurve(mags, photon, below, read, np.sqrt(photon**2 + below**2 + read**2))
+
+
+def relative_numbers(stars: Mapping[str, NDArray[Any]]) -> tuple[FloatArray, FloatArray]:
+    """Return scatter and expected noise of stars relative to their flux.
+
+    Parameters
+    ----------
+    stars : mapping of str to array, each of shape (n_star,)
+        ``flux``, ``flux_err``, ``scatter`` as `cuvee.metrics.summarise` gives them.
+
+    Returns
+    -------
+    scatter, expected : float64 array, shape (n_star,)
+        NaN where the flux is not positive, or the noise is not.
+    """
+    flux = np.asarray(stars["flux"], np.float64)
+    known = (flux > 0.0) & (stars["flux_err"] > 0.0) & np.isfinite(stars["scatter"])
+    scatter, expected = np.full(flux.size, np.nan), np.full(flux.size, np.nan)
+    scatter[known] = stars["scatter"][known] / flux[known]
+    expected[known] = stars["flux_err"][known] / flux[known]
+    return scatter, expected
+
+
+def share_within(ratio: FloatArray, tolerance: float) -> float:
+    """Return the share of ratios that differ from 1 by at most ``tolerance``; NaN for none."""
+    known = ratio[np.isfinite(ratio)]
+    return float(np.mean(np.abs(known - 1.0) <= tolerance)) if known.size else float("nan")

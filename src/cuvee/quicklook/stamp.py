@@ -137,8 +137,11 @@ def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
     bar = ax.figure.colorbar(shown, ax=ax, pad=0.03, fraction=0.06)
     bar.set_label(f"reference image ({FLUX})")
     # Round numbers, as many as have room on a scale that is neither linear nor logarithmic.
-    values = np.array([k * 10.0**n for n in range(8) for k in (1, 2, 5)])
-    values = values[(values >= low) & (values <= high)]
+    every = np.array([k * 10.0**n for n in range(8) for k in (1, 2, 5)])
+    values = every[(every >= low) & (every <= high)]
+    if values.size < 3:
+        values = np.array([k * 10.0**n for n in range(8) for k in range(1, 10)])
+        values = values[(values >= low) & (values <= high)]
     ticks: list[float] = []
     height = -1.0
     for value, at in zip(values, np.asarray(norm(values), dtype=np.float64), strict=True):
@@ -151,11 +154,13 @@ def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
     col, row, mag = stamp.target
     faintest = float(np.nanmax(stamp.neighbours[:, 2], initial=mag))
     order = np.argsort(stamp.neighbours[:, 2], kind="stable")
+    labelled: list[tuple[float, float]] = []
     for k, i in enumerate(order):
         x, y, m = stamp.neighbours[i]
         size = 40.0 + 45.0 * max(0.0, faintest - m) if np.isfinite(m) else 40.0
         ax.scatter([x], [y], s=size, facecolors="none", edgecolors=BLUE, linewidths=1.8)
-        if k < _LABELLED and np.isfinite(m):
+        if k < _LABELLED and np.isfinite(m) and all(abs(x - u) > 2.6 or abs(y - v) > 1.3 for u, v in labelled):
+            labelled.append((x, y))
             ax.annotate(
                 f"{m:.1f}", (x, y), xytext=(0, -4 - 0.5 * size**0.5), textcoords="offset points", ha="right" if x > extent[1] - 1.5 else "left" if x < extent[0] + 1.5 else "center", va="top",
                 fontsize=11, color=BLUE, path_effects=outlined, annotation_clip=True, clip_on=True,

@@ -275,8 +275,8 @@ def _draw_time(figure: Figure, lc: Drawable, box: tuple[float, float, float, flo
         ax.xaxis.set_major_locator(MaxNLocator(max(2, round(9 * widths[k] / widths.sum())), integer=stop - start > 2.0))
         ax.tick_params(which="both", left=k == 0, labelleft=k == 0)
         ax.spines["left"].set_visible(k == 0)
-        tidy(ax)
         if heading:
+            tidy(ax)
             ax.set_title(_where(lc, start, stop, wide=len(pieces) == 1), fontsize=12.5, color=GREY)
     plain_numbers(panels[0])
     panels[0].set_ylabel(f"flux ({FLUX})")

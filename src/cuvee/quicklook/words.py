@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-__all__ = ["detector_words", "observation_words", "segment_words"]
+__all__ = ["band_of", "detector_words", "observation_words", "segment_words", "short_words"]
 
+_BANDS = {"tess": "TESS magnitude", "kepler": "Kepler magnitude"}
 _KINDS = {
     "ffi": "full-frame images",
     "tesscut": "TESScut cutouts",
@@ -13,6 +14,11 @@ _KINDS = {
     "tpf-long": "target pixel files, long cadence",
     "tpf-short": "target pixel files, short cadence",
 }
+
+
+def band_of(instrument: str) -> str:
+    """Say what an instrument's magnitude is."""
+    return _BANDS.get(instrument, "magnitude")
 
 
 def segment_words(instrument: str, segment: str) -> str:
@@ -31,6 +37,11 @@ def detector_words(instrument: str, detector: str) -> str:
     first, _, second = detector.partition("-")
     words = {"tess": ("camera", "CCD"), "kepler": ("module", "output")}.get(instrument)
     return f"{words[0]} {first}, {words[1]} {second}" if words and second else detector
+
+
+def short_words(instrument: str, segment: str, detector: str) -> str:
+    """Say which segment and detector it is, for the title of a figure."""
+    return f"{segment_words(instrument, segment)}, {detector_words(instrument, detector)}"
 
 
 def observation_words(instrument: str, table: PurePath) -> str:

@@ -29,12 +29,13 @@ _STAGES = {
     "summary": "wrote the numbers of each detector's stars",
     "publish": "described the catalogue of light curves",
 }
-_SAME_AGAIN = "if it comes the same, remove it: then the archive's copy is broken"
+_AGAIN = "Fetch it again"
+_SAME_AGAIN = f"{_AGAIN}; if it comes the same, the archive's copy is broken: remove it"
 _ADVICE = {
     "duplicate": "Remove one of the two files",
-    "all-nan": f"Fetch it again; {_SAME_AGAIN}",
-    "wrong-shape": f"Fetch it again; {_SAME_AGAIN}",
-    "header": f"Fetch it again; {_SAME_AGAIN}",
+    "all-nan": _SAME_AGAIN,
+    "wrong-shape": _SAME_AGAIN,
+    "header": _SAME_AGAIN,
 }
 
 
@@ -54,15 +55,17 @@ def bad_files_part(facts: RunFacts, workspace: Path) -> Html:
             "p",
             join(
                 [
-                    "They were set aside with a reason, and the run went on. Once they are mended, ",
+                    "They were set aside with a reason, and the run went on. Put a good copy in the place of each, under the same name; then ",
                     run,
-                    " remakes what depends on them and nothing else.",
+                    " takes it in, and remakes the light curves of its detector and nothing else.",
                 ]
             ),
         )
     )
     rows = [_bad_row(one) for one in facts.bad[:_MOST_ROWS]]
-    pieces.append(table(("file", "reason", "what is wrong", "where it belongs", "what to do"), rows, left=5))
+    pieces.append(
+        table(("file", "reason", "what is wrong", "where it belongs", "what to do"), rows, left=5, kind="files")
+    )
     if len(facts.bad) > _MOST_ROWS:
         more = f"... and {len(facts.bad) - _MOST_ROWS:,} more; all of them: "
         pieces.append(tag("p", join([more, code(command("status", workspace))])))
@@ -74,12 +77,9 @@ def _bad_row(one: BadFrame) -> tuple[object, ...]:
     where = group_title(one.group) if one.group else "unknown"
     where += f", cadence {one.cadence}" if one.cadence >= 0 else ""
     message = one.message.removeprefix(f"{one.path} ").replace(one.path, path.name)
-    do = (
-        join([_ADVICE.get(one.reason, "Fetch it again"), ", into ", code(path.parent)])
-        if one.reason != "duplicate"
-        else _ADVICE["duplicate"]
-    )
-    return code(path.name), one.reason, message, where, do
+    message = message.removesuffix("; fetch it again or leave it out.").rstrip(".")
+    file = join([code(path.name), tag("span", join(["in ", code(path.parent)]), class_="below")])
+    return file, one.reason, message, where, _ADVICE.get(one.reason, _AGAIN)
 
 
 def work_part(facts: RunFacts) -> Html:
@@ -98,7 +98,7 @@ def work_part(facts: RunFacts) -> Html:
                 join([tag("b", stage.stage), " ", tag("span", _STAGES.get(stage.stage, ""), class_="soft")]),
                 outcomes,
                 f"{stage.in_this_run:,}",
-                join([bar, duration(stage.seconds)]),
+                join([bar, tag("span", duration(stage.seconds), class_="beside")]),
                 duration(stage.longest),
                 f"{stage.memory:,.0f} MiB" if stage.memory else NOTHING,
                 f"{stage.n_product:,}",

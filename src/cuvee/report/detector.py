@@ -19,7 +19,8 @@ from cuvee.export import Observation, observations
 from cuvee.model.flags import NO_FRAME
 from cuvee.model.keys import DataId
 from cuvee.quicklook import Stamp
-from cuvee.report.judge import quantiles, relative_numbers, spread_over_noise
+from cuvee.quicklook.noise import relative_numbers
+from cuvee.report.judge import quantiles, spread_over_noise
 from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
 from cuvee.store.tables import read_reference, read_targets
@@ -251,7 +252,7 @@ def pick_stars(
     """
     usable = (stars["n_good"] >= _FEWEST_GOOD) & (stars["flux"] > 0.0)
     own = usable & ~(stars["crowding"] < OWN_LIGHT)
-    scatter, expected = relative_numbers(dict(stars))
+    scatter, expected = relative_numbers(stars)
     ratio = np.where(own, scatter / expected, np.nan)
     by_mag = np.argsort(np.nan_to_num(stars["mag"], nan=np.inf), kind="stable")
     place = {int(star): k for k, star in enumerate(stars["id"].tolist())}
@@ -313,7 +314,7 @@ def show_stars(
     curves = {
         int(seen.row["id"]): _curve(survey.instrument, seen) for seen in _rows(survey, group, stars, which, points)
     }
-    scatter, expected = relative_numbers(dict(stars))
+    scatter, expected = relative_numbers(stars)
     shown = []
     for label, k, spread in picked:
         curve = curves.get(int(stars["id"][k]))

@@ -64,7 +64,7 @@ def quality_rows(
     """
     broken = np.isin(timeline.cadence, np.asarray(bad, np.int64)) & ~timeline.seen
     rows = [
-        (_MISSING, "there is no file for this cadence", True, ~timeline.seen & ~broken),
+        (_MISSING, "the data hold nothing for this cadence", True, ~timeline.seen & ~broken),
         (BAD_FRAME, "the file is broken and was set aside; see the table of files", True, broken),
     ]
     known = 0

@@ -140,6 +140,8 @@ class RunFacts:
         Units that did not succeed.
     stages : tuple of StageWork
         In the order of the floor plan.
+    made : frozenset of DataId
+        Detectors whose light curves this run has made or made anew.
     """
 
     number: int = 0
@@ -156,6 +158,7 @@ class RunFacts:
     bad: tuple[BadFrame, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     stages: tuple[StageWork, ...] = ()
+    made: frozenset[DataId] = frozenset()
 
 
 def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -> RunFacts:
@@ -213,6 +216,11 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
             if row["outcome"] not in _SOUND
         ),
         tuple(_stage_work(units, products, number)),
+        frozenset(
+            DataId.parse(unit["data_id"]).group
+            for unit in units
+            if unit["stage"] == "collect" and unit["outcome"] == "done" and unit["run_id"] == number
+        ),
     )
 
 

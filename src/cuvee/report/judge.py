@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NoiseRow", "noise_table", "quantiles", "relative_numbers", "share_within", "spread_over_noise"]
+from cuvee.metrics import MAD_TO_SIGMA
+from cuvee.quicklook.noise import relative_numbers, share_within
+
+__all__ = ["NoiseRow", "noise_table", "quantiles", "spread_over_noise"]
 
 FloatArray = NDArray[np.float64]
 
@@ -43,39 +47,12 @@ class NoiseRow:
     within_25: float
 
 
-def relative_numbers(stars: dict[str, NDArray[Any]]) -> tuple[FloatArray, FloatArray]:
-    """Return scatter and expected noise of stars relative to their flux.
-
-    Parameters
-    ----------
-    stars : dict of str to array, each of shape (n_star,)
-        ``flux``, ``flux_err``, ``scatter`` as `cuvee.metrics.summarise` gives them.
-
-    Returns
-    -------
-    scatter, expected : float64 array, shape (n_star,)
-        NaN where the flux is not positive, or the noise is not.
-    """
-    flux = np.asarray(stars["flux"], np.float64)
-    known = (flux > 0.0) & (stars["flux_err"] > 0.0) & np.isfinite(stars["scatter"])
-    scatter, expected = np.full(flux.size, np.nan), np.full(flux.size, np.nan)
-    scatter[known] = stars["scatter"][known] / flux[known]
-    expected[known] = stars["flux_err"][known] / flux[known]
-    return scatter, expected
-
-
-def share_within(ratio: FloatArray, tolerance: float) -> float:
-    """Return the share of ratios that differ from 1 by at most ``tolerance``; NaN for none."""
-    known = ratio[np.isfinite(ratio)]
-    return float(np.mean(np.abs(known - 1.0) <= tolerance)) if known.size else float("nan")
-
-
-def noise_table(stars: dict[str, NDArray[Any]]) -> list[NoiseRow]:
+def noise_table(stars: Mapping[str, NDArray[Any]]) -> list[NoiseRow]:
     """Compare scatter with expected noise: all stars, those alone in their aperture, and by whole magnitudes.
 
     Parameters
     ----------
-    stars : dict of str to array, each of shape (n_star,)
+    stars : mapping of str to array, each of shape (n_star,)
         ``mag``, ``flux``, ``flux_err``, ``scatter``, ``crowding``.
 
     Returns
@@ -133,7 +110,7 @@ def spread_over_noise(flux: NDArray[Any], good: NDArray[np.bool_]) -> float:
     if kept.size < 20:
         return float("nan")
     low, high = np.percentile(kept, [5.0, 95.0])
-    step = 1.4826 * float(np.median(np.abs(np.diff(kept)))) / np.sqrt(2.0)
+    step = MAD_TO_SIGMA * float(np.median(np.abs(np.diff(kept)))) / np.sqrt(2.0)
     # Of a normal distribution, 90 % lie within 1.645 standard deviations.
     return float((high - low) / (2.0 * 1.645 * step)) if step > 0.0 else float("nan")
 

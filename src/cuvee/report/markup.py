@@ -83,7 +83,13 @@ def figure(image: Picture, alt: str, caption: object = "", kind: str = "wide") -
     return tag("figure", join([tag("div", shown, class_="frame"), words]), class_=kind)
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: object = "", left: int = 1) -> Html:
+def table(
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    caption: object = "",
+    left: int = 1,
+    kind: str | None = None,
+) -> Html:
     """Make a table whose first ``left`` columns hold words and the others numbers."""
 
     def cells(row: Sequence[object], name: str) -> Html:
@@ -99,7 +105,7 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: obj
 
     body = join((tag("tr", cells(row, "td")) for row in rows), "\n")
     words = tag("caption", caption) if caption else ""
-    whole = tag("table", join([words, tag("thead", tag("tr", cells(head, "th"))), tag("tbody", body)]))
+    whole = tag("table", join([words, tag("thead", tag("tr", cells(head, "th"))), tag("tbody", body)]), class_=kind)
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label="table")
 
 
@@ -113,7 +119,7 @@ def number(value: float, digits: int = 0) -> str:
 
 def percent(share: float) -> str:
     """Write a share in percent."""
-    return NOTHING if not np.isfinite(share) else f"{100.0 * share:.0f} %"
+    return NOTHING if not np.isfinite(share) else f"{100.0 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def plural(n: int, one: str, many: str = "") -> str:

@@ -86,7 +86,7 @@ def make_page(
     ]
     if len(sections) > 1:
         body.append(_overview(facts, sections, overview))
-    body += [_part(section, alone=len(sections) == 1) for section in sections]
+    body += [_part(section, alone=len(sections) == 1) for section in sections if section.html]
     body += [
         bad_files_part(facts, workspace),
         work_part(facts),
@@ -100,7 +100,7 @@ def make_page(
         [
             Html('<meta charset="utf-8">'),
             Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            Html('<meta name="color-scheme" content="light">'),
+            Html('<meta name="color-scheme" content="only light">'),
             tag("title", f"{title} - cuvee report"),
             tag("style", Html(style)),
         ],
@@ -143,7 +143,7 @@ def _tiles(facts: RunFacts, sections: Sequence[Section]) -> Html:
     cells = [
         (f"{sum(section.n_good for section in sections):,}", "stars with good light curves", False),
         (f"{sum(section.n_star for section in sections):,}", f"light curves, {n_point:,} points", False),
-        (f"{sum(section.n_frame for section in sections):,}", frames, False),
+        (f"{sum(max(section.n_frame, 0) for section in sections):,}", frames, False),
         (f"{n_file:,}", f"good files, {bytes_text(size)}", False),
         (
             f"{len(facts.bad):,}",
@@ -199,14 +199,14 @@ def _attention(facts: RunFacts, sections: Sequence[Section]) -> Html:
             items.append(
                 join(
                     [
-                        link(slug(str(section.group)), section.title),
+                        link(slug(str(section.group)), section.title) if section.html else section.title,
                         f": stars alone in their aperture scatter {number(section.noise[1].ratio, 2)} times the expected noise, in the median.",
                     ]
                 )
             )
         missing = section.n_missing - sum(one.group == section.group and one.cadence >= 0 for one in facts.bad)
         if missing > 0:
-            words = f": {plural(missing, 'cadence')} of {section.n_frame + section.n_missing:,} from first to last {'has' if missing == 1 else 'have'} no file."
+            words = f": {plural(missing, 'cadence')} of {section.n_frame + section.n_missing:,} from first to last {'is' if missing == 1 else 'are'} missing from the data."
             items.append(join([link(f"{slug(str(section.group))}-background", section.title), words]))
     if not sections and facts.number:
         items.append("There are no light curves yet.")
@@ -254,10 +254,10 @@ def _overview(facts: RunFacts, sections: Sequence[Section], overview: tuple[Pict
         alone = section.noise[1] if section.noise else None
         rows.append(
             (
-                link(slug(str(section.group)), section.title),
+                link(slug(str(section.group)), section.title) if section.html else section.title,
                 f"{section.n_star:,}",
-                f"{section.n_frame:,}",
-                f"{section.n_missing:,}",
+                f"{section.n_frame:,}" if section.n_frame >= 0 else NOTHING,
+                f"{section.n_missing:,}" if section.n_missing >= 0 else NOTHING,
                 f"{sum(one.group == section.group for one in facts.bad):,}",
                 number(every.ratio, 2) if every else NOTHING,
                 percent(every.within_25) if every else NOTHING,
@@ -271,12 +271,14 @@ def _overview(facts: RunFacts, sections: Sequence[Section], overview: tuple[Pict
         "Scatter over expected noise is the median of the stars, then the share of stars within 25 % of it; pointing is the scatter of the median "
         "centroid in column and row."
     )
+    if not all(section.html for section in sections):
+        words += " Shown below are the detectors that this run has made, of more than 32 those with the largest scatter; of the others, a dash stands for what was not looked up."
     pieces = [tag("h2", "All detectors", id="overview"), table(head, rows, words)]
     if overview is not None:
         pieces.append(
             figure(
                 *overview,
-                "The edges of all detectors, and the brightest stars; north is up, east to the left, equal areas.",
+                "The edges of the detectors, and their brightest stars; north is up, east to the left, equal areas.",
             )
         )
     return join(pieces, "\n")

@@ -63,7 +63,7 @@ def picture(figure: Figure, dpi: int) -> Picture:
     image = Image.fromarray(drawn).convert("RGB")
     few = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     packed = io.BytesIO()
-    few.save(packed, format="png", optimize=True)
+    few.save(packed, format="png", compress_level=6)
     return Picture(
         "data:image/png;base64," + b64encode(packed.getvalue()).decode("ascii"),
         *few.size,

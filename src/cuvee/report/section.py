@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -15,11 +15,9 @@ from cuvee.metrics import MAD_TO_SIGMA
 from cuvee.model.flags import default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.quicklook import figure_run, figure_stamp, figure_strip
-from cuvee.quicklook.words import detector_words, observation_words, segment_words
+from cuvee.quicklook import figure_run
+from cuvee.quicklook.words import band_of, observation_words, short_words
 from cuvee.report.detector import (
-    CANDIDATES,
-    OWN_LIGHT,
     Shown,
     Timeline,
     gather_stars,
@@ -28,38 +26,20 @@ from cuvee.report.detector import (
     show_stars,
 )
 from cuvee.report.figures import BAD_FRAME, figure_background, figure_pointing, quality_rows
+from cuvee.report.gallery import gallery
 from cuvee.report.gather import BadFrame, RunFacts
 from cuvee.report.judge import NoiseRow, noise_table
-from cuvee.report.markup import Html, code, figure, join, link, number, percent, plural, slug, table, tag
-from cuvee.report.pictures import picture
-from cuvee.report.sky import Outline, figure_sky, outline_of, pixel_size
+from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
+from cuvee.report.pictures import Picture, picture
+from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
 from cuvee.store.tables import read_reference
 from cuvee.survey import Survey
 
-__all__ = ["Section", "band_of", "group_title", "make_section"]
+__all__ = ["Section", "brief_section", "group_title", "make_section"]
 
-_BANDS = {"tess": "TESS magnitude", "kepler": "Kepler magnitude"}
 _MOST_OUTLINES = 400
-_WIDE = 2.0
-"""Range over noise from which it is told of a star."""
-_GALLERY = {
-    "B": ("Brightest", "The brightest stars with light curves."),
-    "V": (
-        "Most variable",
-        (
-            f"Among the {CANDIDATES:,} brightest stars that give at least {100 * OWN_LIGHT:.0f} % of the light in their aperture: "
-            "the largest range of flux (5th to 95th percentile) over what point-to-point scatter alone would give. "
-            "Stars that vary, or raw light curves that still carry the instrument's trends."
-        ),
-    ),
-    "W": (
-        "Worst against the noise model",
-        (
-            f"The largest point-to-point scatter over expected noise, where at least {100 * OWN_LIGHT:.0f} % of the light is the star's. "
-            "Fast variables, saturated stars, or something that went wrong: look at each."
-        ),
-    ),
-}
+_BRIGHTEST = 150
+"""Stars of a detector that a map of all detectors shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +53,13 @@ class Section:
     title : str
         What to call it.
     html : Html
-        Its part of the page.
+        Its part of the page; empty where only its numbers are told.
     n_star, n_good : int
         Stars with a light curve, and those of them with a good point.
     n_point : int
         Points in all light curves.
     n_frame, n_missing : int
-        Cadences with a frame, and those between first and last without one.
+        Cadences with a frame, and those between first and last without one; -1 where nobody has looked.
     noise : tuple of NoiseRow
         From `noise_table`.
     background : float
@@ -89,7 +69,7 @@ class Section:
     outlines : tuple of Outline
         Its pixels on the sky.
     stars : mapping of str to array
-        ``ra``, ``decl``, ``mag`` of its stars.
+        ``ra``, ``decl``, ``mag`` of its brightest stars, for a map of all detectors.
     """
 
     group: DataId
@@ -114,12 +94,42 @@ def group_title(group: DataId) -> str:
 
 def _short(group: DataId) -> str:
     """Return what to call a detector in the title of a figure."""
-    return f"{segment_words(group.instrument, group.segment)}, {detector_words(group.instrument, group.detector)}"
+    return short_words(group.instrument, group.segment, group.detector)
 
 
-def band_of(name: str) -> str:
-    """Return what to call an instrument's magnitude."""
-    return _BANDS.get(name, "magnitude")
+def brief_section(facts: RunFacts, place: int) -> Section:
+    """Return only the numbers of a detector that its table of stars and the ledger hold, which takes no time.
+
+    Parameters
+    ----------
+    facts : RunFacts
+        From `cuvee.report.gather.gather_run`.
+    place : int
+        Which of ``facts.groups``.
+
+    Returns
+    -------
+    Section
+
+    Raises
+    ------
+    StoreError
+        If the table is missing or damaged.
+    """
+    group, path = facts.groups[place]
+    stars = gather_stars(path)
+    files = facts.files.get(group)
+    return Section(
+        group,
+        group_title(group),
+        Html(""),
+        n_star=int(stars["id"].size),
+        n_good=int((stars["n_good"] > 0).sum()),
+        n_point=int(stars["n_point"].sum()),
+        n_frame=files.n_file if files is not None and group.kind == "ffi" else -1,
+        n_missing=-1,
+        noise=tuple(noise_table(stars)),
+    )
 
 
 def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: int) -> Section:
@@ -155,36 +165,35 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
     noise = noise_table(stars)
     timeline = gather_timeline(survey, group, stars)
     series = [image for found, image in sorted(facts.references.items()) if found.group == group]
-    footprints = [read_reference(image).footprint for image in series[:_MOST_OUTLINES] if image.is_file()]
+    images = [read_reference(image) for image in series[:_MOST_OUTLINES] if image.is_file()]
+    footprints = [image.footprint for image in images]
     outlines = [edge for one in footprints if (edge := outline_of(one)) is not None]
     shown = show_stars(survey, group, stars, pick_stars(survey, group, stars, each), facts.references)
     bad = [one for one in facts.bad if one.group == group]
     pieces = [_verdict(stars, noise)]
     if stars["id"].size:
-        pieces.append(_noise_part(survey, facts, place, noise, dpi, anchor))
+        heading = f"Scatter against magnitude: {_short(group)}"
+        drawn = figure_run(
+            survey.instrument, survey.config.extract.radii, stars, images[0].readout if images else None, heading
+        )
+        pieces.append(_noise_part(picture(drawn, dpi), title, noise, anchor))
     if timeline is not None:
         pieces.append(_background_part(timeline, device, bad, _short(group), dpi, anchor))
         pixel = pixel_size(footprints[0]) if footprints else float("nan")
         pieces.append(_pointing_part(timeline, device, pixel, _short(group), dpi, anchor))
-    pieces.append(_gallery(survey, shown, dpi, anchor))
+    pieces.append(gallery(survey.instrument, shown, dpi, anchor))
     if np.isfinite(stars["ra"]).any():
         pieces.append(_map_part(stars, outlines, shown, _short(group), band_of(survey.instrument), dpi, anchor))
-    measured = {"n_frame": 0, "n_missing": 0}
-    if timeline is not None:
-        measured = {"n_frame": int(timeline.seen.sum()), "n_missing": int((~timeline.seen).sum())}
-    return Section(
-        group,
-        title,
-        join(pieces, "\n"),
-        n_star=int(stars["id"].size),
-        n_good=int((stars["n_good"] > 0).sum()),
-        n_point=int(stars["n_point"].sum()),
-        noise=tuple(noise),
+    brightest = np.argsort(np.nan_to_num(stars["mag"], nan=np.inf), kind="stable")[:_BRIGHTEST]
+    return replace(
+        brief_section(facts, place),
+        html=join(pieces, "\n"),
         background=float("nan") if timeline is None else _middle(timeline.background[1]),
         jitter=(float("nan"), float("nan")) if timeline is None else _jitter(timeline, device),
         outlines=tuple(outlines),
-        stars={name: stars[name] for name in ("ra", "decl", "mag")},
-        **measured,
+        stars={name: stars[name][brightest] for name in ("ra", "decl", "mag")},
+        n_frame=0 if timeline is None else int(timeline.seen.sum()),
+        n_missing=0 if timeline is None else int((~timeline.seen).sum()),
     )
 
 
@@ -218,18 +227,16 @@ def _verdict(stars: Mapping[str, NDArray[Any]], noise: list[NoiseRow]) -> Html:
     return tag("p", words, class_="verdict")
 
 
-def _noise_part(survey: Survey, facts: RunFacts, place: int, noise: list[NoiseRow], dpi: int, anchor: str) -> Html:
-    group, path = facts.groups[place]
-    image = picture(figure_run(survey.paths, survey.instrument, survey.config.extract.radii, path), dpi)
+def _noise_part(image: Picture, title: str, noise: list[NoiseRow], anchor: str) -> Html:
     every = noise[0]
     alt = (
-        f"Scatter against magnitude for {every.n_star:,} stars of {group_title(group)}, with the expected noise as a line; "
+        f"Scatter against magnitude for {every.n_star:,} stars of {title}, with the expected noise as a line; "
         f"the median ratio of measured to expected is {number(every.ratio, 2)}."
     )
     caption = (
         "Point-to-point scatter of each light curve over its flux. The line is the noise expected of a single star on the median "
         "background; a star whose aperture holds its neighbours' light (bright colours) may lie below it. The lower panel divides each "
-        "star's scatter by its own expected noise."
+        "star's scatter by its own expected noise: a star at 1 is as quiet as photons, background and readout allow."
     )
     rows = [
         (
@@ -244,7 +251,10 @@ def _noise_part(survey: Survey, facts: RunFacts, place: int, noise: list[NoiseRo
         for row in noise
     ]
     head = ("stars", "number", "scatter (ppm)", "expected (ppm)", "ratio", "within 10 %", "within 25 %")
-    words = "Medians over the stars of each line; the last columns say what share of them scatters as expected."
+    words = (
+        "Scatter, expected noise and their ratio are medians over the stars of each line. A star counts as within 10 % (25 %) of the noise model where "
+        "its point-to-point scatter is 0.90 to 1.10 (0.75 to 1.25) times the noise expected of itself, the median of its flux errors."
+    )
     numbers = table(head, rows, words)
     return join([tag("h3", "Scatter and the noise model", id=f"{anchor}-noise"), figure(image, alt, caption), numbers])
 
@@ -298,54 +308,6 @@ def _pointing_part(timeline: Timeline, device: Instrument, pixel: float, title: 
     return join([tag("h3", "Pointing", id=f"{anchor}-pointing"), tag("p", words), figure(image, alt, caption)])
 
 
-def _gallery(survey: Survey, shown: list[Shown], dpi: int, anchor: str) -> Html:
-    pieces = [tag("h3", "Some stars", id=f"{anchor}-stars")]
-    if not shown:
-        pieces.append(tag("p", "No star has 20 good points, so none is shown."))
-    done: set[int] = set()
-    for letter, (head, words) in _GALLERY.items():
-        these = [star for star in shown if letter in star.label]
-        if not these:
-            continue
-        pieces += [tag("h4", head), tag("p", words, class_="soft")]
-        first = [star for star in these if star.curve.id not in done]
-        before = [star for star in these if star.curve.id in done]
-        if before:
-            names = join((join([_badge(star.label), star.curve.name]) for star in before), ", ")
-            pieces.append(tag("p", join([names, " is" if len(before) == 1 else " are", " shown above."])))
-        pieces += [_card(survey, star, dpi) for star in first]
-        done |= {star.curve.id for star in first}
-    return join(pieces, "\n")
-
-
-def _badge(label: str) -> Html:
-    return join(tag("span", one, class_="badge") for one in label.split())
-
-
-def _card(survey: Survey, star: Shown, dpi: int) -> Html:
-    row = star.curve.observations[0]
-    share = float(row["crowding"])
-    facts = [
-        f"{band_of(survey.instrument)} {number(star.curve.mag, 2)}",
-        f"scatter {number(star.ratio, 2)} times the expected noise",
-        f"range {number(star.spread, 1)} times what its noise explains" if star.spread > _WIDE else "",
-        f"{percent(share)} own light in {str(row['best']).replace('aperture', 'aperture ')}"
-        if np.isfinite(share)
-        else "",
-    ]
-    words = join([_badge(star.label), tag("b", star.curve.name), ": ", ", ".join(fact for fact in facts if fact), ". "])
-    command = code(f"cuvee show {star.curve.id}")
-    good = int(star.curve.good.sum())
-    alt = f"Light curve of {star.curve.name}: flux against time, {plural(good, 'good point')} of {len(star.curve):,}."
-    pieces = [tag("p", join([words, command]))]
-    if star.stamp is not None:
-        near = plural(len(star.stamp.neighbours), "neighbour")
-        said = f"Pixels around {star.curve.name} with its apertures and {near}."
-        pieces.append(figure(picture(figure_stamp(star.stamp), dpi), said, kind="stamp"))
-    pieces.append(figure(picture(figure_strip(star.curve), dpi), alt, kind="curve"))
-    return tag("div", join(pieces), class_="card")
-
-
 def _map_part(
     stars: Mapping[str, NDArray[Any]],
     outlines: list[Outline],
@@ -364,7 +326,7 @@ def _map_part(
         f"declination {number(float(place[1].min()), 2)} to {number(float(place[1].max()), 2)} degrees, with the edges of the pixels."
     )
     caption = (
-        "Stars with light curves, brighter ones larger (of more than 20,000, the brightest), and the edges of the pixels; north is up, east to the "
-        "left, equal areas. Rings: the stars of the gallery."
+        f"{'Stars with light curves' if known.sum() <= MOST_STARS else f'The brightest {MOST_STARS:,} stars with light curves'}, brighter ones larger, "
+        "and the edges of the pixels; north is up, east to the left, equal areas. Rings: the stars of the gallery."
     )
     return join([tag("h3", "On the sky", id=f"{anchor}-sky"), figure(image, alt, caption)])

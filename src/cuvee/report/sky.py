@@ -17,11 +17,12 @@ from cuvee.errors import BadData
 from cuvee.model.records import Footprint
 from cuvee.quicklook.style import BLACK, BLUE, GREY, VERMILION, styled
 
-__all__ = ["Outline", "figure_sky", "outline_of", "pixel_size", "sky_centre"]
+__all__ = ["MOST_STARS", "Outline", "figure_sky", "outline_of", "pixel_size", "sky_centre"]
 
 FloatArray = NDArray[np.float64]
 _SAMPLES = 25
-_MOST_STARS = 20_000
+MOST_STARS = 20_000
+"""More than these on one map would be black."""
 _SMALLEST = 0.05
 """Half the side of the smallest map (deg)."""
 
@@ -181,7 +182,7 @@ def figure_sky(
 def _draw_stars(ax: Any, x: FloatArray, y: FloatArray, mag: FloatArray, band: str) -> None:
     """Draw the stars and a scale of sizes; of very many, the brighter ones."""
     known = np.nan_to_num(mag, nan=float(np.nanmax(mag)) if np.isfinite(mag).any() else 0.0)
-    brightest = np.argsort(known, kind="stable")[:_MOST_STARS]
+    brightest = np.argsort(known, kind="stable")[:MOST_STARS]
     if brightest.size == 0:
         return
     faint = float(known[brightest].max())
@@ -223,20 +224,50 @@ def _draw_stars(ax: Any, x: FloatArray, y: FloatArray, mag: FloatArray, band: st
 
 def _draw_marks(ax: Any, wcs: Any, marks: Sequence[tuple[str, float, float]]) -> None:
     outlined = [withStroke(linewidth=3.5, foreground="white")]
-    for name, ra, dec in marks:
-        at = tuple(float(value) for value in wcs.wcs_world2pix(ra, dec, 0))
+    places = [tuple(float(value) for value in wcs.wcs_world2pix(ra, dec, 0)) for _, ra, dec in marks]
+    rings = [_points(ax, at) for at in places]
+    taken = [(x - 8.0, y - 8.0, x + 8.0, y + 8.0) for x, y in rings]
+    for (name, _, _), at, ring in zip(marks, places, rings, strict=True):
+        away, side = _room(ring, 9.5 * len(name), taken)
         ax.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=BLUE, markeredgewidth=2.0, zorder=6)
         ax.annotate(
             name,
             at,
-            xytext=(9, 7),
+            xytext=away,
             textcoords="offset points",
+            ha=side,
             color=BLUE,
             fontsize=14,
             fontweight="bold",
             path_effects=outlined,
             zorder=7,
         )
+
+
+def _points(ax: Any, at: tuple[float, ...]) -> tuple[float, float]:
+    """Return where a position lies on the figure, in points from its lower left corner."""
+    across, up = (72.0 * size for size in ax.figure.get_size_inches())
+    box = ax.get_position()
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    x = across * (box.x0 + box.width * (at[0] - left) / (right - left))
+    y = up * (box.y0 + box.height * (at[1] - low) / (high - low))
+    return x, y
+
+
+def _room(
+    ring: tuple[float, float], width: float, taken: list[tuple[float, float, float, float]]
+) -> tuple[tuple[float, float], str]:
+    """Choose the corner of a ring where its name meets no other, nor a ring; the upper right where it can."""
+    x, y = ring
+    corners = (((9.0, 7.0), "left"), ((-9.0, 7.0), "right"), ((9.0, -17.0), "left"), ((-9.0, -17.0), "right"))
+    places = []
+    for (dx, dy), side in corners:
+        start = x + dx - (width if side == "right" else 0.0)
+        places.append((start, y + dy, start + width, y + dy + 12.0))
+    free = [all(a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1] for b in taken) for a in places]
+    best = free.index(True) if any(free) else 0
+    taken.append(places[best])
+    return corners[best]
 
 
 def _grid(ax: Any) -> None:

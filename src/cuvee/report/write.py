@@ -11,12 +11,14 @@ import numpy as np
 from cuvee import __version__
 from cuvee.errors import CuveeError
 from cuvee.model.keys import DataId
+from cuvee.quicklook.words import band_of
 from cuvee.report.gather import RunFacts, gather_run
-from cuvee.report.markup import join, tag
+from cuvee.report.markup import Html, join, tag
 from cuvee.report.page import make_page
 from cuvee.report.pictures import Picture, picture
-from cuvee.report.section import Section, band_of, group_title, make_section
+from cuvee.report.section import Section, brief_section, group_title, make_section
 from cuvee.report.sky import Outline, figure_sky
+from cuvee.run.drive import Reporter
 from cuvee.store.atomic import atomic_path
 from cuvee.survey import Survey
 
@@ -26,10 +28,12 @@ _PACKAGES = ("numpy", "scipy", "numba", "astropy", "photutils", "cdshealpix", "p
 _SHARP, _SMALL = 144, 96
 """Pixels an inch of the pictures: as wide as a screen, or small where there are many detectors."""
 _FEW = 4
-_OVERVIEW_STARS = 150
+"""So few detectors are always shown; of more, those that the run has made."""
+_MOST = 32
+"""Detectors with pictures on one page: two TESS sectors."""
 
 
-def write_report(survey: Survey, run: int | None = None) -> Path:
+def write_report(survey: Survey, run: int | None = None, reporter: Reporter | None = None) -> Path:
     """Write the report of a run: one HTML page that needs no network, no server and no script.
 
     Parameters
@@ -38,6 +42,8 @@ def write_report(survey: Survey, run: int | None = None) -> Path:
         The workspace.
     run : int, optional
         Number of the run in the ledger; the last one by default.
+    reporter : Reporter, optional
+        Takes the news.
 
     Returns
     -------
@@ -52,9 +58,17 @@ def write_report(survey: Survey, run: int | None = None) -> Path:
     """
     paths = survey.paths
     facts = gather_run(paths.ledger, paths.root, survey.config, run)
-    few = len(facts.groups) <= _FEW
-    dpi, each = (_SHARP, 3) if few else (_SMALL, 2)
-    sections = [_section(survey, facts, place, dpi, each) for place in range(len(facts.groups))]
+    sections = [_brief(facts, place) for place in range(len(facts.groups))]
+    shown = _choose(facts, sections)
+    dpi, each = (_SHARP, 3) if len(shown) <= _FEW else (_SMALL, 2)
+    if reporter is not None:
+        reporter.begin("report", len(shown))
+    for place in shown:
+        sections[place] = _section(survey, facts, place, dpi, each)
+        if reporter is not None:
+            reporter.advance()
+    if reporter is not None:
+        reporter.end()
     overview = _overview(sections, band_of(survey.instrument), dpi) if len(sections) > 1 else None
     page = make_page(facts, sections, survey.path, survey.instrument, _versions(), overview).encode()
     newest = paths.report()
@@ -62,6 +76,25 @@ def write_report(survey: Survey, run: int | None = None) -> Path:
         with atomic_path(path) as temporary:
             temporary.write_bytes(page)
     return newest
+
+
+def _choose(facts: RunFacts, sections: list[Section]) -> list[int]:
+    """Choose the detectors to draw: what the run has made, of very many those that are worst against the noise model."""
+    every = list(range(len(sections)))
+    made = [place for place in every if sections[place].group in facts.made]
+    wanted = every if len(every) <= _FEW or not made else made
+    ratio = [sections[place].noise[1].ratio if sections[place].noise else float("nan") for place in wanted]
+    worst = np.argsort(-np.nan_to_num(ratio, nan=np.inf), kind="stable")[:_MOST]
+    return sorted(wanted[k] for k in worst)
+
+
+def _brief(facts: RunFacts, place: int) -> Section:
+    """Gather a detector's numbers; where they cannot be read, `_section` says why."""
+    try:
+        return brief_section(facts, place)
+    except CuveeError:
+        group: DataId = facts.groups[place][0]
+        return Section(group, group_title(group), Html(""))
 
 
 def _section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: int) -> Section:
@@ -81,9 +114,8 @@ def _overview(sections: list[Section], band: str, dpi: int) -> tuple[Picture, st
     for section in sections:
         if not section.stars:
             continue
-        first = np.argsort(np.nan_to_num(section.stars["mag"], nan=np.inf), kind="stable")[:_OVERVIEW_STARS]
         for name, values in columns.items():
-            values.append(section.stars[name][first])
+            values.append(section.stars[name])
         named = len(section.outlines) == 1
         outlines += [Outline(section.group.detector if named else "", edge.ra, edge.dec) for edge in section.outlines]
     if not columns["ra"]:
@@ -93,7 +125,9 @@ def _overview(sections: list[Section], band: str, dpi: int) -> tuple[Picture, st
     if not known.any():
         return None
     figure = figure_sky(ra[known], dec[known], mag[known], outlines, (), "All detectors on the sky", band)
-    return picture(figure, dpi), f"Map of the edges of {len(sections)} detectors and their brightest stars."
+    return picture(
+        figure, dpi
+    ), f"Map of the edges of {sum(bool(s.stars) for s in sections)} detectors and their brightest stars."
 
 
 def _versions() -> dict[str, str]:

@@ -40,8 +40,8 @@ _TIME, _FLUX, _LEVEL, _CENTROID, _WHOLE = 3.3, 2.8, 2.4, 1.7, 0.05
 _ROW, _TARGET, _METRICS, _SUMMARY = 90, 105, 105, 92
 # A file of light curves or metrics with nothing in it; each further group of 100 stars; a flux block; receipts:
 _PATCH, _GROUP, _METRICS_FILE, _BLOCK, _RECEIPT, _READ = 12_000, 1_500, 4_500, 4_500, 1_000, 170
-# A reference image beside its pixels, of frames and of a stamp; the record of the set; a picture:
-_REFERENCE, _STAMP, _RECORD, _PICTURE = 16_500, 9_000, 8_000, 250_000
+# A reference image beside its pixels, of frames and of a stamp; the record of the set:
+_REFERENCE, _STAMP, _RECORD = 16_500, 9_000, 8_000
 # In the ledger a frame, a stamp, and a star; an empty one:
 _FRAME_ROW, _STAMP_ROW, _STAR, _EMPTY = 2_200, 7_500, 500, 120_000
 # A star of the catalogue, and a partition of it:
@@ -179,7 +179,7 @@ class Forecast:
             points = sum(length.get(name, 0) for name in series[chosen].tolist())
             n_star, n_patch = int(chosen.sum()), len(np.unique(cells[chosen]))
             need[LC] += points * self._point() + _ROW * n_star + _PATCH * n_patch + _GROUP * (n_star // 100)
-            need[LC] += _SUMMARY * n_star + _PICTURE if n_star else 0
+            need[LC] += _SUMMARY * n_star
             need[RED] += _METRICS * n_star + (_METRICS_FILE + 2 * _RECEIPT) * n_patch
         return need
 

@@ -138,10 +138,10 @@ class Driver:
 
     def _open_run(self) -> None:
         last = self.ledger.last_run()
-        # Pictures are drawn after a run has been finished.
-        folders = [self.paths.summary(DataId(self.device.name), "png").parent]
+        # The report is written after a run has been finished.
+        folders = [self.paths.report().parent]
         if last is None or not last["finished"]:
-            folders = [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
+            folders += [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
         sweep(folders)
         asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until")}
         self.stock.run_id = self.ledger.start_run(__version__, {**self.known, "asked": asked}, self.options.command)

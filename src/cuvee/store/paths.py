@@ -104,7 +104,7 @@ class Paths:
         return folder / f"{unit.part}.parquet"
 
     def summary(self, group: DataId, suffix: str) -> Path:
-        """Name a detector's table or picture."""
+        """Name a detector's table."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"
 
     def report(self, run: int = 0) -> Path:
