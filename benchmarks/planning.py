@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -209,8 +209,8 @@ class Work:
         else:
             path = paths.summary(unit.data_id, "parquet")
             products = (_written(unit.stage.writes[0], unit.data_id, path, paths),)
-        inputs = tuple(replace(p, content=contents[p.path][1]) if p.path in contents else p for p in unit.inputs)
-        recipe = replace(unit, inputs=inputs).recipe(task.params)
+        inputs = tuple(p._replace(content=contents[p.path][1]) if p.path in contents else p for p in unit.inputs)
+        recipe = unit._replace(inputs=inputs).recipe(task.params)
         receipt = Receipt(unit.stage.name, unit.data_id, recipe, "done", products=products, contents=contents)
         path = paths.receipt(unit.stage.name, unit.data_id)
         write_receipt(path, receipt)

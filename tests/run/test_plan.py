@@ -96,7 +96,7 @@ def test_products_that_were_copied_are_told_by_their_bytes_and_remembered(paths:
 def test_lineage_holds_what_was_read_last(paths: Paths, ledger: Ledger) -> None:
     stock = Stock(ledger, paths)
     (unit,) = make_plan(stock, EXTRACT, GROUP, raw(1), {}).todo
-    more = replace(unit, inputs=(*unit.inputs, Product("stamp", GROUP._replace(series="other"), "c", "/raw/other")))
+    more = unit._replace(inputs=(*unit.inputs, Product("stamp", GROUP._replace(series="other"), "c", "/raw/other")))
     stock.settle([(more, done(paths, more))])
     assert len(ledger.lineage("fluxes", str(unit.data_id))) == 3
     stock.settle([(unit, done(paths, unit))])

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +103,7 @@ def perform(task: Task) -> Slip:
         receipt = Receipt(unit.stage.name, unit.data_id, "", "retry", message)
     except Exception as error:
         return _unexpected(task, path, error)
-    receipt = replace(
-        receipt,
+    receipt = receipt._replace(
         recipe=_recipe(unit, task, log),
         contents=_contents(unit, log),
         bad=_bad_files(log),
@@ -166,13 +165,13 @@ def _confirm(task: Task) -> Receipt | None:
     if log.bad or _recipe(unit, task, log) != task.last.recipe:
         return None
     known = {p.path: (f.stat, p.content) for p in unit.inputs if (f := _facts(p)) is not None and p.content}
-    return replace(task.last, contents={**known, **_contents(unit, log)})
+    return task.last._replace(contents={**known, **_contents(unit, log)})
 
 
 def _recipe(unit: Unit, task: Task, log: StreamLog) -> str:
     bad = {path for path, _, _ in log.bad}
     inputs = tuple(
-        replace(p, content=log.contents.get(p.path, p.content)) for p in unit.inputs if p.path not in bad or not p.path
+        p._replace(content=log.contents.get(p.path, p.content)) for p in unit.inputs if p.path not in bad or not p.path
     )
     return Unit(unit.stage, unit.data_id, inputs).recipe(task.params)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from cuvee.model.keys import DataId
@@ -48,7 +48,7 @@ def without_gone(unit: Unit) -> Unit | None:
     left = tuple(product for product in unit.inputs if not is_gone(product))
     if not any(product.kind == unit.stage.reads[0] for product in left):
         return None
-    return replace(unit, inputs=left)
+    return unit._replace(inputs=left)
 
 
 def make_plan(

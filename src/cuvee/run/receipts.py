@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId
 from cuvee.run.facts import BadFile, Stat
-from cuvee.run.stage import Product
+from cuvee.run.stage import NOTHING, Product
 from cuvee.store.atomic import atomic_path
 
 __all__ = ["Outcome", "Receipt", "Slip", "read_receipt", "write_receipt"]
@@ -22,8 +22,7 @@ __all__ = ["Outcome", "Receipt", "Slip", "read_receipt", "write_receipt"]
 Outcome = Literal["have", "done", "no-work", "bad-data", "failed", "blocked", "retry"]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of one unit.
 
     Parameters
@@ -59,11 +58,11 @@ class Receipt:
     message: str = ""
     reason: str = ""
     products: tuple[Product, ...] = ()
-    contents: Mapping[str, tuple[Stat, str]] = field(default_factory=dict)
+    contents: Mapping[str, tuple[Stat, str]] = NOTHING
     bad: tuple[BadFile, ...] = ()
     seconds: float = 0.0
     memory: float = 0.0
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

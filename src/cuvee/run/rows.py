@@ -7,7 +7,7 @@ from typing import Any
 
 from cuvee.model.keys import DataId
 from cuvee.run.receipts import Receipt
-from cuvee.run.stage import Product, Unit
+from cuvee.run.stage import NOTHING, Product, Unit
 from cuvee.store.hats import patch_path
 from cuvee.store.ledger import Ledger
 from cuvee.store.numbers import read_columns
@@ -85,7 +85,7 @@ def known_units(ledger: Ledger) -> tuple[list[Product], list[Receipt]]:
     for stage, text, recipe, outcome, message, reason, seconds, memory, counts in zip(*columns, strict=True):
         mine = tuple(made[stage].get(text, ()))
         units.append(
-            Receipt(stage, data_id(text), recipe, outcome, message, reason, mine, {}, (), seconds, memory, counts)
+            Receipt(stage, data_id(text), recipe, outcome, message, reason, mine, NOTHING, (), seconds, memory, counts)
         )
     return products, units
 

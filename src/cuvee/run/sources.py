@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from cuvee.errors import BadData
@@ -53,11 +52,11 @@ class Sources:
             product = Product("table", home._replace(part=Path(path).name), "", path, meta)
             old = known.get(product.data_id)
             if old is not None and tuple(old.meta["stat"]) == state:
-                product = replace(product, content=old.content)
+                product = product._replace(content=old.content)
             elif old is not None:
-                product = replace(product, content=content_hash(Path(path)))
+                product = product._replace(content=content_hash(Path(path)))
                 if product.content == old.content and self._write:
-                    self._stock.renew("catalog", replace(old, meta=meta))
+                    self._stock.renew("catalog", old._replace(meta=meta))
             products.append(product)
         return products
 

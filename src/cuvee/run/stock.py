@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from cuvee.errors import StoreError
@@ -108,7 +107,7 @@ class Stock:
         bad = {(file.path, file.stat) for file in receipt.bad}
         inputs = [_with_content(product, receipt) for product in unit.inputs]
         inputs = [product for product in inputs if (product.path, _stat(product)) not in bad]
-        if _answers(receipt, replace(unit, inputs=tuple(inputs)), head) and self._all_there(receipt):
+        if _answers(receipt, unit._replace(inputs=tuple(inputs)), head) and self._all_there(receipt):
             self._adopted.append((unit, receipt))
             return receipt
         return None
@@ -148,7 +147,7 @@ class Stock:
         except OSError:
             return False
         if same:
-            self._renewed.append((receipt, replace(product, meta={**product.meta, "mtime_ns": found.st_mtime_ns})))
+            self._renewed.append((receipt, product._replace(meta={**product.meta, "mtime_ns": found.st_mtime_ns})))
         return same
 
     # -- what was done -------------------------------------------------------------------------------------------
@@ -188,7 +187,7 @@ class Stock:
         now = units.get(receipt.data_id, receipt)
         same = (product.kind, product.data_id)
         made = tuple(product if (p.kind, p.data_id) == same else p for p in now.products)
-        units[receipt.data_id] = replace(now, products=made)
+        units[receipt.data_id] = now._replace(products=made)
         self._products[product.data_id.group][product.kind][product.data_id] = product
         return units[receipt.data_id]
 
@@ -299,11 +298,11 @@ class Stock:
                     if product.kind != "fluxes":
                         continue
                     if not product.meta.get("evicted"):
-                        kept = self._replace(receipt, replace(product, meta={**product.meta, "evicted": True}))
+                        kept = self._replace(receipt, product._replace(meta={**product.meta, "evicted": True}))
                         rows += [product_row(p, kept) for p in kept.products]
                         path = self.paths.receipt(stage, receipt.data_id)
                         if (written := read_receipt(path)) is not None:
-                            write_receipt(path, replace(written, products=kept.products))
+                            write_receipt(path, written._replace(products=kept.products))
                     (self.paths.root / product.path).unlink(missing_ok=True)
         self.ledger.put_products(rows)
 
@@ -328,4 +327,4 @@ def _with_content(product: Product, receipt: Receipt) -> Product:
     seen = receipt.contents.get(product.path)
     if product.content or seen is None or _stat(product) != tuple(seen[0]):
         return product
-    return replace(product, content=seen[1])
+    return product._replace(content=seen[1])

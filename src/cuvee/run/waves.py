@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from cuvee import __version__
@@ -125,7 +124,7 @@ class Driver:
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
             named = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
-            self.summary.troubled += [replace(one, message=f"{one.message} Catalogue: {named}.") for one in self.idle]
+            self.summary.troubled += [one._replace(message=f"{one.message} Catalogue: {named}.") for one in self.idle]
         if self.options.dry_run:
             groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
             self.summary.room = self.outlook.foresee(groups, tables)
@@ -346,7 +345,7 @@ def _receipt(unit: Unit, result: Slip | BaseException) -> Receipt:
     if isinstance(result, Slip):
         receipt = read_receipt(Path(result.path))
         if receipt is not None:
-            return replace(receipt, outcome=result.outcome)
+            return receipt._replace(outcome=result.outcome)
         result = TransientError(f"its receipt {result.path} has vanished.")
     if isinstance(result, StoreError | ConfigError) or not isinstance(result, Exception):
         raise result
