@@ -76,7 +76,7 @@ class BadData(CuveeError):
         One sentence for the user.
     reason : str
         A short word for tables: ``truncated``, ``empty``, ``not-fits``, ``header``, ``all-nan``,
-        ``duplicate``, ``wrong-shape``, ``unreadable``.
+        ``duplicate``, ``wrong-shape``, ``checksum``, ``clock``, ``unreadable``.
     path : str, optional
         The file at fault, where the message is about one file.
     """

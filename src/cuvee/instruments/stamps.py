@@ -27,6 +27,7 @@ from cuvee.instruments.fits_bytes import (
     read_exactly,
     read_header,
 )
+from cuvee.instruments.sums import add_bytes, check_sum
 from cuvee.instruments.wcs_text import header_text
 from cuvee.model.records import FileInfo, Geometry, Pixels
 
@@ -92,15 +93,17 @@ class Place:
 
 
 class _Hashing:
-    """A stream that hashes what passes through it."""
+    """A stream that hashes and adds up what passes through it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self.state = xxhash.xxh3_128()
+        self.total = 0
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         self.state.update(data)
+        self.total = add_bytes(data, self.total)
         return data
 
 
@@ -110,7 +113,7 @@ def load(path: str) -> Stamp:
     Raises
     ------
     BadData
-        If it is not whole, or is no table of pixel images.
+        If it is not whole, has a wrong bit, or is no table of pixel images.
     """
     with open_stream(path) as (raw, _):
         stream: Any = _Hashing(raw)
@@ -118,6 +121,9 @@ def load(path: str) -> Stamp:
         while (header := read_header(stream, path, first=not found)) is not None:
             size = data_size(header[0])
             data = read_exactly(stream, -(-size // BLOCK) * BLOCK, path)
+            if size:
+                check_sum(header[0], stream.total)
+            stream.total = 0
             found.append((header[0], data))
         content = stream.state.hexdigest()
     if len(found) < 2 or found[1][0].text("XTENSION", "") != "BINTABLE":

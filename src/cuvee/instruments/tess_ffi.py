@@ -28,6 +28,7 @@ from cuvee.instruments.fits_bytes import (
     units,
 )
 from cuvee.instruments.past_cache import on_pages, read_past_cache
+from cuvee.instruments.sums import add_bytes, check_sum
 from cuvee.instruments.tess_camera import REFERENCE_PIXEL, WCS_PIXEL
 from cuvee.instruments.tess_clock import cadence_number
 from cuvee.instruments.tiles import decompress, image_cards, is_tiled
@@ -186,7 +187,7 @@ def scan_ffi(path: str) -> FileInfo:
     ------
     BadData
         With the reasons ``empty``, ``not-fits``, ``truncated``, ``header``, ``wrong-shape`` or ``unreadable``; that gzip data are cut
-        short comes out only in `read_ffi`.
+        short, or that a bit of them has turned, comes out only in `read_ffi`.
     """
     with open_stream(path) as (stream, size):
         if size < 0:
@@ -265,7 +266,7 @@ def _describe(path: str, primary: Cards, cards: Cards) -> FileInfo:
 
 
 def _fill(file: IO[bytes], buffer: NDArray[np.uint8] | None, size: int, path: str) -> NDArray[np.uint8]:
-    # Headers and science rows; whatever lies behind them is not asked for.
+    # Headers and image; whatever lies behind them is not asked for.
     memory = on_pages(buffer, size)
     view = memory[:size].data
     at = read_past_cache(file, memory, size)
@@ -273,7 +274,7 @@ def _fill(file: IO[bytes], buffer: NDArray[np.uint8] | None, size: int, path: st
     while at < size:
         count = file.readinto(view[at:])  # type: ignore[attr-defined]
         if not count:
-            raise bad(path, f"is cut short: it ends {size - at} bytes before the last science row", "truncated")
+            raise bad(path, f"is cut short: it ends {size - at} bytes before the end of its image", "truncated")
         at += count
     return memory[:size]
 
@@ -312,7 +313,7 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
     Raises
     ------
     BadData
-        ``truncated``, ``all-nan`` (no finite pixel, or zeros only), ``wrong-shape`` where the file has changed since the scan, ``unreadable`` where tiles cannot be
+        ``truncated``, ``checksum``, ``all-nan`` (no finite pixel, or zeros only), ``wrong-shape`` where the file has changed since the scan, ``unreadable`` where tiles cannot be
         decompressed, and all of `scan_ffi`.
     """
     path = info.path
@@ -326,18 +327,21 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
         science = slice(first, first + geometry.n_col)
         if is_tiled(image.cards):
             stream.seek(0)
-            packed = read_exactly(stream, image.data + image.size, path)
+            packed = read_exactly(stream, image.end, path)
+            check_sum(image.cards, add_bytes(memoryview(packed)[image.start :]))
+            del packed[image.data + image.size :]
             content = xxhash.xxh3_128(packed).hexdigest()
             return _pixels(path, decompress(image.cards, packed[image.data :], geometry.n_row)[:, science], content)
-        # A window that reaches into the rows behind the science rows is read up to them only.
-        total = image.data + geometry.n_row * width * 4
-        if 0 <= size < total:
-            raise bad(path, f"is cut short: it has {size} of {total} bytes up to the last science row", "truncated")
+        if 0 <= size < image.end:
+            raise bad(path, f"is cut short: it has {size} of {image.end} bytes up to the end of its image", "truncated")
         if size < 0:
             # Decompressed in pieces, so a header that lies cannot make us allocate what is not there.
             stream.seek(0)
-            data = np.frombuffer(read_exactly(stream, total, path), dtype=np.uint8)
+            data = np.frombuffer(read_exactly(stream, image.end, path), dtype=np.uint8)
         else:
-            data = _fill(stream, buffer, total, path)
+            data = _fill(stream, buffer, image.end, path)
+    check_sum(image.cards, add_bytes(data[image.start :].data))
+    # The rows behind the science rows have been read for the sum alone.
+    data = data[: image.data + geometry.n_row * width * 4]
     rows = data[image.data :].view(">f4").reshape(geometry.n_row, width)
     return _pixels(path, rows[:, science], xxhash.xxh3_128(data.data).hexdigest())
