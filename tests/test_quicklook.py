@@ -298,7 +298,7 @@ def test_scatter_picture_counts_stars_and_names_the_quietest(tmp_path: Path) -> 
     assert "1004: 1 ppm" in words
     assert words.count("ppm") == 2
     assert upper.get_yscale() == "log"
-    assert upper.get_ylabel() == "scatter of one\n1,426 s exposure (ppm)"
+    assert upper.get_ylabel() == "scatter of one 1,426 s exposure (ppm)"
     total = next(line for line in upper.lines if str(line.get_label()).startswith("expected noise"))
     np.testing.assert_allclose(np.asarray(total.get_ydata()), 1e6 * model.total)
     ratio = np.asarray(lower.collections[0].get_offsets())[1:, 1]

@@ -9,7 +9,7 @@ import pytest
 import cuvee
 from cuvee.config import write_workspace
 from cuvee.pipeline import PIPELINE
-from cuvee.run.drive import RunOptions, run_workspace
+from cuvee.run.start import RunOptions, run_workspace
 from cuvee.simulate import faults
 from cuvee.simulate.tess import simulate
 from cuvee.survey import Survey

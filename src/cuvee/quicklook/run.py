@@ -61,7 +61,7 @@ def _model(
 ) -> NoiseCurve:
     """Return the noise of a single star on the median background, in the apertures that stars of its magnitude use."""
     device = instrument(name)
-    mag = np.linspace(stars["mag"][known].min(), stars["mag"][known].max(), 60)
+    mag = np.linspace(stars["mag"][known].min() - 0.3, stars["mag"][known].max() + 0.3, 60)
     numbers = [best.removeprefix("aperture") for best in stars["best"]]
     chosen = np.array([int(number) - 1 if number.isdigit() else 0 for number in numbers])
     area = np.pi * np.asarray(radii)[np.minimum(chosen, len(radii) - 1)] ** 2

@@ -114,11 +114,12 @@ def figure_scatter(
         lines += _draw_model(ax, model)
     if lines:
         legend(figure, lines)
-    words = [f"{shown.sum():,} stars"]
+    words = [f"{shown.sum():,} star{'' if shown.sum() == 1 else 's'}"]
     if ids is not None:
         words += _name_best(ax, mag, ppm, ids, shown, label_best)
     ax.text(0.99, 0.04, "\n".join(words), transform=ax.transAxes, ha="right", fontsize=13, linespacing=1.4)
-    ax.set_ylabel(f"scatter of one\n{exposure:,.0f} s exposure (ppm)" if exposure else "point-to-point scatter (ppm)")
+    what = f"scatter of one {exposure:,.0f} s exposure (ppm)" if exposure else "point-to-point scatter (ppm)"
+    ax.set_ylabel(what, fontsize=12.5)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     last = ax
@@ -149,7 +150,8 @@ def _frame(ax: Axes, mag: FloatArray, ppm: FloatArray, expected: FloatArray | No
         low, high = min(low, float(expected.min())), max(high, float(expected.max()))
     ax.set_ylim(0.5 * low, 2.0 * high)
     ax.set_xlim(float(mag.min()) - 0.3, float(mag.max()) + 0.3)
-    ax.yaxis.set_major_locator(LogLocator(10.0, numticks=12))
+    steps = (1.0,) if high > 100.0 * low else (1.0, 2.0, 5.0)
+    ax.yaxis.set_major_locator(LogLocator(10.0, subs=steps, numticks=12))
 
 
 def _medians(mag: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:

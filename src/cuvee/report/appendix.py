@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cuvee.instruments.registry import instrument
 from cuvee.report.gather import BadFrame, RunFacts
-from cuvee.report.markup import NOTHING, Html, bytes_text, code, duration, join, plural, table, tag
+from cuvee.report.markup import NOTHING, Html, bytes_text, code, duration, join, plural, table, tag, text
 from cuvee.report.section import group_title
 
 __all__ = ["Versions", "assumed_part", "bad_files_part", "command", "configuration_part", "software_part", "work_part"]
@@ -122,21 +123,23 @@ def work_part(facts: RunFacts) -> Html:
 def assumed_part(facts: RunFacts, name: str) -> Html:
     """List what was taken for granted: missing cards, lent coordinates, the noise model."""
     device = instrument(name)
-    items: list[object] = []
+    said: dict[Html, list[str]] = defaultdict(list)
     for group, files in sorted(facts.files.items()):
         title = group_title(group)
         for card, n in files.assumed.items():
-            items.append(join([f"{title}: ", code(card), f" was missing in {plural(n, 'file')} of {files.n_file:,}; the instrument's default stands in for it."]))  # fmt: skip
+            said[join([code(card), f" was missing in {plural(n, 'file')} of {files.n_file:,}; the instrument's default stands in for it."])].append(title)  # fmt: skip
         if files.no_wcs:
             names = join((code(one) for one in files.no_wcs[:10]), ", ")
             more = f" and {len(files.no_wcs) - 10:,} more" if len(files.no_wcs) > 10 else ""
-            items.append(
-                join([f"{title}: ", names, more, " without coordinates (WCS); the reference image's were used."])
-            )
+            said[join([names, more, " without coordinates (WCS); the reference image's were used."])].append(title)
         if files.subtracted:
-            items.append(f"{title}: the mission had subtracted the background of {plural(files.subtracted, 'file')}; the background given here is what was left.")  # fmt: skip
+            said[text(f"the mission had subtracted the background of {plural(files.subtracted, 'file')}; the background given here is what was left.")].append(title)  # fmt: skip
         if files.releases:
-            items.append(f"{title}: data release {', '.join(str(one) for one in files.releases)}.")
+            said[text(f"data release {', '.join(str(one) for one in files.releases)}.")].append(title)
+    items: list[object] = [
+        join([f"{len(titles):,} detectors" if len(titles) > 2 else "; ".join(titles), ": ", words])
+        for words, titles in said.items()
+    ]
     items.append(
         f"The expected noise adds the star's photons, the background's, the scatter of the background's estimate and the readout; the line in the figure "
         f"uses a zero point of {device.zero_point:.2f} mag for 1 e⁻/s and a Gaussian star of {device.fwhm:g} px full width at half maximum."

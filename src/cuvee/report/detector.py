@@ -6,10 +6,11 @@ store reads some hundred stars in a second, while the flux blocks of a sector ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,15 @@ from cuvee.quicklook import Stamp
 from cuvee.quicklook.noise import relative_numbers
 from cuvee.report.judge import quantiles, spread_over_noise
 from cuvee.store.numbers import read_columns
-from cuvee.store.paths import Paths
-from cuvee.store.tables import read_reference, read_targets
+from cuvee.store.references import read_reference
+from cuvee.store.targets import read_targets
 from cuvee.survey import LightCurve, Survey
 
 __all__ = ["Shown", "Timeline", "choose_sample", "gather_stars", "gather_timeline", "pick_stars", "show_stars"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+T = TypeVar("T")
 
 GRID = 14
 """The detector's frames are judged by the brightest star in each of this many cells squared."""
@@ -315,22 +317,26 @@ def show_stars(
         int(seen.row["id"]): _curve(survey.instrument, seen) for seen in _rows(survey, group, stars, which, points)
     }
     scatter, expected = relative_numbers(stars)
+    targets = _there(read_targets, survey.paths.targets(group))
+    image = cache(partial(_there, read_reference))
     shown = []
     for label, k, spread in picked:
         curve = curves.get(int(stars["id"][k]))
         if curve is not None:
-            stamp = _stamp(survey.paths, group, curve, references)
+            series = DataId(*group[:4], str(curve.observations[0]["series"]))
+            reference = image(references[series]) if series in references else None
+            # Only a circle has a known share of light; a given mask has no shape here.
+            best = str(curve.observations[0]["best"]) if np.isfinite(stars["crowding"][k]) else "mask"
+            stamp = None
+            if reference is not None and targets is not None:
+                stamp = Stamp.cut(reference, targets, curve.id, best, _HALF_STAMP)
             shown.append(Shown(label, curve, stamp, float(scatter[k] / expected[k]), spread))
     return shown
 
 
-def _stamp(paths: Paths, group: DataId, curve: LightCurve, references: Mapping[DataId, Path]) -> Stamp | None:
-    row = curve.observations[0]
-    image = references.get(DataId(group.instrument, group.segment, group.detector, group.kind, str(row["series"])))
+def _there(read: Callable[[Path], T], path: Path) -> T | None:
+    """Read a product, or return None: images may have been cleared away, and the light curve stands without."""
     try:
-        if image is None:
-            return None
-        targets = read_targets(paths.targets(group))
-        return Stamp.cut(read_reference(image), targets, curve.id, str(row["best"]), _HALF_STAMP)
+        return read(path)
     except CuveeError:
-        return None  # flux blocks and images may have been cleared away; the light curve stands without
+        return None

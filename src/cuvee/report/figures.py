@@ -233,7 +233,11 @@ def figure_pointing(timeline: Timeline, bits: Sequence[Bit], pixel: float = floa
             right.spines["right"].set_visible(True)
     upper.set_xlim(*_span(timeline))
     upper.tick_params(labelbottom=False)
-    words = f"median over {timeline.n_star} stars; band: where two thirds of them lie"
+    words = (
+        f"median over {timeline.n_star} stars; band: where two thirds of them lie"
+        if timeline.n_star > 1
+        else "of the only star"
+    )
     words += "; crosses: frames left out (▼▲: off the chart)" if out.any() else ""
     upper.set_title(words, fontsize=12.5, color=GREY)
     lower.set_xlabel(_BTJD)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from cuvee.instruments.registry import instrument
 from cuvee.quicklook.words import detector_words, segment_words
 from cuvee.report.appendix import (
@@ -86,7 +88,8 @@ def make_page(
     ]
     if len(sections) > 1:
         body.append(_overview(facts, sections, overview))
-    body += [_part(section, alone=len(sections) == 1) for section in sections if section.html]
+    shown = [section for section in sections if section.html]
+    body += [_part(section, alone=len(sections) == 1, open_=len(shown) == 1) for section in shown]
     body += [
         bad_files_part(facts, workspace),
         work_part(facts),
@@ -172,14 +175,16 @@ def _attention(facts: RunFacts, sections: Sequence[Section]) -> Html:
             join(
                 [
                     link("bad-files", f"{plural(len(facts.bad), 'file')} cannot be used"),
-                    "; their cadences are empty in the light curves until good files take their place.",
+                    "; its points are missing from the light curves until a good file takes its place."
+                    if len(facts.bad) == 1
+                    else "; their points are missing from the light curves until good files take their place.",
                 ]
             )
         )
     if facts.troubles:
         items.append(join([link("work", f"{plural(len(facts.troubles), 'unit')} of work did not succeed"), "."]))
     n_no_wcs = sum(len(files.no_wcs) for files in facts.files.values())
-    if n_no_wcs:
+    if n_no_wcs and sections:
         items.append(
             join(
                 [
@@ -263,13 +268,15 @@ def _overview(facts: RunFacts, sections: Sequence[Section], overview: tuple[Pict
                 percent(every.within_25) if every else NOTHING,
                 percent(alone.within_25) if alone else NOTHING,
                 number(section.background, 1),
-                f"{number(section.jitter[0], 3)}, {number(section.jitter[1], 3)}",
+                f"{number(section.jitter[0], 3)}, {number(section.jitter[1], 3)}"
+                if np.isfinite(section.jitter).all()
+                else NOTHING,
             )
         )
     head = ("detector", "stars", "frames", "missing", "bad files", "scatter / expected", "within 25 %", "of those alone", "background (e⁻/s/px)", "pointing (px)")  # fmt: skip
     words = (
-        "Scatter over expected noise is the median of the stars, then the share of stars within 25 % of it; pointing is the scatter of the median "
-        "centroid in column and row."
+        "Missing are cadences between the first and the last without a frame, those of bad files among them. Scatter over expected noise is the median of "
+        "the stars, then the share of stars within 25 % of it; pointing is the scatter of the median centroid in column and row."
     )
     if not all(section.html for section in sections):
         words += " Shown below are the detectors that this run has made, of more than 32 those with the largest scatter; of the others, a dash stands for what was not looked up."
@@ -284,14 +291,14 @@ def _overview(facts: RunFacts, sections: Sequence[Section], overview: tuple[Pict
     return join(pieces, "\n")
 
 
-def _part(section: Section, alone: bool) -> Html:
+def _part(section: Section, alone: bool, open_: bool) -> Html:
     anchor = slug(str(section.group))
     if alone:
         return tag("section", join([tag("h2", "The light curves", id=anchor), section.html]))
     noise = section.noise[0] if section.noise else None
     words = f"{section.n_star:,} stars" + (f", {number(noise.ratio, 2)} times the expected noise" if noise else "")
     summary = tag("summary", join([tag("h2", section.title), tag("span", words, class_="soft")]))
-    return tag("details", join([summary, section.html]), class_="part", id=anchor)
+    return tag("details", join([summary, section.html]), class_="part", id=anchor, open="" if open_ else None)
 
 
 def _footer(workspace: Path) -> Html:

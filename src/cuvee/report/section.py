@@ -32,7 +32,7 @@ from cuvee.report.judge import NoiseRow, noise_table
 from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
 from cuvee.report.pictures import Picture, picture
 from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
-from cuvee.store.tables import read_reference
+from cuvee.store.references import read_reference
 from cuvee.survey import Survey
 
 __all__ = ["Section", "brief_section", "group_title", "make_section"]
@@ -214,6 +214,9 @@ def _verdict(stars: Mapping[str, NDArray[Any]], noise: list[NoiseRow]) -> Html:
     every, alone = noise[0], noise[1]
     if every.n_star == 0:
         return tag("p", "No star has enough good points to judge its scatter.", class_="verdict")
+    if every.n_star == 1:
+        words = f"The only star scatters {number(every.ratio, 2)} times the noise that photons, background and readout explain."
+        return tag("p", words, class_="verdict")
     words = (
         f"Half of the {every.n_star:,} stars scatter no more than {number(every.ratio, 2)} times the noise that photons, background and "
         f"readout explain; {percent(every.within_10)} of the stars lie within 10 % of that noise, {percent(every.within_25)} within 25 %"

@@ -18,7 +18,7 @@ from cuvee.report.page import make_page
 from cuvee.report.pictures import Picture, picture
 from cuvee.report.section import Section, brief_section, group_title, make_section
 from cuvee.report.sky import Outline, figure_sky
-from cuvee.run.drive import Reporter
+from cuvee.run.start import Reporter
 from cuvee.store.atomic import atomic_path
 from cuvee.survey import Survey
 
@@ -118,13 +118,13 @@ def _overview(sections: list[Section], band: str, dpi: int) -> tuple[Picture, st
             values.append(section.stars[name])
         named = len(section.outlines) == 1
         outlines += [Outline(section.group.detector if named else "", edge.ra, edge.dec) for edge in section.outlines]
-    if not columns["ra"]:
+    if len(columns["ra"]) < 2:  # a single one has a map of its own
         return None
     ra, dec, mag = (np.concatenate(values) for values in columns.values())
     known = np.isfinite(ra + dec)
     if not known.any():
         return None
-    figure = figure_sky(ra[known], dec[known], mag[known], outlines, (), "All detectors on the sky", band)
+    figure = figure_sky(ra[known], dec[known], mag[known], outlines, (), "Detectors on the sky", band)
     return picture(
         figure, dpi
     ), f"Map of the edges of {sum(bool(s.stars) for s in sections)} detectors and their brightest stars."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import xxhash
@@ -54,7 +54,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             f"Cannot write {path}: {reason}; free some space or mend the permissions, then run again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none, there is nothing to take away
+            temporary.unlink(missing_ok=True)
 
 
 def content_hash(path: Path) -> str:
