@@ -9,14 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from tests.report.test_page import Page, read
 
+from cuvee.instruments.registry import instrument
 from cuvee.model.flags import FLAGS, TESS_QUALITY, default_mask
 from cuvee.model.keys import DataId
 from cuvee.report import write_report
-from cuvee.report.detector import choose_sample, gather_stars
+from cuvee.report.detector import Timeline, choose_sample, gather_stars
 from cuvee.report.gather import RunFacts, gather_run
 from cuvee.report.markup import Html
 from cuvee.report.page import make_page
-from cuvee.report.section import Section, brief_section, make_section
+from cuvee.report.section import Section, _jitter, brief_section, make_section
 from cuvee.report.write import _choose
 from cuvee.store.ledger import Ledger
 from cuvee.survey import Survey
@@ -170,3 +171,17 @@ def test_of_many_detectors_those_that_the_run_made_are_drawn() -> None:
     assert not any("s0008-1-1" in link for link in page.links)
     assert page.row("1-1")[1:4] == ["1", "7", "\N{EN DASH}"]
     assert "Shown below are the detectors that this run has made" in page.text
+
+
+def test_flagged_frames_do_not_count_in_the_scatter_of_the_pointing() -> None:
+    rng = np.random.default_rng(3)
+    col, row = rng.normal(0.0, 0.02, (2, 400))
+    quality = np.where(np.arange(400) % 3 == 0, 32, 0)  # desaturation
+    col[quality > 0] += 5.0
+    seen = np.arange(400) != 7
+    spread = [np.stack([values - 1.0, values, values + 1.0]) for values in (col, row)]
+    timeline = Timeline(
+        np.arange(400), np.arange(400.0), seen, quality, np.zeros((3, 400)), spread[0], spread[1], (0.0, 0.0), 1
+    )
+    kept = seen & (quality == 0)
+    assert _jitter(timeline, instrument("tess")) == pytest.approx((sigma(col[kept]), sigma(row[kept])), rel=1e-9)
