@@ -46,15 +46,15 @@ from cuvee.model.flags import EDGE, SATURATED
 from cuvee.model.keys import BLOCK_CADENCES, DataId, block_of
 from cuvee.model.records import FluxBlock, Moments, Targets
 from cuvee.pipeline import PIPELINE
+from cuvee.run.driver import Driver
 from cuvee.run.facts import footprint_product
 from cuvee.run.inputs import get_inputs
+from cuvee.run.options import RunOptions
 from cuvee.run.outputs import put_output
 from cuvee.run.plan import make_plan
 from cuvee.run.receipts import Receipt
-from cuvee.run.report import RunOptions
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog
-from cuvee.run.waves import Driver
 from cuvee.store.blocks import read_block
 from cuvee.store.hats import find_star
 from cuvee.store.ledger import Ledger

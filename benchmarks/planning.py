@@ -36,18 +36,19 @@ from cuvee.config import load
 from cuvee.model.keys import DataId, patch_of, text_hash
 from cuvee.model.records import FileInfo, Geometry, Moments, Readout, Targets
 from cuvee.pipeline import PIPELINE
-from cuvee.run import drive, inventory, plan, stock, waves
+from cuvee.run import driver, inventory, plan, stock
+from cuvee.run import start as door
 from cuvee.run.facts import FileFacts, facts_to_row, footprint_of, footprint_product
+from cuvee.run.options import RunOptions
 from cuvee.run.perform import Task, perform
 from cuvee.run.receipts import Receipt, Slip, write_receipt
-from cuvee.run.report import RunOptions
 from cuvee.run.sources import Sources
 from cuvee.run.stage import Product
 from cuvee.store.hats import patch_path
 from cuvee.store.ledger import Ledger
 from cuvee.store.numbers import write_columns
 from cuvee.store.paths import Paths
-from cuvee.store.tables import write_targets
+from cuvee.store.targets import write_targets
 
 WANTED_SECONDS = 5.0
 """For planning 10^5 units, for an idle rerun and for the status of them."""
@@ -252,8 +253,8 @@ def first_run(root: Path, stars: dict[str, Star], until: str = "") -> tuple[int,
     """Do what is to do; return the number of units and the processor time (s) that the driver itself took."""
     work = Work(stars)
     start = time.process_time()
-    with patch.object(waves, "perform", work), patch.object(os, "fsync", lambda _: None):
-        drive.run_workspace(root, PIPELINE, RunOptions(until=until, executor="serial"), quiet())
+    with patch.object(driver, "perform", work), patch.object(os, "fsync", lambda _: None):
+        door.run_workspace(root, PIPELINE, RunOptions(until=until, executor="serial"), quiet())
     return work.units, time.process_time() - start - work.seconds
 
 
@@ -301,12 +302,12 @@ class Parts:
 
 
 PLACES = (
-    ("the rest of the driver", drive, "run_workspace"),
-    ("finding files", drive, "find_files"),
+    ("the rest of the driver", door, "run_workspace"),
+    ("finding files", door, "find_files"),
     ("stat of raw files", inventory, "stat_files"),
-    ("inventory", waves, "take_inventory"),
+    ("inventory", driver, "take_inventory"),
     ("rows of the ledger", Ledger, "columns"),
-    ("facts of files", waves, "facts_from_columns"),
+    ("facts of files", driver, "facts_from_columns"),
     ("records of units and products", stock.Stock, "__init__"),
     ("raw files as products", Sources, "products"),
     ("which units there are", plan, "units_of"),
@@ -321,7 +322,7 @@ def parts(root: Path, dry: bool) -> None:
     found = Parts()
     for name, owner, attribute in PLACES:
         setattr(owner, attribute, found.of(name, getattr(owner, attribute)))
-    drive.run_workspace(
+    door.run_workspace(
         root, PIPELINE, RunOptions(executor="serial", dry_run=dry, until="extract-series" if dry else ""), quiet()
     )
     print(json.dumps(found.seconds))
@@ -378,7 +379,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = args.folder or Path(scratch)
         sizes = [measure(folder, n, min(args.each, n)) for n in (args.units // 10, args.units)]
     small, large = sizes
-    bare = command(sys.executable, "-c", "import cuvee.pipeline, cuvee.run.drive")[1]
+    bare = command(sys.executable, "-c", "import cuvee.pipeline, cuvee.run.start")[1]
     titles = {"plan_s": "planning, all to do", "idle_s": "idle rerun, all done", "status_s": "status"}
     print(f"{large['units']:,} stamps, {large['all_units']:,} units; best of {TURNS} turns, processes of their own:")
     print(f"  {'':32s} {'wall s':>8s} {'cpu s':>8s} {'cpu of a tenth':>16s} {'us a unit more':>16s}")

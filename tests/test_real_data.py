@@ -19,7 +19,7 @@ from cuvee.errors import ConfigError
 from cuvee.instruments.registry import instrument
 from cuvee.model.flags import ASSUMED_READOUT, EDGE, FAINT_THIRD
 from cuvee.pipeline import PIPELINE
-from cuvee.run.drive import RunOptions, RunSummary, run_workspace
+from cuvee.run.start import RunOptions, RunSummary, run_workspace
 from cuvee.survey import Survey
 
 Reduce = Callable[..., tuple[Survey, RunSummary]]

@@ -20,7 +20,8 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.records import Batch, FileInfo, Moments
 from cuvee.run.streams import FrameStream, StreamLog
-from cuvee.store.tables import read_reference, read_targets
+from cuvee.store.references import read_reference
+from cuvee.store.targets import read_targets
 
 TESS = instrument("tess")
 

@@ -16,7 +16,8 @@ from cuvee.export import file_name, observations
 from cuvee.model.keys import PATCH_ORDER
 from cuvee.model.records import Geometry, LightCurves, Readout, Reference, Targets
 from cuvee.store.hats import patch_path, write_patch
-from cuvee.store.tables import write_reference, write_targets
+from cuvee.store.references import write_reference
+from cuvee.store.targets import write_targets
 from cuvee.survey import LightCurve, Survey
 
 with warnings.catch_warnings():

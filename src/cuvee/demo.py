@@ -9,7 +9,7 @@ from cuvee.export import observations
 from cuvee.pipeline import PIPELINE
 from cuvee.quicklook import figure_recovery, save, show_star
 from cuvee.report import write_report
-from cuvee.run.drive import Reporter, RunOptions, run_workspace
+from cuvee.run.start import Reporter, RunOptions, run_workspace
 from cuvee.simulate import faults
 from cuvee.simulate.gallery import best_stars, gallery
 from cuvee.simulate.recover import recover

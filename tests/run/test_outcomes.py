@@ -13,8 +13,8 @@ from tests.run.workspaces import House, Listener, done, product_bytes, remade, t
 from cuvee.errors import AlgorithmError, BadData, NoWork, StoreError, TransientError
 from cuvee.pipeline import PIPELINE
 from cuvee.run import perform
-from cuvee.run.drive import RunOptions, RunSummary, run_workspace
 from cuvee.run.stage import Stage
+from cuvee.run.start import RunOptions, RunSummary, run_workspace
 from cuvee.store.ledger import Ledger
 
 Run = Callable[..., Any]

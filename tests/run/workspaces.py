@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.pipeline import PIPELINE
-from cuvee.run.drive import RunOptions, RunSummary, run_workspace
+from cuvee.run.start import RunOptions, RunSummary, run_workspace
 from cuvee.simulate.tess import simulate
 from cuvee.store.atomic import content_hash
 

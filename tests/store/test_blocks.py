@@ -11,7 +11,8 @@ import pytest
 from cuvee.errors import StoreError
 from cuvee.model.records import FluxBlock, Geometry, Moments, Readout, Reference, Targets
 from cuvee.store.blocks import read_block, write_block
-from cuvee.store.tables import read_reference, read_targets, write_reference, write_targets
+from cuvee.store.references import read_reference, write_reference
+from cuvee.store.targets import read_targets, write_targets
 
 READOUT = Readout(1425.6, (5.24, 5.22, 5.18, 5.27), (7.5, 8.1, 7.9, 8.0), 720, (0, 512, 1024, 1536), 1e5, ("GAINA",))
 

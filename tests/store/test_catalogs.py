@@ -14,8 +14,8 @@ from tests.catalog.scenes import sip_footprint
 from cuvee.catalog import TargetParams, footprint_pixels, make_stars, select_targets
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.records import Stars
+from cuvee.store.catalog_columns import TIC_COLUMNS
 from cuvee.store.catalogs import partition_files, read_partitions, read_stars, write_partitions
-from cuvee.store.columns import TIC_COLUMNS
 
 HEADER = "ID,ra,dec,Tmag"
 COLUMNS = ("healpix", "id", "ra", "dec", "mag", "pmra", "pmdec", "epoch")

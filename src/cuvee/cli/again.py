@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cuvee.cli.output import count
 
 if TYPE_CHECKING:
-    from cuvee.run.reproduce import Reproduction
+    from cuvee.reproduce import Reproduction
 
 __all__ = ["reproduction_json", "reproduction_lines"]
 
@@ -21,7 +21,7 @@ def reproduction_lines(again: Reproduction) -> list[str]:
     Parameters
     ----------
     again : Reproduction
-        From `cuvee.run.reproduce.reproduce_run`.
+        From `cuvee.reproduce.reproduce_run`.
     """
     past, found = again.past, again.comparison
     what = f"{past.name} of {past.ledger.parent} (cuvee {past.software['cuvee']}, {past.started})"
@@ -57,7 +57,7 @@ def reproduction_json(again: Reproduction) -> dict[str, object]:
     Parameters
     ----------
     again : Reproduction
-        From `cuvee.run.reproduce.reproduce_run`.
+        From `cuvee.reproduce.reproduce_run`.
     """
     past, found = again.past, again.comparison
     return {

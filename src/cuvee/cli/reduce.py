@@ -15,8 +15,8 @@ from cuvee.cli.again import reproduction_json, reproduction_lines
 from cuvee.cli.output import count, table, tell
 
 if TYPE_CHECKING:
-    from cuvee.run.drive import Reporter, RunSummary
-    from cuvee.run.reproduce import Reproduction
+    from cuvee.reproduce import Reproduction
+    from cuvee.run.start import Reporter, RunSummary
 
 __all__ = ["Json", "Workspace", "init", "run", "status", "trouble_lines"]
 
@@ -87,8 +87,8 @@ def run(
     from cuvee.cli.progress import TerminalReporter
     from cuvee.errors import EXIT_BAD_UNITS, ConfigError
     from cuvee.pipeline import PIPELINE
-    from cuvee.run.drive import RunOptions, run_workspace
-    from cuvee.run.reproduce import reproduce_run
+    from cuvee.reproduce import reproduce_run
+    from cuvee.run.start import RunOptions, run_workspace
 
     if ccd is not None and camera is None:
         raise ConfigError("--ccd needs --camera, as in --camera 3 --ccd 4.")

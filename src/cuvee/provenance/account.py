@@ -21,7 +21,7 @@ from cuvee.provenance.raw import RawFrame
 from cuvee.provenance.sums import Sum, circle, weighted_sum
 from cuvee.run.inputs import read_mask
 from cuvee.store.atomic import content_hash
-from cuvee.store.tables import read_reference, readout_from
+from cuvee.store.references import read_reference, readout_from
 
 __all__ = ["Made", "account_of", "compare", "made_of"]
 

@@ -16,7 +16,7 @@ from cuvee.provenance.moment import choice_of, time_of
 from cuvee.provenance.raw import find_pixels, read_raw
 from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
-from cuvee.store.tables import read_targets
+from cuvee.store.targets import read_targets
 from cuvee.survey import LightCurve, Survey
 
 __all__ = ["explain_point", "file_of"]

@@ -23,7 +23,8 @@ from cuvee.run.facts import footprint_facts
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import FrameStream, StreamLog, read_frames
-from cuvee.store import blocks, catalogs, numbers, tables
+from cuvee.store import blocks, catalogs, numbers, references
+from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
@@ -81,7 +82,7 @@ def readers(
         "stamp": lambda: _stamp(found["stamp"][0].path, device, _mask_file(config, root), log),
         "footprint": lambda: _footprints(found["footprint"]),
         "partition": lambda: _partitions(found["partition"], paths.partitions),
-        "reference": lambda: tables.read_reference(root / found["reference"][0].path),
+        "reference": lambda: references.read_reference(root / found["reference"][0].path),
         "targets": lambda: _targets(found["targets"][0], root, part if unit.stage.name == "collect" else ""),
         "fluxes": lambda: _fluxes(
             _by_series(found["fluxes"], root, part),
@@ -204,7 +205,7 @@ def _targets(product: Product, root: Path, patch: str) -> Targets | tuple[str, s
 @lru_cache(maxsize=1)
 def _read_targets(path: Path, content: str) -> Targets:  # noqa: ARG001 - the same path may come to hold others
     """Read the targets of a detector once a worker, not once for each of its blocks and patches."""
-    return tables.read_targets(path)
+    return target_table.read_targets(path)
 
 
 def _by_series(products: Sequence[Product], root: Path, patch: str) -> dict[str, list[FluxBlock]]:

@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from cuvee.errors import BadData, ConfigError
 from cuvee.model.keys import DataId
 from cuvee.model.records import FileInfo
-from cuvee.run.collector import collector_running
+from cuvee.run.clocks import contradictions
 from cuvee.run.executors import Crew, SerialExecutor
 from cuvee.run.facts import BadFile, FileFacts, facts_of, stat_files
+from cuvee.run.garbage import collector_running
 
 __all__ = ["Inventory", "scan_files", "take_inventory"]
 
 _CHUNK = 64
 """Files that one scanning task opens."""
 
-_LOOK_AGAIN = ("duplicate", "unreadable")
-"""Reasons that may pass without the file changing: another file is repaired, permissions or a disk are mended."""
+_LOOK_AGAIN = ("clock", "duplicate", "unreadable")
+"""Reasons that may pass without the file changing: other files come or are repaired, permissions or a disk are mended."""
 
 
 @dataclass(slots=True)
@@ -175,6 +176,7 @@ def take_inventory(
                     inventory.fresh.append(result)
                 done += len(chunk)
                 progress(done, len(todo))
+    _drop_contradictions(inventory)
     _drop_duplicates(inventory)
     _say_what_is_missing(inventory, known, missing)
     return inventory
@@ -188,6 +190,21 @@ class _Scan:
         return scan_files(self.scan, paths)
 
 
+def _drop_contradictions(inventory: Inventory) -> None:
+    """Set new frames aside whose time and cadence number do not fit together, before one takes the place of another."""
+    fresh = {facts.path for facts in inventory.fresh if facts.is_frame}
+    if not fresh:
+        return
+    series: dict[DataId, list[FileFacts]] = {}
+    for facts in inventory.good.values():
+        if facts.is_frame:
+            series.setdefault(facts.series_id, []).append(facts)
+    for frames in series.values():
+        for path, message in contradictions(frames, fresh).items():
+            inventory.bad[path] = BadFile(path, inventory.good.pop(path).stat, "clock", message)
+    inventory.fresh = [facts for facts in inventory.fresh if facts.path not in inventory.bad]
+
+
 def _drop_duplicates(inventory: Inventory) -> None:
     """Keep one file a frame: of the newest data release, then the one in use, then the first by path. Judged anew each run."""
     first: dict[tuple[DataId, int], FileFacts] = {}
@@ -196,7 +213,7 @@ def _drop_duplicates(inventory: Inventory) -> None:
         if first.setdefault(facts.identity, facts) is not facts:
             more.setdefault(facts.identity, [first[facts.identity]]).append(facts)
     for same in more.values():
-        winner, *losers = sorted(same, key=lambda f: (-f.info.data_release, not f.content, f.path))
+        winner, *losers = sorted(same, key=lambda f: (-f.info.data_release, not (f.content or f.had), f.path))
         what = f"cadence {winner.first}" if winner.is_frame else f"series {winner.data_id.series}"
         where = f"{winner.data_id.segment} {winner.data_id.detector}"
         for facts in losers:

@@ -13,7 +13,8 @@ from cuvee.model.keys import DataId, patch_of
 from cuvee.model.records import FluxBlock, LightCurves, Reference, Stars, Targets
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog
-from cuvee.store import blocks, catalogs, hats, numbers, tables
+from cuvee.store import blocks, catalogs, hats, numbers, references
+from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
@@ -77,7 +78,7 @@ def _write_partitions(unit: Unit, stars: Stars, paths: Paths) -> Written:
 
 def _write_reference(unit: Unit, reference: Reference, paths: Paths) -> Written:
     path = paths.reference(unit.data_id)
-    tables.write_reference(path, reference)
+    references.write_reference(path, reference)
     return (_product("reference", unit.data_id, path, paths),), {"frames": len(reference.members)}
 
 
@@ -90,7 +91,7 @@ def _patches(healpix: NDArray[np.int64]) -> dict[str, tuple[int, int]]:
 
 def _write_targets(unit: Unit, targets: Targets, paths: Paths) -> Written:
     path = paths.targets(unit.data_id)
-    tables.write_targets(path, targets)
+    target_table.write_targets(path, targets)
     product = _product("targets", unit.data_id, path, paths, patches=_patches(targets.healpix))
     return (product,), {"stars": len(targets)}
 

@@ -21,6 +21,9 @@ __all__ = ["REFERENCE_FRAMES", "ReferenceSet", "choose_members", "middle_member"
 REFERENCE_FRAMES = 32
 """At most this many frames make a reference image; more would only add a few per cent of signal to noise."""
 
+_ASTRAY = 1.0 / 60.0
+"""Degrees that a member's WCS may lie off the others'. What moves the stars within a segment is less by far."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSet:
@@ -31,7 +34,7 @@ class ReferenceSet:
     members : tuple of str
         Names of the frames, in cadence order.
     stat : tuple of int
-        State on disk of the member in the middle when its WCS was read.
+        State on disk of the member that places the stars (`middle_member`) when its WCS was read.
     footprint : mapping
         Where that WCS places the series (`cuvee.run.facts.footprint_of`).
     cells : tuple of int
@@ -76,8 +79,21 @@ def choose_members(frames: Sequence[FileFacts]) -> tuple[str, ...]:
 
 
 def middle_member(members: Sequence[FileFacts]) -> FileFacts:
-    """Return the member in the middle of the set; its WCS places the stars."""
-    return members[len(members) // 2]
+    """Return the member whose WCS places the stars: that nearest the middle of the set which points where most of them do.
+
+    Parameters
+    ----------
+    members : sequence of FileFacts
+        In cadence order. Where none has a WCS, the one in the middle is returned.
+    """
+    middle = len(members) // 2
+    placed = [i for i, member in enumerate(members) if member.has_wcs]
+    ra, dec = (np.deg2rad([getattr(members[i].info, name) for i in placed]) for name in ("time_ra", "time_dec"))
+    sky = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    # One wrong WCS, or a few, do not move the median.
+    off = np.abs(sky - np.median(sky, axis=1, keepdims=True)).max(axis=0, initial=0.0) if placed else ()
+    right = [i for i, away in zip(placed, off, strict=True) if away < np.deg2rad(_ASTRAY)] or placed or [middle]
+    return members[min(right, key=lambda i: abs(i - middle))]
 
 
 def reference_set(
@@ -92,7 +108,7 @@ def reference_set(
     frames : mapping of str to FileFacts
         All frames of the series by name, good ones and those gone from disk.
     scan : callable
-        The instrument's; called only if the member in the middle is new or has changed.
+        The instrument's; called only if the member that places the stars is new or has changed.
     renew : bool
         Choose anew in any case.
     write : bool
@@ -106,17 +122,17 @@ def reference_set(
     Raises
     ------
     BadData
-        If the member in the middle cannot be read.
+        If the member that places the stars cannot be read.
     StoreError
         If the record cannot be written.
     """
     old = _read(path)
     members = old.members
-    if renew or not members or any(name not in frames for name in members):
+    if renew or not members or any(name not in frames for name in members) or not _middle(members, frames).has_wcs:
         members = choose_members(list(frames.values()))
         if not members:
             return None
-    middle = middle_member([frames[name] for name in members])
+    middle = _middle(members, frames)
     known = old.members == members and (middle.state == "gone" or middle.stat == old.stat)
     if known and old.footprint:
         return old
@@ -127,6 +143,10 @@ def reference_set(
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(kept, indent=1) + "\n")
     return new
+
+
+def _middle(members: Sequence[str], frames: Mapping[str, FileFacts]) -> FileFacts:
+    return middle_member([frames[name] for name in members])
 
 
 def _read(path: Path) -> ReferenceSet:

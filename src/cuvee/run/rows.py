@@ -12,7 +12,7 @@ from cuvee.store.hats import patch_path
 from cuvee.store.ledger import Ledger
 from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
-from cuvee.store.tables import read_targets
+from cuvee.store.targets import read_targets
 
 __all__ = [
     "forget_stars",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId, recipe_of
-from cuvee.run.collector import collector_paused
 from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, learnt_row
+from cuvee.run.garbage import collector_paused
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
 from cuvee.run.rows import (

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cuvee.errors import StoreError
 from cuvee.model.records import FluxBlock, Moments, Readout
 from cuvee.store.atomic import atomic_path
-from cuvee.store.tables import readout_from
+from cuvee.store.references import readout_from
 
 __all__ = ["read_block", "write_block"]
 

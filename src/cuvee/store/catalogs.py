@@ -17,8 +17,8 @@ from cuvee.catalog.stars import HEALPIX_ORDER, make_stars
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.records import Stars
 from cuvee.store.atomic import atomic_path
-from cuvee.store.columns import Column, find_columns
-from cuvee.store.formats import open_table
+from cuvee.store.catalog_columns import Column, find_columns
+from cuvee.store.catalog_formats import open_table
 
 __all__ = [
     "PARTITION_ORDER",
@@ -93,7 +93,7 @@ def read_stars(path: Path, band: str = "tess") -> tuple[Stars, CatalogReport]:
     """Read a table of stars.
 
     Columns are found by name, whatever the case, with or without blanks and underscores; of several that fit, the first in
-    the order of `cuvee.store.columns.ID_NAMES`, ``POSITION_NAMES``, ``MAG_NAMES``, ``MOTION_NAMES``, ``EPOCH_NAMES`` is taken (so ``ra`` before
+    the order of `cuvee.store.catalog_columns.ID_NAMES`, ``POSITION_NAMES``, ``MAG_NAMES``, ``MOTION_NAMES``, ``EPOCH_NAMES`` is taken (so ``ra`` before
     ``RAJ2000``; ``RA_orig``, which is at another epoch, never). Where one name occurs twice, as in crossmatched tables, the
     one after the id column is meant. Tables without a header are read as TIC v8.2 bulk files.
 

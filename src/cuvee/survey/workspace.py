@@ -18,7 +18,8 @@ from cuvee.export import export, observations
 from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
-from cuvee.store.tables import read_reference, read_targets
+from cuvee.store.references import read_reference
+from cuvee.store.targets import read_targets
 from cuvee.survey.light_curve import LightCurve
 
 if TYPE_CHECKING:

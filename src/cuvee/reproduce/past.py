@@ -38,7 +38,7 @@ class PastRun:
     config : mapping
         Its effective configuration, with the hashes of the files that this names.
     segment, detector, until : str
-        What was asked (`cuvee.run.report.RunOptions`).
+        What was asked (`cuvee.run.options.RunOptions`).
     products : mapping of Key to dict
         Rows of the products that stand as they stood after the run.
     remade : mapping of Key to (str, int)

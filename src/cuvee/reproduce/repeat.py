@@ -22,12 +22,12 @@ from cuvee.config import CONFIG_NAME, Config, load
 from cuvee.errors import ConfigError, StoreError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.model.keys import DataId
-from cuvee.run.compare import Comparison, PastRun, compare, past_run
-from cuvee.run.drive import run_workspace
+from cuvee.reproduce.past import Comparison, PastRun, compare, past_run
+from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.params import known_params
-from cuvee.run.report import Reporter, RunOptions, RunSummary
 from cuvee.run.software import software_versions
 from cuvee.run.stage import Stage
+from cuvee.run.start import run_workspace
 from cuvee.store.atomic import atomic_path
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths

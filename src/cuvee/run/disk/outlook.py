@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from cuvee.config import Config
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId
-from cuvee.run.forecast import Forecast
-from cuvee.run.room import Need, Room, room_for
+from cuvee.run.disk.forecast import Forecast
+from cuvee.run.disk.need import Need, Room, room_for
 from cuvee.run.stage import Product, Unit
 from cuvee.run.stock import Stock
 from cuvee.store.paths import Paths

@@ -11,7 +11,8 @@ from cuvee.config import Config
 from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.collector import collector_paused, collector_running
+from cuvee.run.disk.forecast import Forecast
+from cuvee.run.disk.outlook import Outlook
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
 from cuvee.run.facts import (
     FILE_COLUMNS,
@@ -21,15 +22,14 @@ from cuvee.run.facts import (
     facts_to_row,
     frame_row,
 )
-from cuvee.run.forecast import Forecast
+from cuvee.run.garbage import collector_paused, collector_running
 from cuvee.run.inventory import take_inventory
-from cuvee.run.outlook import Outlook
+from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.params import known_params, params_of
 from cuvee.run.perform import Task, perform
 from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt, Slip, read_receipt
 from cuvee.run.refset import ReferenceSet
-from cuvee.run.report import Reporter, RunOptions, RunSummary
 from cuvee.run.sources import Sources
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
@@ -44,7 +44,7 @@ _CHUNK = 16
 
 
 class Driver:
-    """One run. It exists only while `cuvee.run.drive.run_workspace` runs.
+    """One run. It exists only while `cuvee.run.start.run_workspace` runs.
 
     Parameters
     ----------

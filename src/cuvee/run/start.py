@@ -14,11 +14,11 @@ from cuvee.config import Config, load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
+from cuvee.run.driver import Driver
 from cuvee.run.inputs import read_mask
 from cuvee.run.lock import workspace_lock
-from cuvee.run.report import Reporter, RunOptions, RunSummary
+from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
-from cuvee.run.waves import Driver
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
 

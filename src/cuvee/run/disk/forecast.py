@@ -21,13 +21,13 @@ from cuvee.errors import BadData, NoWork
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES, PATCH_ORDER, DataId, block_of
 from cuvee.model.records import Footprint, Geometry, Stars
+from cuvee.run.disk.need import BASE, BLOCKS, LC, LEDGER, RED
 from cuvee.run.facts import FileFacts, footprint_facts
-from cuvee.run.room import BASE, BLOCKS, LC, LEDGER, RED
 from cuvee.run.stage import Product, Unit
 from cuvee.run.stock import Stock
 from cuvee.store.catalogs import PARTITION_ORDER, read_partitions, read_stars
 from cuvee.store.paths import Paths
-from cuvee.store.tables import read_targets
+from cuvee.store.targets import read_targets
 
 __all__ = ["Forecast"]
 

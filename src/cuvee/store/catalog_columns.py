@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
-from cuvee.store.formats import NULL_WORDS, OpenTable
+from cuvee.store.catalog_formats import NULL_WORDS, OpenTable
 
 __all__ = [
     "EPOCH_NAMES",

@@ -15,7 +15,7 @@ from tests.cli.conftest import Cuvee, cuvee
 from tests.run import stamps
 from tests.run.workspaces import House, Listener, raw_files, run
 
-from cuvee.run.room import Room
+from cuvee.run.disk.need import Room
 from cuvee.simulate.tess import simulate
 
 __all__ = ["cuvee"]  # the fixture

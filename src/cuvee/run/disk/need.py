@@ -91,7 +91,7 @@ def room_for(needs: Sequence[Need], config: Config, paths: Paths) -> Room:
     Parameters
     ----------
     needs : sequence of mapping
-        From `cuvee.run.forecast.Forecast`, one a detector.
+        From `cuvee.run.disk.forecast.Forecast`, one a detector.
     config : Config
         Says whether flux blocks are kept.
     paths : Paths

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cuvee.run.disk.need import Room
 from cuvee.run.facts import BadFile
 from cuvee.run.receipts import Receipt
-from cuvee.run.room import Room
 
 __all__ = ["Reporter", "RunOptions", "RunSummary"]
 
