@@ -28,7 +28,7 @@ from cuvee.instruments.fits_bytes import (
     read_header,
 )
 from cuvee.instruments.sums import add_bytes, check_sum
-from cuvee.instruments.wcs_text import header_text
+from cuvee.instruments.wcs_text import header_text, tan_to_sky
 from cuvee.model.records import FileInfo, Geometry, Pixels
 
 __all__ = [
@@ -46,6 +46,9 @@ __all__ = [
 
 PIPELINE_MASK = 2
 """The bit of the APERTURE image that marks the pixels of the mission's own aperture; the same for all three missions."""
+
+TARGET_REACH = 0.5
+"""Degrees from a stamp's middle to its target, at most: beyond the sides of the largest, and what the fastest star moves in a century."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,16 +219,17 @@ def wcs_of(stamp: Stamp, place: Place, scale: float) -> tuple[str, dict[str, flo
     Returns
     -------
     text, values : str, dict
-        FITS header text, empty where the file has no WCS; and its numbers by card.
+        FITS header text, and its numbers by card.
 
     Raises
     ------
     BadData
-        If its pixels are not of that scale to 20 %, as happens where a cutout is too small to fit a WCS.
+        If it has none; if its pixels are not of that scale to 20 %, as happens where a cutout is too small to fit a WCS; or if it
+        lies elsewhere on the sky than the target that the primary header names.
     """
     cards, n = stamp.table, column_number(stamp.table, "FLUX")
     if not cards.text(f"1CTYP{n}", "").startswith("RA---TAN") or f"1CRVL{n}" not in cards:
-        return "", {}
+        raise bad(cards.path, "has no WCS, so no star can be placed on its pixels", "header")
     values: dict[str, float] = {}
     for k, shift in ((1, place.shift_col), (2, place.shift_row)):
         step = cards.real(f"{k}CDLT{n}", 1.0)
@@ -245,9 +249,28 @@ def wcs_of(stamp: Stamp, place: Place, scale: float) -> tuple[str, dict[str, flo
         or abs(values["CRPIX1"]) + abs(values["CRPIX2"]) > 1e6
     ):
         raise bad(cards.path, "is damaged: the WCS of its column FLUX is out of range", "header")
+    if _away_from_target(values, place, stamp.primary) > TARGET_REACH:
+        raise bad(
+            cards.path, "has a wrong WCS: it lies elsewhere than RA_OBJ and DEC_OBJ of its primary header", "header"
+        )
     head: dict[str, str | float | int] = {"WCSAXES": 2, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
     head |= {"CUNIT1": "deg", "CUNIT2": "deg", "RADESYS": "ICRS"}
     return header_text({**head, **values}), values
+
+
+def _away_from_target(values: dict[str, float], place: Place, primary: Cards) -> float:
+    """Return how far the stamp's middle lies from its target (deg); 0 where the primary header names no target."""
+    ra, dec = primary.real("RA_OBJ", math.nan), primary.real("DEC_OBJ", math.nan)
+    if not math.isfinite(ra + dec):
+        return 0.0
+    g = place.geometry
+    u = g.col0 + 0.5 * (g.n_col + 1) - values["CRPIX1"]
+    v = g.row0 + 0.5 * (g.n_row + 1) - values["CRPIX2"]
+    xi, eta = (values[f"CD{k}_1"] * u + values[f"CD{k}_2"] * v for k in (1, 2))
+    east, north = (math.radians(angle) for angle in tan_to_sky(xi, eta, values["CRVAL1"], values["CRVAL2"]))
+    ra, dec = math.radians(ra), math.radians(dec)
+    half = math.sin(0.5 * (north - dec)) ** 2 + math.cos(north) * math.cos(dec) * math.sin(0.5 * (east - ra)) ** 2
+    return math.degrees(2.0 * math.asin(math.sqrt(min(1.0, half))))
 
 
 def series_name(path: str) -> str:

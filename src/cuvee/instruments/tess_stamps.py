@@ -42,6 +42,9 @@ PIXEL_SCALE = 21.1 / 3600.0
 GRID_TOLERANCE = 2.0
 """Seconds that the primary's TSTOP may differ from the end of the last frame before times are taken from TIME instead."""
 
+NAME_TOLERANCE = 1.0 / 24.0
+"""Days that the first frame's name, in UTC of the spacecraft's clock, may differ from the primary's TSTART, in TDB."""
+
 
 def _place(stamp: Stamp) -> Place:
     return place_of(stamp, FIRST_COL + 1, 1, SCIENCE, SCIENCE)
@@ -75,6 +78,12 @@ def _cut_moments(stamp: Stamp, offset: tuple[float, float]) -> tuple[Moments, fl
     length = 200.0 * max(1, round(length / 200.0)) if 0.0 < length < DAY else math.nan
     if not (math.isfinite(length) and 0.0 < begin < end < 1e6):
         raise bad(path, "is damaged: its header cards TSTART, TSTOP and TIMEDEL are no time axis", "header")
+    if named and not abs(seconds[0] / DAY - begin) < NAME_TOLERANCE:
+        raise bad(
+            path,
+            "has a wrong clock: the header card TSTART and the name of its first frame contradict each other",
+            "clock",
+        )
     if named:
         index = np.rint((seconds - seconds[0]) / length)
     else:
@@ -93,6 +102,8 @@ def _cut_moments(stamp: Stamp, offset: tuple[float, float]) -> tuple[Moments, fl
         cadence = primary.within("FFIINDEX", 0, 10**9) + index.astype(np.int64)
     else:
         cadence = cadence_number(begin, length) + index.astype(np.int64)
+    if np.any(np.diff(cadence) <= 0):
+        raise bad(path, "has a wrong clock: its frames are not in the order of time", "clock")
     moments = Moments(
         cadence,
         start + barycorr + offset[0] / DAY,
@@ -168,10 +179,8 @@ def scan_tess_stamp(path: str) -> FileInfo:
     wcs, values = wcs_of(stamp, place, PIXEL_SCALE)
     if not is_cut:
         ra, dec = primary.real("RA_OBJ", math.nan), primary.real("DEC_OBJ", math.nan)
-    elif values:
-        ra, dec = _reference_direction(values, place, ccd)
     else:
-        ra = dec = math.nan
+        ra, dec = _reference_direction(values, place, ccd)
     n_read = table.within("NREADOUT", 1, 10**6) if "NREADOUT" in table else round(0.4 * length)
     return FileInfo(
         path=path,

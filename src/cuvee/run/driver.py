@@ -211,8 +211,18 @@ class Driver:
         if sets and not held.get("reference"):
             return  # it failed, and that has been said
         for name in self.wave:
-            if name not in ("reference", "targets"):
-                self._stage(name, group, self._raw(group, sets), sets)
+            if name in ("reference", "targets"):
+                continue
+            n_bad = len(self.stock.inventory.bad)
+            self._stage(name, group, self._raw(group, sets), sets)
+            if "stamp" in self.stages[name].reads and len(self.stock.inventory.bad) > n_bad:
+                # Stamps proved bad, and their places on the sky are gone with them: as above, and as it would be next time.
+                self.summary.counts, self.summary.troubled = counts, troubled
+                self.groups[group] = [
+                    path for path in self.groups[group] if self.stock.inventory.facts(path) is not None
+                ]
+                self._wave(group)
+                return
         if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
             self.stock.evict(group)
 
