@@ -41,8 +41,11 @@ def workspace_lock(path: Path) -> Iterator[None]:
             raise ConfigError(
                 f"Another run (process {holder}) is working in {path.parent}; wait for it, or stop it first."
             ) from error
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise StoreError(f"Cannot write in the workspace {path.parent}: {error.strerror}.") from error
         yield
     finally:
         os.close(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from cuvee.store.schema import REVISIONS
 __all__ = ["bring_up_to_date", "database_path", "put_rows", "reading_engine", "transaction", "writing_engine"]
 
 _BUSY_SECONDS = 30.0
+_SIDE_FILES = 1 << 16
+"""Bytes that SQLite takes beside a database before it writes anything."""
 
 
 def database_path(where: str | Path) -> Path:
@@ -126,7 +129,18 @@ def _unusable(name: str, error: BaseException | None) -> StoreError:
         return StoreError(f"{name} is not a database, or damaged; move it away, and cuvee run makes it anew.")
     if "locked" in text:
         return StoreError(f"The ledger {name} is locked by another program; close that, then run again.")
+    if "is full" in text or (
+        "I/O error" in text and _is_full(Path(name).parent)
+    ):  # where it cannot even make its side files
+        return StoreError(f"The ledger {name} cannot be written: the disk is full; free some space, then run again.")
     return StoreError(f"The ledger {name} cannot be used: {text}; check the disk and the permissions, then run again.")
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _SIDE_FILES
+    except OSError:
+        return False
 
 
 @contextmanager
