@@ -332,16 +332,18 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
             del packed[image.data + image.size :]
             content = xxhash.xxh3_128(packed).hexdigest()
             return _pixels(path, decompress(image.cards, packed[image.data :], geometry.n_row)[:, science], content)
-        if 0 <= size < image.end:
-            raise bad(path, f"is cut short: it has {size} of {image.end} bytes up to the end of its image", "truncated")
+        # A damaged card may promise less than the rows take.
+        total = image.data + geometry.n_row * width * 4
+        end = max(image.end, total)
+        if 0 <= size < end:
+            raise bad(path, f"is cut short: it has {size} of {end} bytes up to the end of its image", "truncated")
         if size < 0:
             # Decompressed in pieces, so a header that lies cannot make us allocate what is not there.
             stream.seek(0)
-            data = np.frombuffer(read_exactly(stream, image.end, path), dtype=np.uint8)
+            data = np.frombuffer(read_exactly(stream, end, path), dtype=np.uint8)
         else:
-            data = _fill(stream, buffer, image.end, path)
-    check_sum(image.cards, add_bytes(data[image.start :].data))
-    # The rows behind the science rows have been read for the sum alone.
-    data = data[: image.data + geometry.n_row * width * 4]
+            data = _fill(stream, buffer, end, path)
+    check_sum(image.cards, add_bytes(data[image.start : image.end].data))
+    data = data[:total]  # the rows behind the science rows have been read for the sum alone
     rows = data[image.data :].view(">f4").reshape(geometry.n_row, width)
     return _pixels(path, rows[:, science], xxhash.xxh3_128(data.data).hexdigest())
