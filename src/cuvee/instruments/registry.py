@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import glob
 import os
 import re
@@ -72,7 +73,13 @@ def _walk(folder: str, pattern: re.Pattern[str], seen: set[str]) -> Iterator[str
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                continue  # a link to itself
+            if is_folder:
                 below.append(entry.path)
             elif pattern.match(entry.name) and entry.is_file():
                 yield entry.path

@@ -94,6 +94,11 @@ def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[Fi
     results: list[FileFacts | BadFile] = []
     for path in paths:
         state = stat_files([path]).get(path, (0, 0, 0))
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe is to wait for ever
+            results.append(
+                BadFile(path, state, "unreadable", f"{path} cannot be read: it is no file but a pipe or a device.")
+            )
+            continue
         try:
             results.append(facts_of(scan(path), state))
         except BadData as error:
