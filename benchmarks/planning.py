@@ -109,7 +109,7 @@ def make_survey(root: Path, n_unit: int, each: int) -> dict[str, Star]:
     rows = [f"{s.id},{s.ra:.9f},{s.dec:.9f},10.0" for s in stars.values()]
     (root / "stars.csv").write_text("\n".join(["ID,ra,dec,Tmag", *rows]) + "\n")
     with Ledger.open(_paths(root).ledger) as ledger:
-        ledger.put_files([facts_to_row(facts) for facts in known])
+        ledger.put("files", [facts_to_row(facts) for facts in known])
     return stars
 
 

@@ -154,7 +154,7 @@ def test_facts_of_files_survive_the_ledger(tmp_path: Path, ledger: Ledger) -> No
     stamps.append(facts_of(replace(TESS.scan(files[0]), path="/none", wcs=""), (1, 2, 3)))
     frame = replace(plain, path="/frame", kind="ffi", series="ffi", time_ra=float("nan"))
     stamps.append(facts_of(frame, (4, 5, 6))._replace(had="before", content="now", state="gone"))
-    ledger.put_files([facts_to_row(facts) for facts in stamps])
+    ledger.put("files", [facts_to_row(facts) for facts in stamps])
     known = facts_from_columns(ledger.columns("files", FILE_COLUMNS, as_text=("info",)))
     assert set(known) == {facts.path for facts in stamps}
     for facts in stamps:

@@ -120,7 +120,7 @@ def test_rows_come_back_with_defaults_and_later_ones_replace_them(tmp_path: Path
         assert (one["outcome"], one["recipe"], one["counts"], one["seconds"]) == ("have", "ab", {"stars": 1}, 0.0)
         assert (two["outcome"], two["recipe"], two["message"]) == ("failed", "", "it broke")
         assert ledger.units("collect") == []
-        ledger.drop_units([(one["stage"], one["data_id"]), ("collect", "none")])
+        ledger.drop("units", [(one["stage"], one["data_id"]), ("collect", "none")])
         assert ledger.units("extract") == [two]
 
 
@@ -140,8 +140,8 @@ def test_files_and_frames_are_remembered_and_forgotten_together(tmp_path: Path) 
     }
     row = {"path": "/data/å ffic.fits", "size": 5, "mtime_ns": 1_553_000_000_123_456_789, "inode": 2**62, "info": info}
     with Ledger.open(tmp_path / "cuvee.db") as ledger:
-        ledger.put_files([row, {"path": "b"}])
-        ledger.put_frames([{"file": row["path"], "cadence": 13952, "start": 1517.4}, {"file": "b"}])
+        ledger.put("files", [row, {"path": "b"}])
+        ledger.put("frames", [{"file": row["path"], "cadence": 13952, "start": 1517.4}, {"file": "b"}])
         found = ledger.files()
         assert list(found) == ["/data/å ffic.fits", "b"]
         kept = found["/data/å ffic.fits"]
@@ -154,7 +154,7 @@ def test_files_and_frames_are_remembered_and_forgotten_together(tmp_path: Path) 
 
 def test_an_update_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "cuvee.db") as ledger:
-        ledger.put_files([{"path": name, "size": 5, "state": "bad", "info": {"a": 1}} for name in "abc"])
+        ledger.put("files", [{"path": name, "size": 5, "state": "bad", "info": {"a": 1}} for name in "abc"])
         before = ledger.files()
         ledger.update(
             "files", [{"path": "a", "content": "x", "state": ""}, {"path": "c", "content": "y", "state": "gone"}]
@@ -168,7 +168,7 @@ def test_an_update_changes_what_it_names_and_nothing_else(tmp_path: Path) -> Non
 def test_columns_are_those_of_the_rows(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "cuvee.db") as ledger:
         assert [list(column) for column in ledger.columns("files", ("path", "info"))] == [[], []]
-        ledger.put_files([{"path": name, "info": {"n": [name]}, "has_wcs": name == "b"} for name in "ba"])
+        ledger.put("files", [{"path": name, "info": {"n": [name]}, "has_wcs": name == "b"} for name in "ba"])
         path, has_wcs, info = ledger.columns("files", ("path", "has_wcs", "info"))
         assert (list(path), list(has_wcs), list(info)) == (["a", "b"], [False, True], [{"n": ["a"]}, {"n": ["b"]}])
         (texts,) = ledger.columns("files", ("info",), as_text=("info",), path="b")
@@ -224,15 +224,25 @@ def test_runs_are_numbered_and_a_killed_one_stays_open(tmp_path: Path) -> None:
 def test_targets_and_light_curves_are_replaced_as_a_whole(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "cuvee.db") as ledger:
         where = {"instrument": "tess", "segment": "s0008", "detector": "3-4", "kind": "ffi"}
-        ledger.replace_targets("s0008", "3-4", "ffi", [{**where, "id": k, "healpix": 10 * k} for k in range(5)])
-        ledger.replace_targets("s0008", "3-3", "ffi", [{**where, "detector": "3-3", "id": 4}])
-        ledger.replace_targets("s0008", "3-4", "ffi", [{**where, "id": 4, "mag": 9.25, "decl": -53.0}])
+        ledger.replace(
+            "targets",
+            [{**where, "id": k, "healpix": 10 * k} for k in range(5)],
+            segment="s0008",
+            detector="3-4",
+            kind="ffi",
+        )
+        ledger.replace("targets", [{**where, "detector": "3-3", "id": 4}], segment="s0008", detector="3-3", kind="ffi")
+        ledger.replace(
+            "targets", [{**where, "id": 4, "mag": 9.25, "decl": -53.0}], segment="s0008", detector="3-4", kind="ffi"
+        )
         assert [(row["detector"], row["mag"]) for row in ledger.targets(4)] == [("3-3", None), ("3-4", 9.25)]
         assert ledger.targets(3) == []
         curves = [{**where, "id": k, "path": "LC/a.parquet", "n_point": 9, "scatter": 1e-3} for k in range(3)]
-        ledger.replace_light_curves("LC/a.parquet", curves)
-        ledger.replace_light_curves("LC/a.parquet", curves[:2])
-        ledger.replace_light_curves("LC/b.parquet", [{**where, "id": 0, "segment": "s0009", "path": "LC/b.parquet"}])
+        ledger.replace("light_curves", curves, path="LC/a.parquet")
+        ledger.replace("light_curves", curves[:2], path="LC/a.parquet")
+        ledger.replace(
+            "light_curves", [{**where, "id": 0, "segment": "s0009", "path": "LC/b.parquet"}], path="LC/b.parquet"
+        )
         assert [row["segment"] for row in ledger.light_curves(0)] == ["s0008", "s0009"]
         assert ledger.light_curves(2) == []
 

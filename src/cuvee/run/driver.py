@@ -30,6 +30,7 @@ from cuvee.run.perform import Task, perform
 from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt, Slip, read_receipt
 from cuvee.run.refset import ReferenceSet
+from cuvee.run.seals import Seals, inputs_hash, seal_of
 from cuvee.run.sources import Sources
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
@@ -91,6 +92,8 @@ class Driver:
         workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
         self.crew = Crew(functools.partial(open_executor, engine, workers), workers)
         self.stock = Stock(ledger, paths)
+        self.seals = Seals(ledger, str(paths.root))
+        self.catalogue = ""
         self.sources = Sources(device, paths, self.stock, write=not options.dry_run)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
@@ -115,6 +118,7 @@ class Driver:
         self._take_inventory(raw)
         home = DataId(self.device.name)
         self._stage("catalog", home, {"table": self.sources.tables(tables)})
+        self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
         for group in sorted(self.groups):
             if self._wanted(group):
                 self._wave(group)
@@ -166,8 +170,8 @@ class Driver:
         if not self.options.dry_run:
             with self.ledger.batch():
                 self.ledger.drop_files(inventory.dropped)
-                self.ledger.put_files([facts_to_row(facts) for facts in inventory.fresh])
-                self.ledger.put_frames([frame_row(facts) for facts in inventory.fresh if facts.is_frame])
+                self.ledger.put("files", [facts_to_row(facts) for facts in inventory.fresh])
+                self.ledger.put("frames", [frame_row(facts) for facts in inventory.fresh if facts.is_frame])
                 rows = [bad_file_to_row(bad, self.stock.run_id) for bad in inventory.bad.values()]
                 self.ledger.replace_quarantine(rows)
         self.groups = inventory.groups()
@@ -185,7 +189,27 @@ class Driver:
     # -- stages --------------------------------------------------------------------------------------------------
 
     def _wave(self, group: DataId) -> None:
-        """Do everything for one segment, detector and kind."""
+        """Do everything for one segment, detector and kind, unless it is known to be whole."""
+        whole = self.seals.outcomes(group, self._seal(group, self.options.renew_reference))
+        if whole is not None:
+            self.summary.counts.update(whole)
+            return
+        if self.options.dry_run:
+            self._work(group)
+            return
+        self.seals.take_away(group)
+        before = self.summary.counts.copy()
+        self._work(group)
+        self.seals.put(group, self._seal(group), (self.summary.counts - before).items())
+
+    def _seal(self, group: DataId, renew: bool = False) -> str:
+        files = [facts for path in self.groups[group] if (facts := self.stock.inventory.facts(path)) is not None]
+        sets = self.sources.reference_sets(self.groups[group], renew)
+        heads = [self.stages[name].recipe_head(self.params[name]) for name in self.wave]
+        return seal_of(files, sets, self.catalogue, [*heads, f"flux blocks kept: {self.config.keep.flux_blocks}"])
+
+    def _work(self, group: DataId) -> None:
+        """Plan and do the stages of a wave one after the other."""
         if not self.groups[group]:
             self._drop(group, self.wave)  # every file of it is bad now: what was made of them is true no longer
             return
@@ -221,7 +245,7 @@ class Driver:
                 self.groups[group] = [
                     path for path in self.groups[group] if self.stock.inventory.facts(path) is not None
                 ]
-                self._wave(group)
+                self._work(group)
                 return
         if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
             self.stock.evict(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cuvee.model.keys import DataId
@@ -15,6 +16,7 @@ from cuvee.store.paths import Paths
 from cuvee.store.targets import read_targets
 
 __all__ = [
+    "columns_of_group",
     "forget_stars",
     "known_units",
     "lineage_rows",
@@ -55,13 +57,45 @@ def product_row(product: Product, receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def known_units(ledger: Ledger) -> tuple[list[Product], list[Receipt]]:
-    """Return what the ledger knows of products, and of units: everything but which raw files they read.
+def columns_of_group(
+    ledger: Ledger, table: str, names: Sequence[str], group: DataId, **among: Any
+) -> list[Sequence[Any]]:
+    """Return columns of the units or products of one group, reading no other rows.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where they are.
+    table : str
+        ``units`` or ``products``.
+    names : sequence of str
+        The columns.
+    group : DataId
+        Segment, detector and kind; or only the instrument, for what belongs to none of them.
+    **among
+        The values of the key's other column.
+    """
+    whole = "/".join(group[:4])
+    parts = [
+        ledger.columns(table, names, data_id=str(group), **among),
+        ledger.columns(table, names, within=(f"{whole}/", f"{whole}0"), **among),  # "0" comes after "/"
+    ]
+    return [[*first, *second] for first, second in zip(*parts, strict=True)]
+
+
+def known_units(
+    ledger: Ledger, group: DataId, kinds: Collection[str], stages: Collection[str]
+) -> tuple[list[Product], list[Receipt]]:
+    """Return what the ledger knows of a group's products, and of its units: everything but which raw files they read.
 
     Parameters
     ----------
     ledger : Ledger
         Where `unit_row` and `product_row` went.
+    group : DataId
+        Segment, detector and kind; or only the instrument.
+    kinds, stages : collection of str
+        Those that the ledger has.
     """
     ids: dict[str, DataId] = {}  # a unit and its products mostly have the same
 
@@ -73,14 +107,20 @@ def known_units(ledger: Ledger) -> tuple[list[Product], list[Receipt]]:
 
     products = []
     made: dict[str, dict[str, list[Product]]] = defaultdict(lambda: defaultdict(list))
-    columns = ledger.columns("products", ("kind", "data_id", "content", "path", "meta", "stage", "unit"))
+    columns = columns_of_group(
+        ledger, "products", ("kind", "data_id", "content", "path", "meta", "stage", "unit"), group, kind=kinds
+    )
     for kind, text, content, path, meta, stage, unit in zip(*columns, strict=True):
         product = Product(kind, data_id(text), content, path, meta)
         products.append(product)
         made[stage][unit].append(product)
     units = []
-    columns = ledger.columns(
-        "units", ("stage", "data_id", "recipe", "outcome", "message", "reason", "seconds", "memory", "counts")
+    columns = columns_of_group(
+        ledger,
+        "units",
+        ("stage", "data_id", "recipe", "outcome", "message", "reason", "seconds", "memory", "counts"),
+        group,
+        stage=stages,
     )
     for stage, text, recipe, outcome, message, reason, seconds, memory, counts in zip(*columns, strict=True):
         mine = tuple(made[stage].get(text, ()))
@@ -129,13 +169,13 @@ def write_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
             {**where, **dict(zip(names, values, strict=True)), "decl": dec, "row_number": i}
             for i, (*values, dec) in enumerate(zip(*columns, targets.dec.tolist(), strict=True))
         ]
-        ledger.replace_targets(unit.segment, unit.detector, unit.kind, rows)
+        ledger.replace("targets", rows, segment=unit.segment, detector=unit.detector, kind=unit.kind)
     elif product.kind == "metrics":
         table = read_columns(paths.root / product.path)
         file = _light_curves(paths, unit)
         facts = {name: table[name].tolist() for name in ("id", "healpix", "series", "best", "n_point", "scatter")}
         stars = (dict(zip(facts, values, strict=True)) for values in zip(*facts.values(), strict=True))
-        ledger.replace_light_curves(file, [{**where, "path": file, **star} for star in stars])
+        ledger.replace("light_curves", [{**where, "path": file, **star} for star in stars], path=file)
 
 
 def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
@@ -152,9 +192,9 @@ def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
     """
     unit = product.data_id
     if product.kind == "targets":
-        ledger.replace_targets(unit.segment, unit.detector, unit.kind, [])
+        ledger.replace("targets", [], segment=unit.segment, detector=unit.detector, kind=unit.kind)
     elif product.kind == "metrics":
-        ledger.replace_light_curves(_light_curves(paths, unit), [])
+        ledger.replace("light_curves", [], path=_light_curves(paths, unit))
 
 
 def _light_curves(paths: Paths, unit: DataId) -> str:

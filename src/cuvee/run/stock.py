@@ -10,7 +10,6 @@ from pathlib import Path
 from cuvee.errors import StoreError
 from cuvee.model.keys import DataId, recipe_of
 from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, learnt_row
-from cuvee.run.garbage import collector_paused
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
 from cuvee.run.rows import (
@@ -32,6 +31,16 @@ _SETTLED = ("done", "no-work", "failed")
 """Outcomes that come out the same again as long as the recipe is the same."""
 
 
+class _Group:
+    """Products by kind and units by stage of one segment, detector and kind."""
+
+    __slots__ = ("products", "units")
+
+    def __init__(self) -> None:
+        self.products: dict[str, dict[DataId, Product]] = defaultdict(dict)
+        self.units: dict[str, dict[DataId, Receipt]] = defaultdict(dict)
+
+
 class Stock:
     """Products and units at hand, kept equal to the ledger.
 
@@ -43,45 +52,51 @@ class Stock:
         Where the files lie.
     """
 
-    @collector_paused()
     def __init__(self, ledger: Ledger, paths: Paths) -> None:
         self.ledger = ledger
         self.paths = paths
         self._root = str(paths.root)
         self.inventory = Inventory()
         self.run_id = 0
-        self._products: dict[DataId, dict[str, dict[DataId, Product]]] = defaultdict(lambda: defaultdict(dict))
-        self._units: dict[tuple[str, DataId], dict[DataId, Receipt]] = defaultdict(dict)
+        self._groups: dict[DataId, _Group] = {}
+        self._kinds, self._stages = ledger.values("products", "kind"), ledger.values("units", "stage")
         self._adopted: list[tuple[Unit, Receipt]] = []
         self._renewed: list[tuple[Receipt, Product]] = []
         self._listed: dict[tuple[str, str], frozenset[str]] = {}
-        products, units = known_units(ledger)
-        for product in products:
-            self._products[product.data_id.group][product.kind][product.data_id] = product
-        for receipt in units:
-            self._units[receipt.stage, receipt.data_id.group][receipt.data_id] = receipt
+
+    def _of(self, group: DataId) -> _Group:
+        """Return what is known of a group; it is read when it is first asked for."""
+        found = self._groups.get(group)
+        if found is None:
+            found = self._groups[group] = _Group()
+            products, units = known_units(self.ledger, group, self._kinds, self._stages)
+            for product in products:
+                found.products[product.kind][product.data_id] = product
+            for receipt in units:
+                found.units[receipt.stage][receipt.data_id] = receipt
+        return found
 
     # -- what there is -------------------------------------------------------------------------------------------
 
-    def groups(self) -> set[DataId]:
-        """Return the groups that have units, but for the catalogue's."""
-        return {group for (_, group), units in self._units.items() if units and group.segment}
-
     def take(self, group: DataId) -> dict[str, list[Product]]:
         """Return the products of a group by kind, with the instrument's catalogue partitions."""
-        kinds = {kind: list(found.values()) for kind, found in self._products[group].items()}
+        kinds = {kind: list(found.values()) for kind, found in self._of(group).products.items()}
         home = DataId(group.instrument)
         if group != home:
-            kinds["partition"] = list(self._products[home]["partition"].values())
+            kinds["partition"] = list(self._of(home).products["partition"].values())
         return kinds
 
     def everywhere(self, kind: str) -> list[Product]:
         """Return the products of one kind in all groups."""
-        return [product for group in self._products.values() for product in group[kind].values()]
+        names = ("data_id", "content", "path", "meta")
+        ids, *rest = self.ledger.columns("products", names, kind=kind)
+        stored = (Product(kind, DataId.parse(text), *row) for text, *row in zip(ids, *rest, strict=True))
+        others = [product for product in stored if product.data_id.group not in self._groups]
+        return [product for group in self._groups.values() for product in group.products[kind].values()] + others
 
     def units(self, stage: str, group: DataId) -> dict[DataId, Receipt]:
         """Return what became of the units of a stage in a group when they were last planned."""
-        return self._units[stage, group]
+        return self._of(group).units[stage]
 
     # -- what needs to be done -----------------------------------------------------------------------------------
 
@@ -95,7 +110,7 @@ class Stock:
         head : str
             What the recipes of its stage begin with (`cuvee.run.stage.Stage.recipe_head`).
         """
-        last = self._units[unit.stage.name, unit.data_id.group].get(unit.data_id)
+        last = self.units(unit.stage.name, unit.data_id.group).get(unit.data_id)
         if last is not None and _answers(last, unit, head):
             return last if self._all_there(last) else None
         if not self._has_receipt(unit):
@@ -126,7 +141,7 @@ class Stock:
 
     def last(self, unit: Unit) -> Receipt | None:
         """Return the receipt of the products of a unit that are there now."""
-        last = self._units[unit.stage.name, unit.data_id.group].get(unit.data_id)
+        last = self.units(unit.stage.name, unit.data_id.group).get(unit.data_id)
         return last if last is not None and last.products and self._all_there(last) else None
 
     def _all_there(self, receipt: Receipt) -> bool:
@@ -161,7 +176,7 @@ class Stock:
         rows = []
         for receipt, product in renewed:
             # A unit that was done in the meantime has other products, which know their own times.
-            now = self._products[product.data_id.group][product.kind].get(product.data_id)
+            now = self._of(product.data_id.group).products[product.kind].get(product.data_id)
             if now is not None and now.content == product.content and "evicted" not in now.meta:
                 rows.append(product_row(product, self._replace(receipt, product)))
         self.ledger.put_products(rows)
@@ -178,17 +193,17 @@ class Stock:
         receipt : Receipt, optional
             Of the unit that made it; by default the unit of the same data id.
         """
-        receipt = receipt or self._units[stage, product.data_id.group][product.data_id]
+        receipt = receipt or self.units(stage, product.data_id.group)[product.data_id]
         self._replace(receipt, product)
         self.ledger.put_products([product_row(product, receipt)])
 
     def _replace(self, receipt: Receipt, product: Product) -> Receipt:
-        units = self._units[receipt.stage, receipt.data_id.group]
+        units = self.units(receipt.stage, receipt.data_id.group)
         now = units.get(receipt.data_id, receipt)
         same = (product.kind, product.data_id)
         made = tuple(product if (p.kind, p.data_id) == same else p for p in now.products)
         units[receipt.data_id] = now._replace(products=made)
-        self._products[product.data_id.group][product.kind][product.data_id] = product
+        self._of(product.data_id.group).products[product.kind][product.data_id] = product
         return units[receipt.data_id]
 
     def settle(self, done: Iterable[tuple[Unit, Receipt]]) -> None:
@@ -202,14 +217,14 @@ class Stock:
         for receipt in receipts:
             fresh += self._learn(receipt)
         for _, receipt in made:
-            units = self._units[receipt.stage, receipt.data_id.group]
+            units = self.units(receipt.stage, receipt.data_id.group)
             before = units.get(receipt.data_id)
             new = {(product.kind, product.data_id) for product in receipt.products}
             if before is not None:
                 stale += [p for p in before.products if (p.kind, p.data_id) not in new]
             units[receipt.data_id] = receipt
             for product in receipt.products:
-                known = self._products[product.data_id.group][product.kind]
+                known = self._of(product.data_id.group).products[product.kind]
                 if product.data_id in known:
                     again.append(product)
                 known[product.data_id] = product
@@ -248,7 +263,7 @@ class Stock:
     def _remove(self, products: Iterable[Product]) -> None:
         # Files go first: whatever the ledger then still names is missing, and is seen to be.
         for product in products:
-            self._products[product.data_id.group][product.kind].pop(product.data_id, None)
+            self._of(product.data_id.group).products[product.kind].pop(product.data_id, None)
             if product.path:
                 (self.paths.root / product.path).unlink(missing_ok=True)
 
@@ -279,13 +294,13 @@ class Stock:
         gone = list(receipts)
         products = [product for receipt in gone for product in receipt.products]
         for receipt in gone:
-            self._units[receipt.stage, receipt.data_id.group].pop(receipt.data_id, None)
+            self.units(receipt.stage, receipt.data_id.group).pop(receipt.data_id, None)
             self.paths.receipt(receipt.stage, receipt.data_id).unlink(missing_ok=True)
         self._remove(products)
         if gone:
             with self.ledger.batch():
                 self.ledger.drop_products([(product.kind, str(product.data_id)) for product in products])
-                self.ledger.drop_units([(receipt.stage, str(receipt.data_id)) for receipt in gone])
+                self.ledger.drop("units", [(receipt.stage, str(receipt.data_id)) for receipt in gone])
                 for product in products:
                     forget_stars(self.ledger, self.paths, product)
 

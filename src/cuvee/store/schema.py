@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["METADATA", "REVISIONS", "TABLES"]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -138,6 +138,17 @@ sa.Table(
     _text("unit", _KEY),
     _text("recipe"),
     sa.Index("products_by_unit", "stage", "unit"),
+    sqlite_with_rowid=False,
+)
+
+# Waves of work (a segment, detector and kind of file) that ended with nothing left to do: what their plan depended on, as a hash, and
+# how many units each stage had. While the hash is the same, and the products are there, planning would find nothing to do.
+sa.Table(
+    "waves",
+    METADATA,
+    _text("data_id", _KEY, key=True),
+    _text("seal"),
+    _json("units"),
     sqlite_with_rowid=False,
 )
 

@@ -30,7 +30,18 @@ from cuvee.model.records import FileInfo, Pixels
 
 __all__ = ["InstrumentContract"]
 
-REASONS = {"truncated", "empty", "not-fits", "header", "all-nan", "duplicate", "wrong-shape", "checksum", "clock", "unreadable"}
+REASONS = {
+    "truncated",
+    "empty",
+    "not-fits",
+    "header",
+    "all-nan",
+    "duplicate",
+    "wrong-shape",
+    "checksum",
+    "clock",
+    "unreadable",
+}
 MUTATIONS = 200
 SEED = 20180725
 
