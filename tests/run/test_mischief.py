@@ -106,7 +106,7 @@ def test_a_frame_that_may_not_be_read_is_read_once_it_may(survey: Survey) -> Non
     for _ in range(2):
         done = cuvee("run", "-w", survey.root, "-q", "--executor", "serial", before=before)
         assert (done.returncode, done.stderr) == (1, ""), done
-        assert f"unreadable  {frame} cannot be read: Permission denied." in done.stdout
+        assert f"unreadable  {frame} cannot be read: Permission denied; mend that" in done.stdout
     frame.chmod(0o644)
     assert survey.run()[0] == 0
     assert product_bytes(survey.root) == survey.bytes

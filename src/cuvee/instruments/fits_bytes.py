@@ -185,7 +185,9 @@ def open_stream(path: str) -> Iterator[tuple[IO[bytes], int]]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise bad(path, "is cut short or damaged: its compressed data end too early", "truncated") from error
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise BadData(f"{path} cannot be read: {error.strerror}.", "unreadable", path) from error
+        raise BadData(
+            f"{path} cannot be read: {error.strerror}; mend that, or leave it out.", "unreadable", path
+        ) from error
     except OSError as error:
         raise TransientError(f"{path} cannot be read: {error.strerror or error}.") from error
 

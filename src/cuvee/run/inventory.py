@@ -106,7 +106,7 @@ def scan_files(scan: Callable[[str], FileInfo], paths: Sequence[str]) -> list[Fi
         except ConfigError:
             raise
         except OSError as error:
-            message = f"{path} cannot be read: {error.strerror or error}."
+            message = f"{path} cannot be read: {error.strerror or error}; mend that, or leave it out."
             results.append(BadFile(path, state, "unreadable", message))
         except Exception as error:  # whatever a file makes a reader do, the others are read
             message = f"{path} cannot be read: its reader failed with {type(error).__name__}: {error}."

@@ -46,7 +46,11 @@ def _read(instrument: Instrument, info: FileInfo, buffer: NDArray[np.uint8] | No
     except BadData as error:
         return error
     except OSError as error:
-        return BadData(f"{info.path} cannot be read: {error.strerror or error}.", "unreadable", info.path)
+        return BadData(
+            f"{info.path} cannot be read: {error.strerror or error}; mend that, or leave it out.",
+            "unreadable",
+            info.path,
+        )
     except Exception as error:  # whatever a file makes a reader do, the other frames are measured
         message = f"{info.path} cannot be read: its reader failed with {type(error).__name__}: {error}."
         return BadData(message, "unreadable", info.path)
