@@ -3,6 +3,7 @@
 #   make demo    simulate a small TESS survey, reduce it, draw it; demo/ is made anew each time
 #   make test    ruff, mypy, import-linter, pytest
 #   make lint    the first three of these
+#   make faults  what becomes of every fault in every situation (a table), of 50 kills, full disks and 10,000 broken headers
 #   make bench   time cuvee against its peers (table on the screen, JSON beside it; ten minutes, 4 GB in benchmarks/data)
 #   make docs    write docs/flags.md again from the registry of flags
 #   make clean   remove everything that make has made, .venv too
@@ -24,7 +25,7 @@ SUITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
 	if $$name -c '$(SUITS)' >/dev/null 2>&1; then echo $$name; break; fi; done)
 
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test faults lint format bench docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +62,12 @@ demo: .venv/installed
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# The same tests as in `make test`, with more kills and more headers; the table is printed first.
+faults: .venv/installed-test
+	$(BIN)/python -m tests.run.fault_table
+	CUVEE_KILLS=50 CUVEE_HEADERS=10000 $(BIN)/python -m pytest -rs -s -p no:xdist --timeout 3600 \
+	  tests/run/test_kill.py tests/run/test_disk_full.py tests/run/test_mischief.py tests/instruments/test_headers.py
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from astropy.io import fits
 from tests.run.workspaces import House, done, edit, product_bytes, raw_files, run
 
+from cuvee.run.facts import Stat, stat_files
 from cuvee.run.receipts import Slip
 from cuvee.store.atomic import TEMPORARY_SUFFIX
 from cuvee.store.ledger import Ledger
@@ -24,7 +26,9 @@ from pathlib import Path
 from tests.run.workspaces import run
 run(Path(sys.argv[1]), executor="process", workers=2)
 """
-KILLS = 8
+WORKERS = 2
+KILLS = int(os.environ.get("CUVEE_KILLS", "3"))
+"""Of the driver, and as many of a worker; `make faults` does fifty."""
 
 
 def start(root: Path) -> subprocess.Popen[str]:
@@ -50,40 +54,69 @@ def partial(root: Path) -> list[Path]:
     return list(root.rglob(f"*{TEMPORARY_SUFFIX}"))
 
 
-@pytest.fixture(scope="module")
-def seconds(house: House) -> float:
-    """How long an undisturbed run takes here, which decides when it is killed, and nothing else."""
-    root = house.untouched()
-    begin = time.monotonic()
-    driver = start(root)
-    output, errors = driver.communicate()
-    assert driver.returncode == 0, output + errors
-    assert product_bytes(root) == product_bytes(house.master)
-    return time.monotonic() - begin
+UNITS = 11
+"""Of a run: catalogue, reference and targets in the driver, then four blocks and two patches in workers, then two more."""
 
 
-@pytest.mark.parametrize("seed", range(KILLS // 2))
-def test_a_killed_run_loses_only_what_was_in_flight(house: House, seconds: float, seed: int) -> None:
+def moments(seed: int, first: int) -> list[tuple[int, float]]:
+    """Return when to kill: after how many units, spread evenly over a run, and how many seconds later."""
+    draw = random.Random(seed)
+    return [
+        (first + int((UNITS - first) * (k + draw.random()) / KILLS), 0.3 * draw.random() ** 2) for k in range(KILLS)
+    ]
+
+
+def wait(driver: subprocess.Popen[str], root: Path, units: int, delay: float) -> None:
+    """Wait until so many units are done and some time has passed; the machine's load plays no part."""
+    deadline = time.monotonic() + 120
+    while len(receipts(root)) < units and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    if units == 0:
+        while not (root / "cuvee.db").exists() and driver.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+    time.sleep(delay)
+
+
+def standing(root: Path) -> dict[str, Stat]:
+    """Return which file each product of a unit is, also while a run goes on; a product that is made again is another file."""
+    patterns = (
+        "RED/*/*/*.parquet",
+        "RED/*/*/fluxes/*.arrow",
+        "LC/*/dataset/**/Npix=*/*.parquet",
+        "LC/*/summary/*.parquet",
+    )
+    files = [path for pattern in (*patterns, "BASE/reference-frames/*.reference") for path in root.glob(pattern)]
+    return {path: which for path, which in stat_files(map(str, files)).items() if not path.endswith(TEMPORARY_SUFFIX)}
+
+
+def repeated(before: dict[str, Stat], root: Path) -> int:
+    """Return how many units made a product again that stood when the kill came."""
+    after = standing(root)
+    return sum(after.get(path) != which for path, which in before.items())
+
+
+@pytest.mark.parametrize(("units", "delay"), moments(seed=1, first=0))
+def test_a_killed_run_loses_only_what_was_in_flight(house: House, units: int, delay: float) -> None:
     root = house.untouched()
     good = product_bytes(house.master)
-    moments = random.Random(seed)
-    for _ in range(2):
-        before = receipts(root)
-        driver = start(root)
-        time.sleep(seconds * moments.uniform(0.2, 1.0))
-        workers = workers_of(driver)
-        driver.kill()
-        driver.communicate()  # returns when the last worker has let go of the pipe, too
-        assert not psutil.wait_procs(workers, timeout=30)[1]
-        # Whatever can be seen is whole, and what was done before has not been done again.
-        assert product_bytes_seen(root).items() <= good.items()
-        assert before.items() <= receipts(root).items()
-    kept = receipts(root)
+    driver = start(root)
+    wait(driver, root, units, delay)
+    workers = workers_of(driver)
+    driver.kill()
+    driver.communicate()  # returns when the last worker has let go of the pipe, too
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    # Whatever can be seen is whole, and what was done before is not done again.
+    assert product_bytes_seen(root).items() <= good.items()
+    kept, stood, n_partial = receipts(root), standing(root), len(partial(root))
     summary = run(root)
     assert not summary.troubled
     assert kept.items() <= receipts(root).items()
     assert product_bytes(root) == good
     assert not partial(root)
+    n_repeated = repeated(stood, root)
+    told = f"driver killed {delay:.3f} s after unit {units}: {len(kept)} kept, {n_repeated} repeated, {n_partial} half-written"
+    print(told)  # noqa: T201 - for `make faults`
+    assert n_repeated <= WORKERS
     assert run(root).worked == 0
     with Ledger.open(root / "cuvee.db", read_only=True) as ledger:
         assert ledger.count("units") == len(receipts(root))
@@ -95,22 +128,25 @@ def product_bytes_seen(root: Path) -> dict[str, str]:
     return {n: h for n, h in found.items() if not n.endswith((TEMPORARY_SUFFIX, *described))}
 
 
-def test_a_killed_worker_is_replaced_while_the_run_goes_on(house: House) -> None:
+@pytest.mark.parametrize(("units", "delay"), moments(seed=2, first=3))
+def test_a_killed_worker_is_replaced_while_the_run_goes_on(house: House, units: int, delay: float) -> None:
     root = house.untouched()
     driver = start(root)
-    deadline = time.monotonic() + 60
-    killed = 0
-    while driver.poll() is None and time.monotonic() < deadline and killed < 2:
-        busy = [w for w in workers_of(driver) if w.cpu_times().user > 0.3]
-        if busy:
-            busy[0].kill()
-            killed += 1
-            time.sleep(0.5)
-        time.sleep(0.02)
+    wait(driver, root, units, delay)
+    workers = workers_of(driver)
+    stood, kept = standing(root), receipts(root)
+    if workers:
+        random.Random(delay).choice(workers).kill()
     output, errors = driver.communicate(timeout=120)
-    assert killed
     assert driver.returncode == 0, output + errors
     assert product_bytes(root) == product_bytes(house.master)
+    assert kept.items() <= receipts(root).items()
+    n_repeated = repeated(stood, root)
+    who = "worker" if workers else "nobody"
+    print(f"{who} killed {delay:.3f} s after unit {units}: {len(kept)} kept, {n_repeated} repeated")  # noqa: T201
+    assert n_repeated <= WORKERS
+    assert not partial(root)
+    assert run(root).worked == 0
 
 
 def test_a_product_written_by_a_run_that_died_before_its_receipt_is_not_trusted(house: House) -> None:
