@@ -233,11 +233,14 @@ def _complete(table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> list[dict[s
     defaults = _defaults(table)
     keys = {column.name for column in table.primary_key.columns}
     complete = []
+    seen = None
     for row in rows:
-        if unknown := row.keys() - defaults.keys():
-            raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
-        if missing := keys - row.keys():
-            raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
+        if (names := row.keys()) != seen:  # rows by the thousand are mostly alike
+            if unknown := names - defaults.keys():
+                raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
+            if missing := keys - names:
+                raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
+            seen = names
         complete.append({**defaults, **row})
     return complete
 
