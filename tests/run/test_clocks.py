@@ -17,8 +17,8 @@ def frames(cadence: np.ndarray, start: np.ndarray, barycorr: float = 0.003) -> l
     made = []
     for number, begin in zip(cadence.tolist(), start.tolist(), strict=True):
         begin += np.nan_to_num(barycorr)
-        moment = [np.array([value]) for value in (begin, begin + STEP, barycorr)]
-        moments = Moments(np.array([number]), *moment, np.zeros(1, np.int32))
+        times = np.array([[begin], [begin + STEP], [barycorr]])
+        moments = Moments(np.array([number]), times[0], times[1], times[2], np.zeros(1, np.int32))
         name = f"{len(made)}.fits"
         info = FileInfo(
             path=name, instrument="tess", segment="s0008", detector="3-4", kind="ffi", series="ffi", name=name,

@@ -136,6 +136,8 @@ class Driver:
         self.summary.bad = dict(inventory.bad)
         self.summary.n_files, self.summary.n_gone = len(inventory.good), len(inventory.gone)
         if not self.options.dry_run:
+            if self.crew.lost:
+                sweep(self._product_folders())  # what dead workers left half-written
             self.ledger.finish_run(self.stock.run_id)
         return self.summary
 
@@ -144,10 +146,13 @@ class Driver:
         # The report is written after a run has been finished.
         folders = [self.paths.report().parent]
         if last is None or not last["finished"]:
-            folders += [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
+            folders += self._product_folders()
         sweep(folders)
         asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until")}
         self.stock.run_id = self.ledger.start_run(__version__, {**self.known, "asked": asked}, self.options.command)
+
+    def _product_folders(self) -> list[Path]:
+        return [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
 
     # -- raw files -----------------------------------------------------------------------------------------------
 

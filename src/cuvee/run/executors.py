@@ -123,6 +123,8 @@ class Crew:
     def __init__(self, make: Callable[[], Executor], workers: int) -> None:
         self._make = make
         self.workers = workers
+        self.lost = False
+        """Whether workers have died in the middle of their work."""
         self._strangers = set(active_children())
         self._executor: Executor | None = None
 
@@ -209,6 +211,7 @@ class Crew:
                 else:
                     batch.append((some[0], error))
             if broken:
+                self.lost = True
                 suspects += [(item, deaths + 1) for some, deaths in running.values() for item in some]
                 running.clear()
                 self.close()
