@@ -14,7 +14,7 @@ STEP = 1800.0 / 86400.0
 
 
 def frames(cadence: np.ndarray, start: np.ndarray, barycorr: float = 0.003) -> list[FileFacts]:
-    made = []
+    made: list[FileFacts] = []
     for number, begin in zip(cadence.tolist(), start.tolist(), strict=True):
         begin += np.nan_to_num(barycorr)
         times = np.array([[begin], [begin + STEP], [barycorr]])
