@@ -195,10 +195,11 @@ class Driver:
 
     def _wave(self, group: DataId) -> None:
         """Do everything for one segment, detector and kind, unless it is known to be whole."""
-        whole = self.seals.outcomes(group, self._seal(group, self.options.renew_reference))
-        if whole is not None:
-            self.summary.counts.update(whole)
-            return
+        if group in self.seals:
+            whole = self.seals.outcomes(group, self._seal(group, self.options.renew_reference))
+            if whole is not None:
+                self.summary.counts.update(whole)
+                return
         if self.options.dry_run:
             self._work(group)
             return

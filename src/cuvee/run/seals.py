@@ -74,6 +74,9 @@ class Seals:
         columns = ledger.columns("waves", ("data_id", "seal", "units"))
         self._known = {text: (seal, units) for text, seal, units in zip(*columns, strict=True)}
 
+    def __contains__(self, group: DataId) -> bool:
+        return str(group) in self._known
+
     def outcomes(self, group: DataId, seal: str) -> Outcomes | None:
         """Return how the units of a whole wave have ended; None where it must be planned.
 
@@ -84,7 +87,7 @@ class Seals:
         seal : str
             From `seal_of`, now.
         """
-        kept, units = self._known.get(str(group), ("", ()))
+        kept, units = self._known[str(group)]
         if kept != seal or not self._all_there(group):
             return None
         return Counter({(stage, outcome): n for stage, outcome, n in units})

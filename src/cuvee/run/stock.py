@@ -81,9 +81,8 @@ class Stock:
     def take(self, group: DataId) -> dict[str, list[Product]]:
         """Return the products of a group by kind, with the instrument's catalogue partitions."""
         kinds = {kind: list(found.values()) for kind, found in self._of(group).products.items()}
-        home = DataId(group.instrument)
-        if group != home:
-            kinds["partition"] = list(self._of(home).products["partition"].values())
+        if group.segment:
+            kinds["partition"] = list(self._of(DataId(group.instrument)).products["partition"].values())
         return kinds
 
     def everywhere(self, kind: str) -> list[Product]:

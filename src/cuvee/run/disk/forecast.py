@@ -7,6 +7,7 @@ were measured, in simulated frames and in stamps of sector 8.
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -164,7 +165,7 @@ class Forecast:
                 if name not in stars:
                     continue
                 frame = files[name][0]
-                title = len(frame.data_id.part or Path(frame.path).name)
+                title = len(frame.data_id.part or os.path.basename(frame.path))
                 for n_read in counts:
                     width = BLOCK_CADENCES if frame.is_frame else n_read or frame.n_frame
                     # Arrow keeps the schema, with times and names, at both ends of the file.
