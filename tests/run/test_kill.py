@@ -220,3 +220,34 @@ def test_a_run_that_is_told_to_end_takes_its_workers_along(house: House) -> None
     driver.terminate()
     driver.communicate(timeout=30)
     assert not psutil.wait_procs(workers, timeout=30)[1]
+
+
+LEAVING = """
+import contextlib, functools, os, signal, sys, time
+from multiprocessing import active_children
+from cuvee.run.executors import Crew, open_executor
+if __name__ == "__main__":
+    with Crew(functools.partial(open_executor, "process", 2), 2) as crew:
+        assert sum(map(len, crew.map_batches(os.path.abspath, "abcd"))) == 4
+        workers = active_children()
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGSTOP)
+    time.sleep(0.3)  # by now they have been told to go home
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(workers[int(sys.argv[1])].pid, signal.SIGKILL)
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGCONT)
+    print("left")
+"""
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_worker_killed_on_its_way_home_keeps_nobody_waiting(tmp_path: Path, which: int) -> None:
+    """One of two idle workers holds the lock of their queue; dead, it never gives it back, and the other cannot leave."""
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    done = subprocess.run(
+        [sys.executable, str(script), str(which)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr

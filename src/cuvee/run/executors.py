@@ -134,15 +134,18 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(at_once=kind is not None)
+        self.close()
 
-    def close(self, at_once: bool = False) -> None:
-        """Send the workers home, or stop them in the middle of their work."""
+    def close(self) -> None:
+        """Stop the workers, whether they are in the middle of their work or idle.
+
+        To ask them to leave is not enough: a worker that is killed meanwhile may hold the lock of the queue where the
+        others would hear of it, and who waits for them waits for ever.
+        """
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
-        if at_once:
-            self._stop_workers()
+        self._stop_workers()
 
     def _stop_workers(self) -> None:
         for child in active_children():
