@@ -115,6 +115,29 @@ def test_workers_that_cannot_start_are_said_at_once(tmp_path: Path) -> None:
     assert "told: No worker process can be started here: run with --executor serial" in run.stdout
 
 
+def test_workers_compute_with_one_thread_whatever_the_script_imports(tmp_path: Path) -> None:
+    """A script's own imports come first in a worker; the threads of numpy, there by then, would never be fewer again."""
+    script = tmp_path / "importer.py"
+    script.write_text(
+        "import functools, os\n"
+        "import numpy as np\n"
+        "from cuvee.run.executors import Crew, open_executor\n"
+        "SEEN = os.environ.get('OPENBLAS_NUM_THREADS')\n"
+        "def seen(x):\n"
+        "    return SEEN\n"
+        "if __name__ == '__main__':\n"
+        "    with Crew(functools.partial(open_executor, 'process', 2), 2) as crew:\n"
+        "        found = {result for batch in crew.map_batches(seen, range(4)) for _, result in batch}\n"
+        "    print(found, SEEN, os.environ.get('OPENBLAS_NUM_THREADS'), os.environ.get('OMP_NUM_THREADS'))\n"
+    )
+    given = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    given["OPENBLAS_NUM_THREADS"] = "7"
+    run = subprocess.run(
+        [sys.executable, str(script)], env=given, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stdout.split() == ["{'1'}", "7", "7", "None"]
+
+
 def announce_and_sleep(folder: Path, x: int) -> int:
     (folder / f"{os.getpid()}").touch()
     time.sleep(60)

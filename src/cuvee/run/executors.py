@@ -33,6 +33,9 @@ _DEATHS = 3
 _WATCH = 2.0
 """Seconds without a result after which it is looked whether a worker has died unnoticed."""
 
+_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What compiled kernels and BLAS read when they are first imported."""
+
 
 class SerialExecutor(Executor):
     """Runs each call at once, in this process; for one worker, for tests and for debugging."""
@@ -54,9 +57,6 @@ def cores() -> int:
 
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interrupt means
-    # Compiled kernels and BLAS read these when they are first imported, which is after this.
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = "1"
     threading.Thread(target=_die_with_the_driver, daemon=True).start()
 
 
@@ -81,6 +81,25 @@ def open_executor(name: str, workers: int) -> Executor:
     if name == "serial" or workers == 1:
         return SerialExecutor()
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that are started now compute with one thread each.
+
+    They inherit it: a worker imports the user's script before it calls anything of ours, and with it, maybe, numpy, whose
+    idle threads would then take the processors from the other workers.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -251,7 +270,7 @@ class Crew:
             try:
                 # Every worker is there before there is work: an executor that loses one worker while it starts another
                 # fails in one way or another, or never notices and waits for ever.
-                with _interrupts_later():
+                with _interrupts_later(), _one_thread_each():
                     for future in [executor.submit(os.getpid) for _ in range(self.workers)]:
                         future.result(_PATIENCE)
             except (BrokenProcessPool, OSError, TimeoutError):
