@@ -280,7 +280,7 @@ class Driver:
             self._blocked(name, unit.data_id, receipt.message)
         if self.options.dry_run:
             self.summary.counts[name, "to do"] += len(plan.todo)
-            self.outlook.note(group, plan.todo)
+            self.outlook.note(group, raw, plan.todo)
             return
         self.stock.adopt()
         self._forget(plan.dropped)

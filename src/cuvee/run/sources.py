@@ -127,6 +127,7 @@ class Sources:
     def _frames(self, files: Sequence[str]) -> dict[DataId, dict[str, FileFacts]]:
         series: dict[DataId, dict[str, FileFacts]] = defaultdict(dict)
         for facts in self._facts(files):
-            if facts.is_frame:
-                series[facts.series_id][facts.data_id.part] = facts
+            if not facts.is_frame:
+                break  # the files of a group are all of one kind
+            series[facts.series_id][facts.data_id.part] = facts
         return series

@@ -45,7 +45,7 @@ class Outlook:
         self._config, self._paths = config, paths
         self._seen: set[DataId] = set()
         self._ahead: dict[DataId, Need] = {}
-        self._planned: dict[DataId, list[Unit]] = {}
+        self._planned: dict[DataId, tuple[Raw | None, list[Unit]]] = {}
 
     def see(
         self, group: DataId, raw: Raw, units: Sequence[Unit], after: Sequence[DataId], say: Callable[[str], None]
@@ -96,9 +96,9 @@ class Outlook:
         self._seen.add(group)
         return room
 
-    def note(self, group: DataId, units: Sequence[Unit]) -> None:
-        """Remember units that a dry run would do."""
-        self._planned.setdefault(group, []).extend(units)
+    def note(self, group: DataId, raw: Raw, units: Sequence[Unit]) -> None:
+        """Remember units that a dry run would do, and the raw files and footprints of their detector."""
+        self._planned.setdefault(group, (raw, []))[1].extend(units)
 
     def foresee(self, groups: Sequence[DataId], tables: Sequence[str]) -> Room | None:
         """Estimate what a run needs of which only the units to do first are known.
@@ -115,13 +115,14 @@ class Outlook:
         Room or None
             None where there is nothing to do.
         """
-        fresh = [u.inputs[0].path for units in self._planned.values() for u in units if u.stage.name == "catalog"]
+        fresh = [u.inputs[0].path for _, units in self._planned.values() for u in units if u.stage.name == "catalog"]
         needs = [self._forecast.catalog(fresh)] if fresh else []
         for group in groups:
-            units = self._planned.get(group, [])
+            raw, units = self._planned.get(group, (None, []))
             if not (units or fresh):
                 continue
-            raw = self._raw(group)
+            if raw is None:  # whole by the catalogue that is there, which another will replace
+                raw = self._raw(group)
             chosen = not fresh and "targets" in self._stock.take(group)
             if chosen and not any(unit.stage.name in ("reference", "targets") for unit in units):
                 heavy = [u for u in units if "fluxes" in (*u.stage.reads, *u.stage.writes)]
