@@ -1,0 +1,320 @@
+"""PSF photometry in star space: pixels are touched once, to project them on the stars; all the rest is star with star.
+
+As in `cuvee.kernels.lanes`, sixteen frames lie side by side and the sums over them are explicit 16-wide vectors.
+"""
+# mypy: disable-error-code="no-untyped-call,no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, float64, int64, njit, types, void
+from numba.core.cgutils import ir  # the language of numba's own compiler
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+__all__ = ["add_rows", "expand", "gram", "mend_stamps", "residual", "sum_stamps"]
+
+N_LANE = 16
+N_TERM = 6
+"""The PRF and its derivatives in column, row, column^2, column x row, row^2."""
+
+N_CHAIN = 4
+"""Sums that grow side by side, so that none waits for its own last addition."""
+
+_I32 = ir.IntType(32)
+_VECTOR = ir.VectorType(ir.FloatType(), N_LANE)
+
+
+@intrinsic
+def _add(_typing, acc, i, weight, image, p):
+    """Add ``weight * image[p]`` to ``acc[i]``; both arrays are rows of sixteen float32."""
+
+    def place(context, builder, kind, value, index_type, index):
+        array = context.make_array(kind)(context, builder, value)
+        step = builder.mul(context.cast(builder, index, index_type, int64), ir.Constant(ir.IntType(64), N_LANE))
+        return builder.bitcast(builder.gep(array.data, [step]), _VECTOR.as_pointer())
+
+    def build(context, builder, signature, args):
+        a_type, i_type, w_type, t_type, p_type = signature.args
+        target = place(context, builder, a_type, args[0], i_type, args[1])
+        values = builder.load(place(context, builder, t_type, args[3], p_type, args[4]), align=4)
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        one = builder.insert_element(undefined, context.cast(builder, args[2], w_type, float32), ir.Constant(_I32, 0))
+        factor = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
+        product = builder.fmul(factor, values, flags=["contract"])
+        builder.store(builder.fadd(builder.load(target, align=4), product, flags=["contract"]), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(acc, i, weight, image, p), build
+
+
+@njit(
+    [void(float32[:, ::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1])],
+    cache=True,
+    nogil=True,
+)
+def sum_stamps(
+    image: NDArray[np.float32],
+    first: int,
+    last: int,
+    base: NDArray[np.int64],
+    width: NDArray[np.int64],
+    box: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Project the pixels of a tile on the rows ``first:last``.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_pixel, 16)
+        Lanes of the tile (e-/s).
+    first, last : int
+        Range of rows.
+    base : int64 array, shape (n_row,)
+        Number in the tile that pixel [0, 0] of the row's stamp has, or would have where it lies outside.
+    width : int64 array, shape (n_row,)
+        Pixels of a line of the tile.
+    box : int64 array, shape (n_row, 4)
+        Which part of the stamp lies on the image: rows ``box[0]:box[1]``, columns ``box[2]:box[3]``.
+    weight : float32 array, shape (n_row, n_side^2)
+        Weights of the stamp's pixels.
+    out : float32 array, shape (n_row, 16)
+        Receives the sums of weight x image.
+    """
+    acc = np.empty((N_CHAIN, N_LANE), np.float32)
+    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
+    for s in range(first, last):
+        for k in range(N_CHAIN):
+            for b in range(N_LANE):
+                acc[k, b] = 0.0
+        for j in range(box[s, 0], box[s, 1]):
+            p = base[s] + j * width[s]
+            k = j * side
+            for i in range(box[s, 2], box[s, 3]):
+                _add(acc, i & (N_CHAIN - 1), weight[s, k + i], image, p + i)
+        for b in range(N_LANE):
+            out[s, b] = (acc[0, b] + acc[1, b]) + (acc[2, b] + acc[3, b])
+
+
+@njit(
+    [
+        void(
+            float32[:, ::1], float32[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1],
+            float32[:, ::1], float32[:, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def mend_stamps(
+    image: NDArray[np.float32],
+    still: NDArray[np.float32],
+    first: int,
+    last: int,
+    base: NDArray[np.int64],
+    width: NDArray[np.int64],
+    box: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    out: NDArray[np.float32],
+    missing: NDArray[np.float32],
+) -> None:
+    """Sum again where a pixel is not a number, with the reference image in its place, and say how much that was.
+
+    Parameters
+    ----------
+    image, first, last, base, width, box, weight
+        As for `sum_stamps`.
+    still : float32 array, shape (n_pixel,)
+        The reference image in the tile (e-/s); what is not a number there counts for nothing.
+    out : float32 array, shape (n_row, 16)
+        From `sum_stamps`; sums that are not numbers are replaced.
+    missing : float32 array, shape (n_row, 16)
+        Receives the share of |weight| that lies on such pixels; 0 elsewhere.
+    """
+    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
+    for s in range(first, last):
+        for b in range(N_LANE):
+            missing[s, b] = 0.0
+            if not np.isnan(out[s, b]):
+                continue
+            total, lost, whole = 0.0, 0.0, 0.0
+            for j in range(box[s, 0], box[s, 1]):
+                for i in range(box[s, 2], box[s, 3]):
+                    w = float64(weight[s, j * side + i])
+                    p = base[s] + j * width[s] + i
+                    value = float64(image[p, b])
+                    if np.isnan(value):
+                        lost += abs(w)
+                        value = float64(still[p]) if np.isfinite(still[p]) else 0.0
+                    total += w * value
+                    whole += abs(w)
+            out[s, b] = total
+            missing[s, b] = lost / whole if whole > 0.0 else 1.0
+
+
+@njit(
+    [
+        void(
+            float32[:, :, ::1], int64[:, ::1], float32[:, ::1], int64[::1], int64, int64[::1], int64[::1],
+            float32[:, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def gram(
+    stamp: NDArray[np.float32],
+    corner: NDArray[np.int64],
+    inverse_variance: NDArray[np.float32],
+    row: NDArray[np.int64],
+    term: int,
+    ptr: NDArray[np.int64],
+    column: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    """Sum products of overlapping stamps: ``out[e, q] = sum_p W[p] A_term,s[p] A_q,t[p]`` for each pair (s, t).
+
+    Parameters
+    ----------
+    stamp : float32 array, shape (n_star, 6, n_side^2)
+        PRF and derivatives of each star.
+    corner : int64 array, shape (n_star, 2)
+        Image row and column of pixel [0, 0] of each stamp, perhaps outside the image.
+    inverse_variance : float32 array, shape (n_row, n_col)
+        W, 0 where a pixel takes no part.
+    row : int64 array, shape (n_sum_row,)
+        The stars s.
+    term : int
+        Which of the six terms of s.
+    ptr : int64 array, shape (n_sum_row + 1,)
+        Row ``r`` owns the pairs ``ptr[r]:ptr[r + 1]``.
+    column : int64 array, shape (n_pair,)
+        The stars t.
+    out : float32 array, shape (n_pair, 6)
+        Receives the sums.
+    """
+    n_row, n_col = inverse_variance.shape
+    side = int(np.sqrt(float64(stamp.shape[2])) + 0.5)
+    for r in range(row.size):
+        s = row[r]
+        for e in range(ptr[r], ptr[r + 1]):
+            t = column[e]
+            top, bottom = max(corner[s, 0], corner[t, 0], 0), min(corner[s, 0], corner[t, 0]) + side
+            left, right = max(corner[s, 1], corner[t, 1], 0), min(corner[s, 1], corner[t, 1]) + side
+            bottom, right = min(bottom, n_row), min(right, n_col)
+            a0, a1, a2, a3, a4, a5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for y in range(top, bottom):
+                ks = (y - corner[s, 0]) * side - corner[s, 1]
+                kt = (y - corner[t, 0]) * side - corner[t, 1]
+                for x in range(left, right):
+                    w = float64(inverse_variance[y, x]) * float64(stamp[s, term, ks + x])
+                    a0 += w * stamp[t, 0, kt + x]
+                    a1 += w * stamp[t, 1, kt + x]
+                    a2 += w * stamp[t, 2, kt + x]
+                    a3 += w * stamp[t, 3, kt + x]
+                    a4 += w * stamp[t, 4, kt + x]
+                    a5 += w * stamp[t, 5, kt + x]
+            out[e, 0], out[e, 1], out[e, 2], out[e, 3], out[e, 4], out[e, 5] = a0, a1, a2, a3, a4, a5
+
+
+@njit(
+    [void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, :, ::1])],
+    cache=True,
+    nogil=True,
+)
+def expand(
+    flux: NDArray[np.float32], dcol: NDArray[np.float32], drow: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Write the factors of the six terms of each star: F (1, x, y, x^2 / 2, x y, y^2 / 2) for its displacement x, y.
+
+    Parameters
+    ----------
+    flux, dcol, drow : float32 array, shape (n_star, 16)
+        Fluxes (e-/s) and displacements (px).
+    out : float32 array, shape (n_star, 6, 16)
+        Receives the factors.
+    """
+    for s in range(flux.shape[0]):
+        for b in range(N_LANE):
+            f, x, y = flux[s, b], dcol[s, b], drow[s, b]
+            out[s, 0, b] = f
+            out[s, 1, b] = f * x
+            out[s, 2, b] = f * y
+            out[s, 3, b] = float32(0.5) * f * x * x
+            out[s, 4, b] = f * x * y
+            out[s, 5, b] = float32(0.5) * f * y * y
+
+
+@njit(
+    [void(int64[::1], int64[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])],
+    cache=True,
+    nogil=True,
+)
+def residual(
+    ptr: NDArray[np.int64],
+    column: NDArray[np.int64],
+    terms: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Take what the model of all stars projects on each row from what the pixels do.
+
+    Parameters
+    ----------
+    ptr, column : int64 arrays
+        Rows of pairs, as in `gram`.
+    terms : float32 array, shape (n_pair, 6)
+        From `gram`.
+    factor : float32 array, shape (n_star * 6, 16)
+        From `expand`, seen as rows of sixteen.
+    seen : float32 array, shape (n_row, 16)
+        Projections of the pixels.
+    out : float32 array, shape (n_row, 16)
+        Receives ``seen - sum_e sum_q terms[e, q] factor[t, q]``.
+    """
+    acc = np.empty((2, N_LANE), np.float32)
+    for r in range(ptr.size - 1):
+        for b in range(N_LANE):
+            acc[0, b] = 0.0
+            acc[1, b] = 0.0
+        for e in range(ptr[r], ptr[r + 1]):
+            t = N_TERM * column[e]
+            _add(acc, 0, terms[e, 0], factor, t)
+            _add(acc, 1, terms[e, 1], factor, t + 1)
+            _add(acc, 0, terms[e, 2], factor, t + 2)
+            _add(acc, 1, terms[e, 3], factor, t + 3)
+            _add(acc, 0, terms[e, 4], factor, t + 4)
+            _add(acc, 1, terms[e, 5], factor, t + 5)
+        for b in range(N_LANE):
+            out[r, b] = seen[r, b] - (acc[0, b] + acc[1, b])
+
+
+@njit([void(int64[::1], int64[::1], float32[::1], float32[:, ::1], float32[:, ::1])], cache=True, nogil=True)
+def add_rows(
+    ptr: NDArray[np.int64],
+    column: NDArray[np.int64],
+    value: NDArray[np.float32],
+    vector: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """Add a sparse matrix times sixteen vectors to ``out``.
+
+    Parameters
+    ----------
+    ptr, column, value : arrays
+        The matrix by rows: ``value[ptr[r]:ptr[r + 1]]`` in the columns ``column[ptr[r]:ptr[r + 1]]``.
+    vector : float32 array, shape (n_column, 16)
+        The vectors.
+    out : float32 array, shape (n_row, 16)
+        Changed in place.
+    """
+    acc = np.empty((1, N_LANE), np.float32)
+    for r in range(ptr.size - 1):
+        for b in range(N_LANE):
+            acc[0, b] = out[r, b]
+        for e in range(ptr[r], ptr[r + 1]):
+            _add(acc, 0, value[e], vector, column[e])
+        for b in range(N_LANE):
+            out[r, b] = acc[0, b]

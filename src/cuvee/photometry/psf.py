@@ -1,0 +1,342 @@
+"""The plan of PSF photometry: everything that does not depend on the frame.
+
+The model of frame t at pixel p is the background and the sum over all stars of F_s(t) P(p - x_s - d_s(t)), with positions x_s
+and PRF P fixed and d_s(t) the displacement of the frame at the star. To second order in d the model is linear in the six
+products F (1, d_x, d_y, d_x^2/2, d_x d_y, d_y^2/2), so all that the pixels tell of the fluxes is their projection on
+the stars' stamps, b_s = sum_p W_p A_s,p D_p with W the inverse variance; the rest, N = A W A^T and its like for the five
+derivatives, is static. The first order is not enough: at bright stars it scatters two to three times the photon noise.
+
+References
+----------
+Stetson 1987, PASP 99, 191 (simultaneous fits of crowded stars); Lang, Hogg & Mykytyn 2016, ascl:1604.008 (forced photometry
+as a linear problem). The displacements by Gauss-Newton in star space are written out in docs/psf.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+__all__ = ["PsfPlan", "Rows", "plan_psf"]
+
+N_BRIGHT = 3000
+"""Stars that tell where a frame points, at most: with these it is known to some 1e-5 px."""
+
+LEAST_SNR = 150.0
+"""Signal to noise that one frame must give a star of these."""
+
+FLOOR = 2e-3
+"""What a star's position is believed to at best (px), so that the brightest do not rule the pointing."""
+
+LINKED = 0.02
+"""Stars whose correlation is larger are solved together, exactly; weaker links are left to the iterations."""
+
+TOGETHER = 48
+"""Stars that are solved together, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Stamps on which the pixels of each tile are projected, in the order of the tiles.
+
+    Parameters
+    ----------
+    of_tile : int64 array, shape (n_tile + 1,)
+        Where each tile's rows begin.
+    base, width, box, weight
+        As `cuvee.kernels.star_space.sum_stamps` takes them.
+    """
+
+    of_tile: NDArray[np.int64]
+    base: NDArray[np.int64]
+    width: NDArray[np.int64]
+    box: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class PsfPlan:
+    """All that does not depend on the frame; stars stand in the order of the tiles.
+
+    Parameters
+    ----------
+    order : int64 array, shape (n_star,)
+        Number of each star among those given.
+    rows : Rows
+        Stamps of all stars.
+    bright : int64 array, shape (n_bright,)
+        Stars that tell where a frame points.
+    moved : Rows
+        Their derivatives: rows in column, then rows in row, tile by tile.
+    moved_order : int64 array, shape (2 n_bright,)
+        Place of each of these rows among the rows in column (``k``) and those in row (``n_bright + k``).
+    ptr, column, terms
+        Pairs of stars and their six sums (`cuvee.kernels.star_space.gram`).
+    bright_ptr, bright_column, bright_col_terms, bright_row_terms
+        The same for the derivatives of the bright stars.
+    inverse_ptr, inverse_column, inverse_value
+        Rows of an approximate inverse of N.
+    weight_sum : float32 array, shape (n_star,)
+        Projection of a background of 1 e-/s/pixel.
+    moved_sum : float32 array, shape (2 n_bright,)
+        The same for the derivatives.
+    variance : float64 array, shape (n_star,)
+        Of the flux in a frame as bright as the reference image ((e-/s)^2); infinite where no pixel sees the star.
+    squares : float64 array, shape (n_star,)
+        How the variance grows with that of the pixels: sum of (W A)^2 over N_ss^2.
+    lean : float64 array, shape (n_star,)
+        Change of the flux with the background (px).
+    flux : float64 array, shape (n_star,)
+        Flux in the reference image (e-/s).
+    basis : float64 array, shape (n_star, n_basis)
+        What displacements are made of, at each star: none, 1, or 1 and its place on the detector.
+    information : float64 array, shape (n_bright, 3)
+        What each bright star tells of its displacement in column, both, row (1 / px^2).
+    share : float64 array, shape (n_star,)
+        The star's own share of the light that its weights see.
+    """
+
+    order: NDArray[np.int64]
+    rows: Rows
+    bright: NDArray[np.int64]
+    moved: Rows
+    moved_order: NDArray[np.int64]
+    ptr: NDArray[np.int64]
+    column: NDArray[np.int64]
+    terms: NDArray[np.float32]
+    bright_ptr: NDArray[np.int64]
+    bright_column: NDArray[np.int64]
+    bright_col_terms: NDArray[np.float32]
+    bright_row_terms: NDArray[np.float32]
+    inverse_ptr: NDArray[np.int64]
+    inverse_column: NDArray[np.int64]
+    inverse_value: NDArray[np.float32]
+    weight_sum: NDArray[np.float32]
+    moved_sum: NDArray[np.float32]
+    variance: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    lean: NDArray[np.float64]
+    flux: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    information: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+
+def plan_psf(
+    stamp: NDArray[np.float32],
+    corner: NDArray[np.int64],
+    flux: NDArray[np.float64],
+    inverse_variance: NDArray[np.float32],
+    tile: NDArray[np.int64],
+    outer: NDArray[np.int64],
+) -> PsfPlan:
+    """Make the plan of PSF photometry.
+
+    Parameters
+    ----------
+    stamp : float32 array, shape (6, n_star, n_side, n_side)
+        PRF of each star and its derivatives in column, row, column^2, column x row, row^2 of the star.
+    corner : int64 array, shape (n_star, 2)
+        Image row and column of pixel [0, 0] of each stamp; it may lie outside.
+    flux : float64 array, shape (n_star,)
+        Fluxes in the reference image (e-/s).
+    inverse_variance : float32 array, shape (n_row, n_col)
+        Of the pixels of one frame; 0 for those that take no part.
+    tile : int64 array, shape (n_star,)
+        The tile of each star.
+    outer : int64 array, shape (n_tile, 4)
+        First and last row, first and last column (exclusive) of each tile, margins included.
+
+    Returns
+    -------
+    PsfPlan
+    """
+    from cuvee.kernels import star_space
+
+    n_star, side = stamp.shape[1], stamp.shape[2]
+    order = np.lexsort((corner[:, 1], tile))
+    corner, tile, flux = np.ascontiguousarray(corner[order]), tile[order], flux[order].astype(np.float64)
+    values = np.ascontiguousarray(stamp.reshape(6, n_star, side * side)[:, order].transpose(1, 0, 2), np.float32)
+    # A stamp reaches no further than its tile with its margin; beyond the image there are no pixels.
+    box = np.stack(
+        [
+            np.maximum(outer[tile, 0] - corner[:, 0], 0), np.minimum(outer[tile, 1] - corner[:, 0], side),
+            np.maximum(outer[tile, 2] - corner[:, 1], 0), np.minimum(outer[tile, 3] - corner[:, 1], side),
+        ],
+        axis=1,
+    )  # fmt: skip
+    width = outer[tile, 3] - outer[tile, 2]
+    base = (corner[:, 0] - outer[tile, 0]) * width + corner[:, 1] - outer[tile, 2]
+    inside = _pixels(inverse_variance, corner, box, side)
+    n_tile = outer.shape[0]
+
+    def rows(stars: NDArray[np.int64], weight: NDArray[np.float32]) -> Rows:
+        of_tile = np.searchsorted(tile[stars], np.arange(n_tile + 1)).astype(np.int64)
+        return Rows(of_tile, base[stars], width[stars], np.ascontiguousarray(box[stars]), weight)
+
+    everyone = np.arange(n_star)
+    weight = inside * values[:, 0]
+    ptr, column = _pairs(corner, side)
+    terms = np.empty((column.size, 6), np.float32)
+    star_space.gram(values, corner, inverse_variance, everyone, 0, ptr, column, terms)
+    normal = sp.csr_matrix((terms[:, 0].astype(np.float64), column, ptr), shape=(n_star, n_star))
+    inverse, variance = _approximate_inverse(normal)
+    diagonal = normal.diagonal()
+    weight_sum = weight.sum(axis=1, dtype=np.float64)
+    snr = np.where(diagonal > 0.0, flux * np.sqrt(np.maximum(diagonal, 0.0)), 0.0)
+    whole = (box == [0, side, 0, side]).all(axis=1) & (inside > 0.0).all(axis=1)
+    bright = np.flatnonzero(whole & (snr > LEAST_SNR))
+    bright = np.sort(bright[np.argsort(-snr[bright], kind="stable")[:N_BRIGHT]])
+    bright_ptr, bright_column = _chosen(ptr, column, bright)
+    bright_terms = []
+    for term in (1, 2):
+        found = np.empty((bright_column.size, 6), np.float32)
+        star_space.gram(values, corner, inverse_variance, bright, term, bright_ptr, bright_column, found)
+        bright_terms.append(found)
+    moved_weight = np.concatenate([inside[bright] * values[bright, term] for term in (1, 2)])
+    place = np.argsort(np.concatenate([tile[bright]] * 2), kind="stable")
+    light = np.zeros(n_star)
+    seen = normal @ flux
+    np.divide(flux * diagonal, seen, out=light, where=seen > 0.0)
+    squares = np.zeros(n_star)
+    np.divide((weight.astype(np.float64) ** 2).sum(axis=1), diagonal**2, out=squares, where=diagonal > 0.0)
+    return PsfPlan(
+        order=order,
+        rows=rows(everyone, weight),
+        bright=bright,
+        moved=rows(np.concatenate([bright] * 2)[place], np.ascontiguousarray(moved_weight[place])),
+        moved_order=place,
+        ptr=ptr,
+        column=column,
+        terms=terms,
+        bright_ptr=bright_ptr,
+        bright_column=bright_column,
+        bright_col_terms=bright_terms[0],
+        bright_row_terms=bright_terms[1],
+        inverse_ptr=inverse.indptr.astype(np.int64),
+        inverse_column=inverse.indices.astype(np.int64),
+        inverse_value=inverse.data.astype(np.float32),
+        weight_sum=weight_sum.astype(np.float32),
+        moved_sum=moved_weight.sum(axis=1, dtype=np.float64).astype(np.float32),
+        variance=variance,
+        squares=squares,
+        lean=inverse @ weight_sum,
+        flux=flux,
+        basis=_basis(corner, inverse_variance.shape, bright.size),
+        information=_information(bright, flux, bright_ptr, bright_column, *bright_terms),
+        share=light,
+    )
+
+
+def _pixels(
+    image: NDArray[np.float32], corner: NDArray[np.int64], box: NDArray[np.int64], side: int
+) -> NDArray[np.float32]:
+    """Return an image's pixels in each stamp, shape (n_star, side^2); 0 beyond the part that is used."""
+    along = np.arange(side)
+    up = (along >= box[:, :1]) & (along < box[:, 1:2])
+    across = (along >= box[:, 2:3]) & (along < box[:, 3:])
+    row = np.clip(corner[:, :1] + along, 0, image.shape[0] - 1)
+    col = np.clip(corner[:, 1:] + along, 0, image.shape[1] - 1)
+    found = image[row[:, :, None], col[:, None, :]] * (up[:, :, None] & across[:, None, :])
+    return np.asarray(found.reshape(corner.shape[0], -1), np.float32)
+
+
+def _pairs(corner: NDArray[np.int64], side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, by rows, which stars' stamps overlap each star's, itself included."""
+    n = corner.shape[0]
+    found = cKDTree(corner.astype(np.float64)).query_pairs(side - 0.5, p=np.inf, output_type="ndarray")
+    i = np.concatenate([found[:, 0], found[:, 1], np.arange(n)])
+    j = np.concatenate([found[:, 1], found[:, 0], np.arange(n)])
+    place = np.lexsort((j, i))
+    ptr = np.searchsorted(i[place], np.arange(n + 1)).astype(np.int64)
+    return ptr, np.ascontiguousarray(j[place], np.int64)
+
+
+def _chosen(
+    ptr: NDArray[np.int64], column: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return some of the rows of pairs."""
+    length = ptr[rows + 1] - ptr[rows]
+    begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
+    entry = np.repeat(ptr[rows] - begin[:-1], length) + np.arange(begin[-1])
+    return begin, np.ascontiguousarray(column[entry])
+
+
+def _approximate_inverse(normal: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+    """Return the inverse of N within groups of strongly linked stars, and the variance of each star's flux by it."""
+    n = normal.shape[0]
+    diagonal = normal.diagonal()
+    scale = np.zeros(n)
+    np.divide(1.0, np.sqrt(np.maximum(diagonal, 0.0)), out=scale, where=diagonal > 0.0)
+    links = normal.tocoo()
+    correlation = np.abs(links.data) * scale[links.row] * scale[links.col]
+    group = _groups(links.row, links.col, correlation, n)
+    by_group = np.argsort(group, kind="stable")
+    size = np.bincount(group)
+    begin = np.concatenate([[0], np.cumsum(size)])
+    place = np.empty(n, np.int64)
+    place[by_group] = np.arange(n) - begin[group[by_group]]
+    within = group[links.row] == group[links.col]
+    row, col, value = links.row[within], links.col[within], links.data[within]
+    pieces = []
+    variance = np.full(n, np.inf)
+    for k in np.unique(size):
+        mine = np.flatnonzero(size == k)
+        number = np.full(size.size, -1)
+        number[mine] = np.arange(mine.size)
+        star = by_group[begin[mine][:, None] + np.arange(k)]
+        block = np.zeros((mine.size, k, k))
+        chosen = number[group[row]] >= 0
+        block[number[group[row[chosen]]], place[row[chosen]], place[col[chosen]]] = value[chosen]
+        s = scale[star]
+        block *= s[:, :, None] * s[:, None, :]
+        # Stars too near to be told apart would be inverted into noise; a star that no pixel sees stands alone.
+        block[:, np.arange(k), np.arange(k)] = 1.0 + 1e-6
+        block = np.linalg.inv(block) * s[:, :, None] * s[:, None, :]
+        own = block[:, np.arange(k), np.arange(k)]
+        variance[star[own > 0.0]] = own[own > 0.0]
+        pieces.append((np.repeat(star, k, axis=1).ravel(), np.tile(star, (1, k)).ravel(), block.ravel()))
+    rows, cols, values = (np.concatenate([piece[i] for piece in pieces]) for i in range(3))
+    return sp.csr_matrix((values, (rows, cols)), shape=(n, n)), variance
+
+
+def _groups(
+    row: NDArray[np.int64], col: NDArray[np.int64], correlation: NDArray[np.float64], n: int
+) -> NDArray[np.int64]:
+    """Return which stars are solved together; where that would be too many, only those more strongly linked."""
+    group = np.arange(n)
+    todo = np.ones(n, bool)
+    limit = LINKED
+    while todo.any():
+        linked = (correlation > limit) & todo[row] & todo[col]
+        graph = sp.coo_matrix((np.ones(int(linked.sum()), np.int8), (row[linked], col[linked])), shape=(n, n))
+        _, found = connected_components(graph, directed=False)
+        fits = todo & ((np.bincount(found)[found] <= TOGETHER) | (limit > 1.0))
+        group[fits] = found[fits] + n * (group.max() // n + 1)
+        todo &= ~fits
+        limit *= 1.5
+    return np.asarray(np.unique(group, return_inverse=True)[1])
+
+
+def _basis(corner: NDArray[np.int64], shape: tuple[int, ...], n_bright: int) -> NDArray[np.float64]:
+    place = 2.0 * corner / np.asarray(shape, np.float64) - 1.0
+    basis = np.column_stack([np.ones(corner.shape[0]), place[:, 1], place[:, 0]])
+    return basis[:, : 3 if n_bright >= 60 else 1 if n_bright >= 3 else 0]
+
+
+def _information(
+    bright: NDArray[np.int64],
+    flux: NDArray[np.float64],
+    ptr: NDArray[np.int64],
+    column: NDArray[np.int64],
+    in_col: NDArray[np.float32],
+    in_row: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    own = np.flatnonzero(np.repeat(bright, np.diff(ptr)) == column)
+    terms = np.stack([in_col[own, 1], in_col[own, 2], in_row[own, 2]], axis=1).astype(np.float64)
+    return np.asarray(terms * flux[bright, None] ** 2)

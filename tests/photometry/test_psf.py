@@ -1,0 +1,223 @@
+"""PSF photometry against a dense least-squares solution in pixel space, and against injected truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import erf
+
+from cuvee.photometry.psf import PsfPlan, plan_psf
+from cuvee.photometry.psf_solve import Lanes, solve
+
+HALF = 5
+SIDE = 2 * HALF + 1
+SIGMA = 0.8
+EXPOSURE, READ = 1425.6, 0.05
+NO_MARGIN = np.array([[0, 200, 0, 220]])
+
+
+def profile(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a pixel-integrated Gaussian and its two derivatives with respect to the star, along one axis."""
+    c = 1.0 / (np.sqrt(2.0) * SIGMA)
+    a, b = (offset - 0.5) * c, (offset + 0.5) * c
+
+    def bell(u: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.exp(-u * u) * 2.0 / np.sqrt(np.pi))
+
+    slope = -0.5 * (bell(b) - bell(a)) * c
+    return np.stack([0.5 * (erf(b) - erf(a)), slope, 0.5 * (-2.0 * b * bell(b) + 2.0 * a * bell(a)) * c * c])
+
+
+def make_stamps(col: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    corner = np.stack([np.rint(row), np.rint(col)], axis=1).astype(np.int64) - HALF
+    along = np.arange(SIDE)
+    x = profile(corner[:, 1:] + along - col[:, None])
+    y = profile(corner[:, :1] + along - row[:, None])
+    terms = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
+    return np.stack([y[j][:, :, None] * x[i][:, None, :] for j, i in terms]).astype(np.float32), corner
+
+
+def render(
+    shape: tuple[int, int], col: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Draw stars by the error function over the whole image, sharing no code with the plan."""
+    c = 1.0 / (np.sqrt(2.0) * SIGMA)
+    edge_x, edge_y = np.arange(shape[1] + 1) - 0.5, np.arange(shape[0] + 1) - 0.5
+    x = 0.5 * np.diff(erf((edge_x - col[:, None]) * c), axis=1)
+    y = 0.5 * np.diff(erf((edge_y - row[:, None]) * c), axis=1)
+    return np.asarray(np.einsum("s,sj,si->ji", flux, y, x, optimize=True))
+
+
+@dataclass
+class Scene:
+    col: NDArray[np.float64]
+    row: NDArray[np.float64]
+    flux: NDArray[np.float64]
+    frames: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    level: NDArray[np.float64]
+    plan: PsfPlan
+
+
+def make_scene(n: int = 350, jitter: float = 0.05, noise: bool = True, seed: int = 5, twist: float = 0.0) -> Scene:
+    rng = np.random.default_rng(seed)
+    shape = (200, 220)
+    col, row = rng.uniform(-2.0, shape[1] + 1.0, n), rng.uniform(-2.0, shape[0] + 1.0, n)
+    flux = 10.0 ** rng.uniform(1.8, 4.5, n)
+    moved = rng.normal(0.0, jitter, (16, 2))
+    level = rng.uniform(80.0, 120.0, 16)
+    still = render(shape, col, row, flux) + 100.0
+    variance = still / EXPOSURE + READ**2
+    frames = []
+    for lane in range(16):
+        roll = twist * (lane - 7.5) / 8.0
+        u, v = 2.0 * col / shape[1] - 1.0, 2.0 * row / shape[0] - 1.0
+        frame = render(shape, col + moved[lane, 0] - roll * v, row + moved[lane, 1] + roll * u, flux) + level[lane]
+        frames.append(frame + noise * np.sqrt(frame / EXPOSURE + READ**2) * rng.standard_normal(shape))
+    stamp, corner = make_stamps(col, row)
+    outer = np.array([[0, 120, 0, 220], [80, 200, 0, 220]])
+    tile = (row > 99.5).astype(np.int64)
+    plan = plan_psf(stamp, corner, flux, (1.0 / variance).astype(np.float32), tile, outer)
+    return Scene(col, row, flux, np.array(frames), variance, moved, level, plan)
+
+
+def project(scene: Scene, frames: NDArray[np.float64]) -> Lanes:
+    """Fill the lanes as the pass over pixels does, tile by tile."""
+    from cuvee.kernels import star_space
+
+    lanes = Lanes(scene.plan)
+    still = np.ascontiguousarray((scene.variance - READ**2) * EXPOSURE, np.float32)
+    for k, (top, bottom) in enumerate(((0, 120), (80, 200))):
+        image = np.ascontiguousarray(frames[:, top:bottom].reshape(16, -1).T, np.float32)
+        for rows, out, missing in (
+            (scene.plan.rows, lanes.seen, lanes.missing), (scene.plan.moved, lanes.moved, lanes.moved_missing)
+        ):  # fmt: skip
+            where = (int(rows.of_tile[k]), int(rows.of_tile[k + 1]), rows.base, rows.width, rows.box, rows.weight)
+            star_space.sum_stamps(image, *where, out)
+            star_space.mend_stamps(image, np.ascontiguousarray(still[top:bottom]).ravel(), *where, out, missing)
+    lanes.level[:] = scene.level
+    lanes.level_err[:] = 0.0
+    return lanes
+
+
+def solved(scene: Scene, frames: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lanes = project(scene, frames)
+    pointing = solve(scene.plan, lanes, np.ones(16, bool))
+    flux = np.empty((scene.col.size, 16))
+    flux[scene.plan.order] = lanes.flux
+    return flux, pointing
+
+
+def by_least_squares(scene: Scene, lane: int, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve one frame in pixel space for given displacements, to the same second order."""
+    stamp, corner = make_stamps(scene.col, scene.row)
+    x, y = moved
+    model = sum(
+        g * part.astype(np.float64) for g, part in zip((1, x, y, x * x / 2, x * y, y * y / 2), stamp, strict=True)
+    )
+    shape = scene.variance.shape
+    along = np.arange(SIDE)
+    r, c = np.broadcast_arrays(corner[:, :1, None] + along[:, None], corner[:, 1:, None] + along)
+    inside = (r >= 0) & (r < shape[0]) & (c >= 0) & (c < shape[1])
+    star = np.broadcast_to(np.arange(scene.col.size)[:, None, None], r.shape)
+    design = sp.csr_matrix(
+        (model[inside], (r[inside] * shape[1] + c[inside], star[inside])), shape=(shape[0] * shape[1], scene.col.size)
+    )
+    # The weights are those of the derivative-free stamps, as in the method: normal equations of A against the moved model.
+    still = sp.csr_matrix(
+        (stamp[0].astype(np.float64)[inside], (r[inside] * shape[1] + c[inside], star[inside])), shape=design.shape
+    )
+    weight = sp.diags(1.0 / scene.variance.ravel())
+    data = (scene.frames[lane] - scene.level[lane]).ravel()
+    return np.asarray(sp.linalg.spsolve((still.T @ weight @ design).tocsc(), still.T @ (weight @ data)))
+
+
+def test_fluxes_are_those_of_least_squares_in_pixel_space() -> None:
+    scene = make_scene()
+    flux, pointing = solved(scene, scene.frames)
+    sigma = np.empty(scene.col.size)
+    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    seen = np.isfinite(sigma) & (sigma < 1e3)
+    for lane in (0, 7):
+        moved = pointing[:, :, lane]
+        assert abs(moved[:, 1:]).max() < 0.01
+        # One displacement for all stars, for the reference: the affine part is noise here.
+        expected = by_least_squares(scene, lane, moved[:, 0])
+        assert np.median(np.abs(flux[seen, lane] - expected[seen]) / sigma[seen]) < 0.02
+
+
+def test_pointing_is_found_and_fluxes_have_the_errors_they_claim() -> None:
+    scene = make_scene(seed=11)
+    flux, pointing = solved(scene, scene.frames)
+    error = pointing[:, 0].T - scene.moved
+    # The bright stars' information on the displacement says how well it can be known.
+    expected = 1.0 / np.sqrt(scene.plan.information[:, [0, 2]].sum(axis=0))
+    assert (np.sqrt((error**2).mean(axis=0)) < 3.0 * expected + 2e-4).all()
+    sigma = np.empty(scene.col.size)
+    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    inside = (scene.col > 3) & (scene.col < 216) & (scene.row > 3) & (scene.row < 196)
+    pull = (flux - scene.flux[:, None]) / sigma[:, None]
+    spread = np.sqrt(pull[inside].var(axis=1, ddof=1).mean())
+    assert spread == pytest.approx(1.0, abs=0.04)
+    assert abs(np.median(pull[inside])) < 0.1
+
+
+def test_without_the_second_order_bright_stars_would_scatter_and_with_it_they_do_not() -> None:
+    scene = make_scene(seed=3, noise=False)
+    flux, _ = solved(scene, scene.frames)
+    bright = (scene.flux > 1e4) & (scene.col > 5) & (scene.col < 214) & (scene.row > 5) & (scene.row < 194)
+    relative = flux[bright] / scene.flux[bright, None] - 1.0
+    photon = np.sqrt(1.0 / (scene.flux[bright] * EXPOSURE))
+    assert np.median(relative.std(axis=1) / photon) < 0.3
+
+
+def test_a_roll_of_the_frame_is_followed() -> None:
+    scene = make_scene(seed=8, twist=0.06)
+    _, pointing = solved(scene, scene.frames)
+    rolls = 0.06 * (np.arange(16) - 7.5) / 8.0
+    np.testing.assert_allclose(pointing[1, 1], rolls, atol=2e-3)
+    np.testing.assert_allclose(pointing[0, 2], -rolls, atol=2e-3)
+
+
+def test_a_missing_frame_is_zero_and_a_missing_pixel_spoils_only_its_star() -> None:
+    scene = make_scene(seed=21)
+    whole, _ = solved(scene, scene.frames)
+    star = int(np.argmax(np.where((abs(scene.col - 110) < 60) & (abs(scene.row - 60) < 30), scene.flux, 0.0)))
+    frames = scene.frames.copy()
+    frames[4, int(np.rint(scene.row[star])), int(np.rint(scene.col[star]))] = np.nan
+    frames[9] = np.nan
+    lanes = project(scene, frames)
+    there = np.arange(16) != 9
+    solve(scene.plan, lanes, there)
+    flux = np.empty((scene.col.size, 16))
+    flux[scene.plan.order] = lanes.flux
+    missing = np.empty_like(flux)
+    missing[scene.plan.order] = lanes.missing
+    assert (flux[:, 9] == 0.0).all()
+    assert missing[star, 4] > 0.0
+    assert (missing[:, there] > 0.0).any(axis=0).sum() == 1
+    far = np.hypot(scene.col - scene.col[star], scene.row - scene.row[star]) > 12
+    sigma = np.empty(scene.col.size)
+    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    keep = far & np.isfinite(sigma)
+    assert np.abs((flux[keep] - whole[keep])[:, there] / sigma[keep, None]).max() < 0.3
+
+
+def test_two_stars_at_one_place_and_one_off_the_pixels_do_no_harm() -> None:
+    stamp, corner = make_stamps(np.array([50.0, 50.0, 120.3, -40.0]), np.array([50.0, 50.0, 99.7, 20.0]))
+    flux = np.array([1e4, 1e4, 1e4, 1e4])
+    variance = (
+        render((200, 220), np.array([50.0, 120.3]), np.array([50.0, 99.7]), np.array([2e4, 1e4])) / EXPOSURE + 0.1
+    )
+    plan = plan_psf(stamp, corner, flux, (1.0 / variance).astype(np.float32), np.zeros(4, np.int64), NO_MARGIN)
+    inverse = np.empty(4, np.int64)
+    inverse[plan.order] = np.arange(4)
+    assert not np.isfinite(plan.variance[inverse[3]])
+    assert plan.variance[inverse[0]] > 100.0 * plan.variance[inverse[2]]
+    assert plan.share[inverse[2]] == pytest.approx(1.0)
+    assert plan.share[inverse[0]] == pytest.approx(0.5)
