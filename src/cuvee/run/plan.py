@@ -76,12 +76,13 @@ def make_plan(
     plan = Plan()
     planned = set()
     head = stage.recipe_head(params)
+    some_gone = bool(stock.inventory.gone)
     for called in units_of(stage, products):
         unit: Unit | None = called
         kinds = {product.kind for product in called.inputs}
         missing = [kind for kind in stage.reads if kind not in kinds]
         receipt = None if missing else stock.state(called, head)
-        if receipt is None and any(map(is_gone, called.inputs)):
+        if receipt is None and some_gone and any(map(is_gone, called.inputs)):
             # What was made with the files that are gone is not there, or not as it is wanted now: do without them.
             unit = without_gone(called)
             receipt = None if missing or unit is None else stock.state(unit, head)

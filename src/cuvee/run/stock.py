@@ -136,7 +136,8 @@ class Stock:
                 raise StoreError(f"Cannot read {error.filename}: {error.strerror}; mend the permissions.") from error
             except OSError:
                 self._listed[key] = frozenset()
-        return receipt_name(unit.data_id) in self._listed[key]
+        names = self._listed[key]
+        return bool(names) and receipt_name(unit.data_id) in names
 
     def last(self, unit: Unit) -> Receipt | None:
         """Return the receipt of the products of a unit that are there now."""

@@ -165,7 +165,7 @@ class Forecast:
                 if name not in stars:
                     continue
                 frame = files[name][0]
-                title = len(frame.data_id.part or os.path.basename(frame.path))
+                title = len(frame.data_id.part) or len(frame.path) - frame.path.rfind(os.sep) - 1
                 for n_read in counts:
                     width = BLOCK_CADENCES if frame.is_frame else n_read or frame.n_frame
                     # Arrow keeps the schema, with times and names, at both ends of the file.
