@@ -1,0 +1,12 @@
+"""The effective PRF of a detector: learned from its own frames, drawn under every star.
+
+A star's light in a pixel is a smooth function of the star's distance from it; the function differs from place to place and,
+on frames that sample it poorly, shows itself only through many stars at many pixel phases. So it is fitted to the frames
+together with the positions and fluxes of the stars and the pointing of every frame.
+"""
+
+from cuvee.prf.learn import Learned, learn
+from cuvee.prf.params import PrfParams
+from cuvee.prf.spline import stamps
+
+__all__ = ["Learned", "PrfParams", "learn", "stamps"]
