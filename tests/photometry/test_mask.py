@@ -1,16 +1,18 @@
 """Masks of scenes whose light is known, star by star."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.special import ndtr
 
 from cuvee.model.records import Geometry
 from cuvee.photometry.mask import MaskParams, Masks, grow, masks
-from cuvee.photometry.mask_segments import clusters
 
 FloatArray = NDArray[np.float64]
 PARAMS = MaskParams()
@@ -300,17 +302,54 @@ def test_any_crowd_is_parted_in_the_same_way_in_any_order(seed: int) -> None:
     assert got.kept.sum() == np.unique(got.label[got.label > 0]).size
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_clusters_are_the_core_points_of_dbscan(seed: int) -> None:
-    dbscan = pytest.importorskip("sklearn.cluster").DBSCAN
-    image = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(40, 30)), 0.6)
-    level = np.quantile(image, 0.6)
-    at = np.argwhere(image > level)
-    found = dbscan(eps=np.sqrt(2.0) + 1e-9, min_samples=4).fit(at)
-    expected = np.zeros(image.shape, int)
-    core = found.core_sample_indices_
-    expected[tuple(at[core].T)] = found.labels_[core] + 1
-    got = clusters(image, level, 4)
-    np.testing.assert_array_equal(got > 0, expected > 0)
-    pairs = np.unique(np.stack([got[got > 0], expected[got > 0]]), axis=1)
-    assert pairs.shape[1] == got.max() == expected.max()  # one to one
+def stamp_star(hdus: fits.HDUList) -> tuple[FloatArray, FloatArray]:
+    """Where the target of a target pixel file lies."""
+    header = hdus[0].header
+    col, row = WCS(hdus[2].header).all_world2pix([[header["RA_OBJ"], header["DEC_OBJ"]]], 0).T
+    return np.asarray(col), np.asarray(row)
+
+
+def test_a_tess_stamp_next_to_the_missions_mask(shared_data: Path) -> None:
+    with fits.open(shared_data / "tess_tpf_25155310" / "tess25155310-s01-first-cadences.fits.gz") as hdus:
+        image = np.nanmean(hdus[1].data["FLUX"].astype(float), axis=0)
+        mission = (hdus[2].data & 2) > 0
+        col, row = stamp_star(hdus)
+        mag = np.array([hdus[0].header["TESSMAG"]])
+    got = masks(image, col, row, mag, MaskParams(peaks="all"))
+    mask = got.of(0)
+    assert mask[mission].all()
+    # The mission wants the best ratio of signal to noise, this mask all the light.
+    assert 1.1 < image[mask].sum() / image[mission].sum() < 1.25
+    assert 20.44 - 2.5 * np.log10(image[mask].sum()) == pytest.approx(mag[0], abs=0.1)
+    # Another star, at the upper edge of this picture, is no part of it.
+    assert got.labels[0, 7] != got.label[0]
+
+
+def test_a_crowded_kepler_stamp_next_to_masks_made_from_the_prf(shared_data: Path) -> None:
+    folder = shared_data / "k2_221312395"
+    with fits.open(folder / "ktwo221312395-c91_lpd-targ.fits.gz") as hdus:
+        image = np.nanmean(hdus[1].data["FLUX"][hdus[1].data["QUALITY"] == 0].astype(float), axis=0)
+        col, row = stamp_star(hdus)
+    with fits.open(folder / "hlsp_k2sff_k2_lightcurve_221312395-c91_kepler_v1_llc.fits.gz") as hdus:
+        apertures = hdus["PRF_APER_TBL"].data > 0
+    mask = masks(image, col, row, np.array([13.7]), MaskParams(peaks="all")).of(0)
+    overlap = [(mask & a).sum() / (mask | a).sum() for a in apertures]
+    assert max(overlap) > 0.6
+    assert mask[apertures[0]].all()
+    # Without knowledge of its neighbours they come with it.
+    alone = masks(image, col, row, np.array([13.7]), PARAMS).of(0)
+    assert alone.sum() > 2 * mask.sum()
+
+
+def test_all_that_bled_of_pi_mensae_is_in_its_mask(shared_data: Path) -> None:
+    with fits.open(
+        shared_data / "tess_eleanor_pimen" / "test-lc-tess-pimen_s1_eleanor_full-100-cadences.fits.gz"
+    ) as hdus:
+        image = np.nanmean(hdus[1].data["TPF"], axis=0).astype(float)
+    image -= np.median(np.sort(image, axis=None)[:40])
+    got = masks(image, np.array([6.0]), np.array([6.0]), np.array([5.105]), PARAMS)
+    assert (image > 9e4).sum() >= 8
+    assert got.of(0)[image > 9e4].all()
+    assert not got.of(0)[:3].any()  # its neighbours' part of the stamp
+    assert got.edge[0].any()  # a stamp of 13 px is too small for it
+    assert 20.44 - 2.5 * np.log10(image[got.of(0)].sum()) == pytest.approx(5.105, abs=0.15)
