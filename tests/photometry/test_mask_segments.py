@@ -46,6 +46,7 @@ def test_full_columns_are_high_and_flat() -> None:
     image[2:10, 2] = 400.0  # flat, but not half as high as the highest
     image[2:10, 3] = np.linspace(600.0, 1000.0, 8)  # high, but a slope
     image[5:7, 4] = 1000.0  # two pixels are no column
+    image[3:8, 5] = [100.0, 300.0, 1000.0, 300.0, 100.0]  # a star as it should be
     image[0:2, 1] = 300.0  # the foot of the full column
     labels = (image > 10.0).astype(np.int32)
     full = parts.bled_columns(image, labels, np.array([1]))

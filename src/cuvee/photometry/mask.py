@@ -108,10 +108,9 @@ def masks(image: FloatArray, col: FloatArray, row: FloatArray, mag: FloatArray, 
         marks = parts.markers(height, labels, full, col[near], row[near], saturated, params)
         labels = parts.segments(height, labels, marks)
     labels = parts.fill_holes(labels, np.isfinite(image))
-    labels = parts.renumber(labels, params.min_pixels)
     if params.bleed:
-        bright = _bright(labels, pixel, light)
-        labels = parts.renumber(parts.follow_bleeding(image, level, labels, bright), params.min_pixels)
+        labels = parts.follow_bleeding(image, level, labels, _bright(labels, pixel, light))
+    labels = parts.renumber(labels, params.min_pixels)
     return _assign(image, level, labels, col, row, mag, pixel, light)
 
 
