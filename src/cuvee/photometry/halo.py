@@ -210,7 +210,7 @@ def halo(
 
     The weights are fitted to the light curve that they make, so a series of fewer frames than a few times the weighted
     pixels looks quieter than it is, and a signal that motion of the star can imitate is made smaller: a sine of 1 % in 700
-    frames by 1 to 3 %. For stars that vary much from frame to frame ``order = 2`` is the better measure.
+    frames by 1 to 4 %. For stars that vary much from frame to frame ``order = 2`` is the better measure.
 
     A neighbour that does not vary is a bait: its light in the sum makes the jumps of a variable star smaller. Keep bright
     ones out. A frame in which some weighted pixels are NaN is measured with the rest, by their share of the light.
