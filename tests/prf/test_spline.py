@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
-from cuvee.kernels import prf_stamps
 from cuvee.model.prf import Prf, knot_count
 from cuvee.prf import stamps
 from cuvee.prf.spline import sum_rows
@@ -81,22 +80,3 @@ def test_sums_of_stamps() -> None:
     expected = np.einsum("ai,ij,bj->ab", rows, prf.coef[0], rows)
     _, _, values = stamps(prf, np.tile(phase, phase.size), np.repeat(phase, phase.size))
     np.testing.assert_allclose(values[0].sum(axis=(1, 2)).reshape(expected.shape), expected, rtol=2e-5, atol=1e-4)
-
-
-def test_adding_and_projecting_are_transposes_and_stay_inside() -> None:
-    rng = np.random.default_rng(9)
-    n, width = 40, 7
-    first_col, first_row = rng.integers(-9, 22, n), rng.integers(-9, 14, n)
-    values = rng.normal(size=(2, n, width, width)).astype(np.float32)
-    amount, image = rng.normal(size=(2, n)), rng.normal(size=(13, 21))
-    added = np.zeros_like(image)
-    prf_stamps.add_stamps(first_col, first_row, amount, values, added)
-    padded = np.zeros((13 + 40, 21 + 40))
-    for p in range(2):
-        for s in range(n):
-            r, c = first_row[s] + 20, first_col[s] + 20
-            padded[r : r + width, c : c + width] += amount[p, s] * values[p, s]
-    np.testing.assert_allclose(added, padded[20:33, 20:41], atol=1e-12)
-    out = np.empty((2, n))
-    prf_stamps.project(first_col, first_row, values, image, out)
-    assert (added * image).sum() == pytest.approx((amount * out).sum())

@@ -223,7 +223,7 @@ def _residual(
     [
         void(
             float32[:, :, :, ::1], int64[::1], int64[::1], float64[:, :, ::1], float32[:, :, ::1], float32[:, ::1],
-            float64[:, ::1], float64, int64[::1], int64[::1], int64, float64[:, :, ::1],
+            float64[:, ::1], float64, int64[::1], int64[::1], int64[::1], int64, float64[:, :, ::1],
         )
     ],
     cache=True,
@@ -238,6 +238,7 @@ def star_moments(
     variance: NDArray[np.float32],
     pointing: NDArray[np.float64],
     clip: float,
+    which: NDArray[np.int64],
     first_col: NDArray[np.int64],
     first_row: NDArray[np.int64],
     width: int,
@@ -259,22 +260,25 @@ def star_moments(
         1, dcol, drow, dcol^2/2, dcol drow, drow^2/2.
     clip : float
         1 to leave out what lies ten standard deviations and half the stars' light off the model; inf for all.
-    first_col, first_row : int64 array, shape (n_cut,)
+    which : int64 array, shape (n_star,)
+        Cutout of each star.
+    first_col, first_row : int64 array, shape (n_star,)
         Place of each stamp's pixel [0, 0] on the frame; the stamp lies in the cutout.
     width : int
         Pixels along a side of the stamp.
-    moments : float64 array, shape (n_cut, width * width, 6)
+    moments : float64 array, shape (n_star, width * width, 6)
         Filled.
     """
-    n_cut, n_frame, size, _ = cutouts.shape
-    for s in range(n_cut):
+    _, n_frame, size, _ = cutouts.shape
+    for s in range(which.size):
+        k = which[s]
         moments[s] = 0.0
         for t in range(n_frame):
             for r in range(width):
                 for c in range(width):
                     value = _residual(
-                        cutouts, plane, model, variance, pointing, clip, s, t, first_row[s] + r, first_col[s] + c,
-                        cut_row[s], cut_col[s], size // 2,
+                        cutouts, plane, model, variance, pointing, clip, k, t, first_row[s] + r, first_col[s] + c,
+                        cut_row[k], cut_col[k], size // 2,
                     )  # fmt: skip
                     for a in range(6):
                         moments[s, r * width + c, a] += pointing[t, a] * value
@@ -284,7 +288,7 @@ def star_moments(
     [
         void(
             float32[:, :, :, ::1], int64[::1], int64[::1], float64[:, :, ::1], float32[:, :, ::1], float32[:, ::1],
-            float64[:, ::1], float64, int64[::1], int64[::1], float32[:, :, :, ::1], float32[:, ::1],
+            float64[:, ::1], float64, int64[::1], int64[::1], int64[::1], float32[:, :, :, ::1], float32[:, ::1],
             float64[:, :, ::1], float64[:, :, ::1], float64[:, :, ::1],
         )
     ],
@@ -300,6 +304,7 @@ def star_projections(
     variance: NDArray[np.float32],
     pointing: NDArray[np.float64],
     clip: float,
+    which: NDArray[np.int64],
     first_col: NDArray[np.int64],
     first_row: NDArray[np.int64],
     stamps: NDArray[np.float32],
@@ -312,23 +317,24 @@ def star_projections(
 
     Parameters
     ----------
-    cutouts, cut_col, cut_row, plane, model, variance, pointing, clip, first_col, first_row
+    cutouts, cut_col, cut_row, plane, model, variance, pointing, clip, which, first_col, first_row
         As in `star_moments`.
-    stamps : float32 array, shape (3, n_cut, K, K)
+    stamps : float32 array, shape (3, n_star, K, K)
         P, dP/dcol, dP/drow.
     weight : float32 array, shape (n_row, n_col)
         Inverse variance; 0 where a pixel is bad.
-    residual : float64 array, shape (n_cut, 3, n_frame)
+    residual : float64 array, shape (n_star, 3, n_frame)
         Filled: sum of weight x stamp x residual.
-    response : float64 array, shape (n_cut, 3, 6)
+    response : float64 array, shape (n_star, 3, 6)
         Filled: the same of the six images of ``model``.
-    gram : float64 array, shape (n_cut, 3, 3)
+    gram : float64 array, shape (n_star, 3, 3)
         Filled: the same of the star's own stamps.
     """
-    n_cut, n_frame, size, _ = cutouts.shape
+    _, n_frame, size, _ = cutouts.shape
     width = stamps.shape[2]
     w = np.empty(3)
-    for s in range(n_cut):
+    for s in range(which.size):
+        k = which[s]
         residual[s] = 0.0
         response[s] = 0.0
         gram[s] = 0.0
@@ -345,7 +351,7 @@ def star_projections(
                         gram[s, b, a] += w[b] * stamps[a, s, r, c]
                 for t in range(n_frame):
                     value = _residual(
-                        cutouts, plane, model, variance, pointing, clip, s, t, y, x, cut_row[s], cut_col[s], size // 2
+                        cutouts, plane, model, variance, pointing, clip, k, t, y, x, cut_row[k], cut_col[k], size // 2
                     )
                     for b in range(3):
                         residual[s, b, t] += w[b] * value

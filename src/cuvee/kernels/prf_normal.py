@@ -11,6 +11,9 @@ __all__ = ["add_bands", "star_terms"]
 N_WEIGHT = 6
 N_BAND = 2 * N_WEIGHT - 1
 
+GROUP = 16
+"""Stars whose matrices are added together; a multiple of four."""
+
 
 @njit(
     [void(float64[:, :, ::1], float64[:, :, ::1], int64, float64[:, ::1], float64, float64[:, ::1], float64[:, ::1])],
@@ -158,7 +161,7 @@ def star_terms(
     [
         void(
             int64[::1], float64[:, :, ::1], int64[::1], float64[:, :, ::1], float64[:, ::1], float64[::1], float64[:, ::1],
-            float64[::1], float64[:, ::1], int64, int64[::1], int64[::1], float64[:, :, :, :, ::1],
+            float64[::1], float64[:, ::1], int64, int64[::1], int64[::1], float64[:, :, :, ::1],
         )
     ],
     cache=True,
@@ -185,49 +188,71 @@ def add_bands(
     ----------
     knot_col, weight_col, knot_row, weight_row, moments, keep, weight, flux
         As in `star_terms`.
-    phi : float64 array, shape (n_star, n_part)
+    phi : float64 array, shape (n_part, n_star)
         Factors with which a star's matrix is added to each part.
     knots : int
         Knots a pixel.
     low, high : int64 array, shape (n_part,)
         Rows and columns of knots that each part needs.
-    bands : float64 array, shape (n_part, n_knot, n_knot, 11, 11)
-        Added to: [part, row knot, column knot, row distance + 5, column distance + 5].
+    bands : float64 array, shape (n_part, n_knot, n_knot, 121)
+        Added to: [part, row knot, column knot, 11 (row distance + 5) + column distance + 5].
     """
     n_star, n_pixel = weight.shape
     n_part, n_knot = bands.shape[0], bands.shape[1]
     width = round(n_pixel**0.5)
     m = np.empty((6, 6))
     outer = np.empty((6, N_WEIGHT * N_WEIGHT))
-    product = np.empty((N_WEIGHT * N_WEIGHT, N_WEIGHT * N_WEIGHT))
-    band = np.empty((n_knot, n_knot, N_BAND, N_BAND))
-    for s in range(n_star):
-        _outer(weight_col, weight_row, s, moments, keep[s], m, outer)
-        product[:] = 0.0
-        for a in range(6):
-            for b in range(6):
+    turned = np.empty((6, N_WEIGHT * N_WEIGHT))
+    product = np.empty((GROUP, N_WEIGHT * N_WEIGHT, N_WEIGHT * N_WEIGHT))
+    line = np.empty((GROUP, n_knot, N_BAND * N_BAND))
+    for start in range(0, n_star, GROUP):
+        n_here = min(GROUP, n_star - start)
+        line[n_here:] = 0.0
+        for g in range(n_here):
+            s = start + g
+            _outer(weight_col, weight_row, s, moments, keep[s], m, outer)
+            turned[:] = 0.0
+            for a in range(6):
+                for b in range(6):
+                    for e in range(N_WEIGHT * N_WEIGHT):
+                        turned[a, e] += m[a, b] * outer[b, e]
+            product[g] = 0.0
+            for a in range(6):
                 for e in range(N_WEIGHT * N_WEIGHT):
-                    t = m[a, b] * outer[a, e]
+                    t = outer[a, e] * flux[s] * flux[s]
                     for f in range(N_WEIGHT * N_WEIGHT):
-                        product[e, f] += t * outer[b, f]
-        band[:] = 0.0
-        for p in range(n_pixel):
-            w = weight[s, p] * flux[s] * flux[s]
-            if w == 0.0:
-                continue
-            top = knot_row[s] + knots * (p // width)
-            left = knot_col[s] + knots * (p % width)
-            for i in range(N_WEIGHT):
-                for j in range(N_WEIGHT):
-                    for k in range(N_WEIGHT):
-                        for n in range(N_WEIGHT):
-                            band[top + i, left + j, k - i + N_WEIGHT - 1, n - j + N_WEIGHT - 1] += (
-                                w * product[i * N_WEIGHT + j, k * N_WEIGHT + n]
+                        product[g, e, f] += t * turned[a, f]
+        # One row of knots at a time, several stars together: what is added to then stays in the cache.
+        for i in range(n_knot):
+            for g in range(n_here):
+                s = start + g
+                line[g] = 0.0
+                for r in range(width):
+                    up = i - knot_row[s] - knots * r
+                    if up < 0 or up >= N_WEIGHT:
+                        continue
+                    for c in range(width):
+                        w = weight[s, r * width + c]
+                        left = knot_col[s] + knots * c
+                        for j in range(N_WEIGHT):
+                            for k in range(N_WEIGHT):
+                                o = (k - up + N_WEIGHT - 1) * N_BAND - j + N_WEIGHT - 1
+                                for n in range(N_WEIGHT):
+                                    line[g, left + j, o + n] += w * product[g, up * N_WEIGHT + j, k * N_WEIGHT + n]
+            for part in range(n_part):
+                if i < low[part] or i >= high[part]:
+                    continue
+                for g in range(0, n_here, 4):
+                    # Beyond the last star of all lie empty lines.
+                    t0 = phi[part, start + g]
+                    t1 = phi[part, min(start + g + 1, n_star - 1)]
+                    t2 = phi[part, min(start + g + 2, n_star - 1)]
+                    t3 = phi[part, min(start + g + 3, n_star - 1)]
+                    for j in range(low[part], high[part]):
+                        for n in range(N_BAND * N_BAND):
+                            bands[part, i, j, n] += (
+                                t0 * line[g, j, n]
+                                + t1 * line[g + 1, j, n]
+                                + t2 * line[g + 2, j, n]
+                                + t3 * line[g + 3, j, n]
                             )
-        for part in range(n_part):
-            t = phi[s, part]
-            for i in range(low[part], high[part]):
-                for j in range(low[part], high[part]):
-                    for k in range(N_BAND):
-                        for n in range(N_BAND):
-                            bands[part, i, j, k, n] += t * band[i, j, k, n]

@@ -1,4 +1,4 @@
-"""Stamps of stars: drawing them from a spline, adding them to an image, projecting an image on them."""
+"""Stamps of stars, drawn from a spline, and the light of all stars on the frames."""
 
 from __future__ import annotations
 
@@ -6,9 +6,81 @@ import numpy as np
 from numba import float32, float64, int64, njit, void
 from numpy.typing import NDArray
 
-__all__ = ["add_stamps", "draw_stamps", "project", "self_products"]
+__all__ = ["draw_scene", "draw_stamps"]
 
 N_WEIGHT = 6
+
+
+@njit([void(float64[:, :, ::1], int64[::1], int64[::1])], cache=True, nogil=True)
+def _boxes(coef: NDArray[np.float64], low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
+    # Terms that vary over the detector reach less far than the first; no time is spent on their zeros.
+    n_term, n_knot, _ = coef.shape
+    for k in range(n_term):
+        low[k], high[k] = n_knot, 0
+        for i in range(n_knot):
+            for j in range(n_knot):
+                if coef[k, i, j] != 0.0:
+                    low[k] = min(low[k], i, j)
+                    high[k] = max(high[k], i + 1, j + 1)
+
+
+@njit(
+    [
+        void(
+            int64, int64, float64[:, :, ::1], int64, float64[:, :, ::1], float64[::1], float64[:, :, ::1], int64[::1],
+            int64[::1], int64, float64[:, ::1], float64[:, :, ::1], float64[:, :, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def _draw(
+    s: int,
+    knot_col: int,
+    weight_col: NDArray[np.float64],
+    knot_row: int,
+    weight_row: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    coef: NDArray[np.float64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    knots: int,
+    here: NDArray[np.float64],
+    down: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    # One star: the six derivatives, [derivative, column, row]. First along the rows, all columns of knots at a time, then along
+    # the columns, all rows of pixels at a time: both inner loops are long enough for vectors.
+    n_term, n_knot, _ = coef.shape
+    width = out.shape[1]
+    line = np.empty(n_knot)
+    here[:] = 0.0
+    for k in range(n_term):
+        p = phi[k]
+        for i in range(low[k], high[k]):
+            for j in range(low[k], high[k]):
+                here[i, j] += p * coef[k, i, j]
+    for d in range(3):
+        for r in range(width):
+            o = knot_row + knots * r
+            line[:] = 0.0
+            for q in range(N_WEIGHT):
+                w = weight_row[d, s, q]
+                for j in range(n_knot):
+                    line[j] += w * here[o + q, j]
+            for j in range(n_knot):
+                down[d, j, r] = line[j]
+    for a in range(6):
+        d_col = (0, 1, 0, 2, 1, 0)[a]
+        d_row = (0, 0, 1, 0, 1, 2)[a]
+        for c in range(width):
+            o = knot_col + knots * c
+            for r in range(width):
+                out[a, c, r] = 0.0
+            for q in range(N_WEIGHT):
+                w = weight_col[d_col, s, q]
+                for r in range(width):
+                    out[a, c, r] += w * down[d_row, o + q, r]
 
 
 @njit(
@@ -50,146 +122,84 @@ def draw_stamps(
     """
     n_term, n_knot, _ = coef.shape
     n_star, width = values.shape[1], values.shape[2]
-    # Terms that vary over the detector reach less far than the first; no time is spent on their zeros.
-    low = np.full(n_term, n_knot)
-    high = np.zeros(n_term, np.int64)
-    for k in range(n_term):
-        for i in range(n_knot):
-            for j in range(n_knot):
-                if coef[k, i, j] != 0.0:
-                    low[k] = min(low[k], i, j)
-                    high[k] = max(high[k], i + 1, j + 1)
-    here = np.empty((n_knot, n_knot))
-    across = np.empty((3, n_knot, width))
-    line = np.empty(width)
+    low, high = np.empty(n_term, np.int64), np.empty(n_term, np.int64)
+    _boxes(coef, low, high)
+    here, down = np.empty((n_knot, n_knot)), np.empty((3, n_knot, width))
+    out = np.empty((6, width, width))
     for s in range(n_star):
-        here[:] = 0.0
-        for k in range(n_term):
-            p = phi[s, k]
-            for i in range(low[k], high[k]):
-                for j in range(low[k], high[k]):
-                    here[i, j] += p * coef[k, i, j]
-        for d in range(3):
-            for i in range(n_knot):
-                for c in range(width):
-                    o = knot_col[s] + knots * c
-                    total = 0.0
-                    for q in range(N_WEIGHT):
-                        total += weight_col[d, s, q] * here[i, o + q]
-                    across[d, i, c] = total
+        _draw(
+            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, down, out
+        )  # fmt: skip
         for a in range(6):
-            d_col = (0, 1, 0, 2, 1, 0)[a]
-            d_row = (0, 0, 1, 0, 1, 2)[a]
             for r in range(width):
-                o = knot_row[s] + knots * r
-                line[:] = 0.0
-                for q in range(N_WEIGHT):
-                    w = weight_row[d_row, s, q]
-                    for c in range(width):
-                        line[c] += w * across[d_col, o + q, c]
                 for c in range(width):
-                    values[a, s, r, c] = line[c]
-
-
-@njit([void(int64[::1], int64[::1], float64[:, ::1], float32[:, :, :, ::1], float64[:, ::1])], cache=True, nogil=True)
-def add_stamps(
-    first_col: NDArray[np.int64],
-    first_row: NDArray[np.int64],
-    amount: NDArray[np.float64],
-    stamps: NDArray[np.float32],
-    image: NDArray[np.float64],
-) -> None:
-    """Add stamps to an image, in place; what lies outside is left out.
-
-    Parameters
-    ----------
-    first_col, first_row : int64 array, shape (n_star,)
-        Place of each stamp's pixel [0, 0] on the image.
-    amount : float64 array, shape (n_part, n_star)
-        Factor of each stamp.
-    stamps : float32 array, shape (n_part, n_star, K, K)
-        The stamps: several of each star at the same place.
-    image : float64 array, shape (n_row, n_col)
-        Changed in place.
-    """
-    n_row, n_col = image.shape
-    n_part, n_star, width, _ = stamps.shape
-    for s in range(n_star):
-        top, left = first_row[s], first_col[s]
-        c0, c1 = max(0, -left), min(width, n_col - left)
-        for r in range(max(0, -top), min(width, n_row - top)):
-            for p in range(n_part):
-                f = amount[p, s]
-                for c in range(c0, c1):
-                    image[top + r, left + c] += f * stamps[p, s, r, c]
-
-
-@njit([void(int64[::1], int64[::1], float32[:, :, :, ::1], float64[:, ::1], float64[:, ::1])], cache=True, nogil=True)
-def project(
-    first_col: NDArray[np.int64],
-    first_row: NDArray[np.int64],
-    stamps: NDArray[np.float32],
-    image: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Sum an image under each stamp, weighted by it: the transpose of `add_stamps`.
-
-    Parameters
-    ----------
-    first_col, first_row : int64 array, shape (n_star,)
-        Place of each stamp's pixel [0, 0] on the image.
-    stamps : float32 array, shape (n_part, n_star, K, K)
-        Several stamps of each star.
-    image : float64 array, shape (n_row, n_col)
-        The image.
-    out : float64 array, shape (n_part, n_star)
-        Filled.
-    """
-    n_row, n_col = image.shape
-    n_part, n_star, width, _ = stamps.shape
-    for s in range(n_star):
-        top, left = first_row[s], first_col[s]
-        c0, c1 = max(0, -left), min(width, n_col - left)
-        for p in range(n_part):
-            total = 0.0
-            for r in range(max(0, -top), min(width, n_row - top)):
-                for c in range(c0, c1):
-                    total += stamps[p, s, r, c] * image[top + r, left + c]
-            out[p, s] = total
+                    values[a, s, r, c] = out[a, c, r]
 
 
 @njit(
-    [void(int64[::1], int64[::1], float32[:, :, :, ::1], float64[:, ::1], float64[:, :, ::1])], cache=True, nogil=True
-)
-def self_products(
+    [
+        void(
+            int64[::1], float64[:, :, ::1], int64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, :, ::1], int64,
+            int64[::1], int64[::1], float64[::1], float64[::1], float32[:, :, :, ::1], float32[:, :, ::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def draw_scene(
+    knot_col: NDArray[np.int64],
+    weight_col: NDArray[np.float64],
+    knot_row: NDArray[np.int64],
+    weight_row: NDArray[np.float64],
+    phi: NDArray[np.float64],
+    coef: NDArray[np.float64],
+    knots: int,
     first_col: NDArray[np.int64],
     first_row: NDArray[np.int64],
-    stamps: NDArray[np.float32],
-    image: NDArray[np.float64],
-    out: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    design: NDArray[np.float32],
+    model: NDArray[np.float32],
 ) -> None:
-    """Sum an image under the products of each star's stamps.
+    """Draw all stars on an image and its five derivatives, and keep of each what its flux and its position need.
 
     Parameters
     ----------
-    first_col, first_row, stamps, image
-        As in `project`.
-    out : float64 array, shape (n_star, n_part, n_part)
-        Filled.
+    knot_col, weight_col, knot_row, weight_row, phi, coef, knots
+        As in `draw_stamps`.
+    first_col, first_row : int64 array, shape (n_star,)
+        Place of each stamp's pixel [0, 0] on the image; what lies outside is left out.
+    flux : float64 array, shape (n_star,)
+        e-/s.
+    mean : float64 array, shape (6,)
+        Mean factors of the six derivatives.
+    design : float32 array, shape (3, n_star, K, K)
+        Filled: the stamp on the mean image, and its derivatives when the star moves along the columns and rows, for unit flux.
+    model : float32 array, shape (6, n_row, n_col)
+        Added to: the light of all stars, and its derivatives.
     """
-    n_row, n_col = image.shape
-    n_part, n_star, width, _ = stamps.shape
+    n_term, n_knot, _ = coef.shape
+    _, n_row, n_col = model.shape
+    n_star, width = design.shape[1], design.shape[2]
+    low, high = np.empty(n_term, np.int64), np.empty(n_term, np.int64)
+    _boxes(coef, low, high)
+    here, down = np.empty((n_knot, n_knot)), np.empty((3, n_knot, width))
+    out = np.empty((6, width, width))
     for s in range(n_star):
-        top, left = first_row[s], first_col[s]
+        _draw(
+            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, down, out
+        )  # fmt: skip
+        top, left, f = first_row[s], first_col[s], flux[s]
+        for r in range(width):
+            for c in range(width):
+                total = 0.0
+                for a in range(6):
+                    total += mean[a] * out[a, c, r]
+                design[0, s, r, c] = total
+                design[1, s, r, c] = out[1, c, r]
+                design[2, s, r, c] = out[2, c, r]
         c0, c1 = max(0, -left), min(width, n_col - left)
-        out[s] = 0.0
-        for r in range(max(0, -top), min(width, n_row - top)):
-            for c in range(c0, c1):
-                w = image[top + r, left + c]
-                for p in range(n_part):
-                    f = w * stamps[p, s, r, c]
-                    for q in range(p + 1):
-                        out[s, p, q] += f * stamps[q, s, r, c]
-        for p in range(n_part):
-            for q in range(p):
-                out[s, q, p] = out[s, p, q]
+        for a in range(6):
+            for r in range(max(0, -top), min(width, n_row - top)):
+                for c in range(c0, c1):
+                    model[a, top + r, left + c] += f * out[a, c, r]

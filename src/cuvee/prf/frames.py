@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.records import Readout
 
-__all__ = ["Kept", "Sky", "dark_pixels", "fit_sky", "keep", "read_variance"]
+__all__ = ["MARGIN", "Kept", "Sky", "dark_pixels", "fit_sky", "keep", "read_variance"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -56,12 +56,6 @@ class Kept:
     cutouts: NDArray[np.float32]
     pixel: IntArray
     samples: NDArray[np.float32]
-
-    def take(self, rows: Any) -> Kept:
-        """Return it with only some of the cutouts."""
-        return Kept(
-            self.mean, self.bad, self.cut_col[rows], self.cut_row[rows], self.cutouts[rows], self.pixel, self.samples
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

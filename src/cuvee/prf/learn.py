@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from cuvee.errors import AlgorithmError
 from cuvee.model.prf import Prf, knot_count
 from cuvee.model.records import Geometry, Readout
-from cuvee.prf import frames as pixels
+from cuvee.prf.frames import MARGIN, dark_pixels, fit_sky, keep, read_variance
 from cuvee.prf.params import PrfParams
-from cuvee.prf.pointing import flux_series, solve_pointing
-from cuvee.prf.scene import Drawn, Scene, draw
-from cuvee.prf.solve import WINDOW, Lesson, improve
-from cuvee.prf.stars import field_shift, inside, isolated, settle
+from cuvee.prf.rounds import Data, constant, first_prf, improve_prf, in_cutouts, point, settle_stars
+from cuvee.prf.scene import Scene, draw
+from cuvee.prf.stars import inside, isolated
 
 __all__ = ["Learned", "learn"]
 
@@ -68,28 +67,6 @@ class Learned:
     numbers: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    """The frames, as far as they are kept, and the catalogue."""
-
-    kept: pixels.Kept
-    geometry: Geometry
-    variance: NDArray[np.float32]
-    weight: NDArray[np.float32]
-    catalogue: tuple[FloatArray, FloatArray, FloatArray]
-    params: PrfParams
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.geometry.n_row, self.geometry.n_col
-
-    def planes(self, sky: pixels.Sky) -> FloatArray:
-        return sky.planes(self.kept.cut_col, self.kept.cut_row, self.kept.cutouts.shape[2])
-
-    def fit_sky(self, scene: Scene, drawn: Drawn) -> pixels.Sky:
-        return pixels.fit_sky(self.kept, self.shape, drawn.model, scene.factors)
-
-
 def _candidates(
     data_shape: Geometry,
     stars: tuple[FloatArray, FloatArray, FloatArray],
@@ -100,7 +77,7 @@ def _candidates(
     """Stars that may teach, best first."""
     col, row, flux = stars
     snr = flux / np.sqrt(flux / exposure + NOISE_PIXELS * noise**2)
-    margin = params.half + pixels.MARGIN + 1
+    margin = params.half + MARGIN + 1
     chosen = np.flatnonzero((snr >= params.snr) & inside(col, row, data_shape, margin))
     chosen = chosen[np.argsort(-snr[chosen], kind="stable")]
     chosen = chosen[isolated(col, row, flux, chosen, params.half)]
@@ -108,119 +85,27 @@ def _candidates(
     return chosen[: params.stars + params.stars // 4]
 
 
-def _inside_cutouts(data: _Data, first_col: IntArray, first_row: IntArray) -> NDArray[np.bool_]:
-    room = 2 * pixels.MARGIN
-    off_col, off_row = first_col - data.kept.cut_col, first_row - data.kept.cut_row
-    return np.asarray((off_col >= 0) & (off_col <= room) & (off_row >= 0) & (off_row <= room))
-
-
-def _whole(data: _Data, col: FloatArray, row: FloatArray) -> NDArray[np.bool_]:
+def _whole(weight: NDArray[np.float32], geometry: Geometry, col: FloatArray, row: FloatArray) -> NDArray[np.bool_]:
     """Tell which stars have no bad pixel in their core."""
     from scipy import ndimage
 
-    blocked = ndimage.maximum_filter(data.weight == 0.0, 2 * CORE + 1, mode="nearest")
-    c = np.rint(col).astype(np.int64) - data.geometry.col0
-    r = np.rint(row).astype(np.int64) - data.geometry.row0
+    blocked = ndimage.maximum_filter(weight == 0.0, 2 * CORE + 1, mode="nearest")
+    c = np.rint(col).astype(np.int64) - geometry.col0
+    r = np.rint(row).astype(np.int64) - geometry.row0
     return np.asarray(~blocked[r, c])
 
 
-def _step(
-    data: _Data, scene: Scene, drawn: Drawn, sky: pixels.Sky, teachers: IntArray, good: NDArray[np.bool_], free: bool
-) -> tuple[Prf, int]:
-    """Improve the PRF with the good ones among the teachers."""
-    from cuvee.kernels.prf_frames import star_moments
-
-    kept = data.kept.take(good) if not good.all() else data.kept
-    stars = teachers[good]
-    width = 2 * data.params.half + 1
-    first_col, first_row = drawn.first_col[stars], drawn.first_row[stars]
-    moments = np.empty((stars.size, width * width, 6))
-    planes = sky.planes(kept.cut_col, kept.cut_row, kept.cutouts.shape[2])
-    star_moments(
-        kept.cutouts, kept.cut_col, kept.cut_row, planes, drawn.model, data.variance, scene.factors,
-        1.0 if free else np.inf, first_col, first_row, width, moments,
-    )  # fmt: skip
-    across = np.arange(width)
-    pixel_row, pixel_col = first_row[:, None, None] + across[:, None], first_col[:, None, None] + across
-    col, row, _ = data.catalogue
-    shift = field_shift(scene, col, row, teachers)[stars]
-    lesson = Lesson(
-        col=scene.col[stars],
-        row=scene.row[stars],
-        flux=scene.flux[stars],
-        off_prior=np.stack([scene.col[stars] - col[stars], scene.row[stars] - row[stars]], axis=1) - shift,
-        stamps=drawn.values[:, stars],
-        weight=data.weight[pixel_row, pixel_col].reshape(stars.size, -1).astype(np.float64),
-        variance=data.variance[first_row + data.params.half, first_col + data.params.half].astype(np.float64),
-        residual=moments,
-        moments=np.einsum("ta,tb->ab", scene.factors, scene.factors),
-    )
-    return improve(scene.prf, lesson, free, data.params.position_error)
+def _centred(scene: Scene) -> Scene:
+    """Move the stars to the mean pointing."""
+    mean = scene.pointing.mean(axis=0)
+    return replace(scene, col=scene.col + mean[0], row=scene.row + mean[1], pointing=scene.pointing - mean)
 
 
-def _settle(data: _Data, scene: Scene, drawn: Drawn, sky: pixels.Sky, teachers: IntArray) -> Scene:
-    """Improve all stars on the mean image."""
-    residual = data.kept.mean - sky.mean_image()
-    residual -= np.einsum("a,ayx->yx", scene.factors.mean(axis=0), drawn.model)
-    col, row, flux = data.catalogue
-    shift = field_shift(scene, col, row, teachers)
-    prior = (col + shift[:, 0], row + shift[:, 1], flux)
-    col, row, flux = settle(scene, drawn, residual, data.weight, prior, data.params.position_error)
-    return replace(scene, col=col, row=row, flux=flux)
-
-
-def _point(
-    data: _Data, scene: Scene, drawn: Drawn, sky: pixels.Sky, teachers: IntArray, clip: float
-) -> tuple[Scene, FloatArray]:
-    """Find the pointing; return the scene with it and the scatter of each teacher's flux over what photons explain."""
-    from cuvee.kernels.prf_frames import star_projections
-
-    n, n_frame = teachers.size, scene.pointing.shape[0]
-    residual, response, gram = np.empty((n, 3, n_frame)), np.empty((n, 3, 6)), np.empty((n, 3, 3))
-    star_projections(
-        data.kept.cutouts, data.kept.cut_col, data.kept.cut_row, data.planes(sky), drawn.model, data.variance,
-        scene.factors, clip, drawn.first_col[teachers], drawn.first_row[teachers],
-        np.ascontiguousarray(drawn.values[:3, teachers]), data.weight, residual, response, gram,
-    )  # fmt: skip
-    flux = scene.flux[teachers]
-    pointing = solve_pointing(residual, response, gram, flux, scene.pointing)
-    series, error = flux_series(residual, response, gram, scene.pointing, pointing)
-    # The mean pointing is where the stars are.
-    mean = pointing.mean(axis=0)
-    scene = replace(scene, col=scene.col + mean[0], row=scene.row + mean[1], pointing=pointing - mean)
-    return scene, series.std(axis=1, ddof=1) / error
-
-
-def _constant(ratio: FloatArray, flux: FloatArray) -> NDArray[np.bool_]:
-    """Tell which stars scatter no more than others as bright: a variable star would bend the PRF."""
-    from scipy.ndimage import median_filter
-
-    order = np.argsort(-flux, kind="stable")
-    usual = np.empty_like(ratio)
-    usual[order] = median_filter(ratio[order], min(101, ratio.size), mode="nearest")
-    return np.asarray(ratio < 2.0 * usual + 0.5)
-
-
-def _first(data: _Data, scene: Scene, sky: pixels.Sky, teachers: IntArray) -> tuple[Scene, _Data, IntArray]:
-    """Fit a constant PRF to the catalogue's stars as they are, and move them so that it is centred."""
-    for _ in range(4):
-        scene = replace(scene, prf=replace(scene.prf, coef=np.zeros_like(scene.prf.coef)))
-        first_col = np.rint(scene.col).astype(np.int64) - data.params.half - data.geometry.col0
-        first_row = np.rint(scene.row).astype(np.int64) - data.params.half - data.geometry.row0
-        inside_it = _inside_cutouts(data, first_col[teachers], first_row[teachers])
-        data, teachers = replace(data, kept=data.kept.take(inside_it)), teachers[inside_it]
-        drawn = draw(scene, data.geometry)
-        prf, _ = _step(data, scene, drawn, sky, teachers, np.ones(teachers.size, np.bool_), free=False)
-        scene = replace(scene, prf=prf)
-        at = (np.arange(prf.coef.shape[1]) - prf.coef.shape[1] // 2) / prf.knots
-        seen = prf.coef[0] * np.exp(-(at[:, None] ** 2 + at**2) / (2.0 * WINDOW**2))
-        shift = np.array([(seen * at).sum(), (seen * at[:, None]).sum()]) / seen.sum()
-        if np.abs(shift).max() < 0.01:
-            break
-        # The window hides about a third of the shift.
-        shift = np.clip(1.4 * shift, -1.0, 1.0)
-        scene = replace(scene, col=scene.col + shift[0], row=scene.row + shift[1])
-    return scene, data, teachers
+def _raised(prf: Prf, order: int) -> Prf:
+    """Give a PRF terms up to an order; the new ones are zero."""
+    coef = np.zeros(((order + 1) * (order + 2) // 2, *prf.coef.shape[1:]))
+    coef[: prf.coef.shape[0]] = prf.coef
+    return replace(prf, coef=coef, order=order)
 
 
 def learn(
@@ -278,42 +163,44 @@ def learn(
             f"{sorted({frame.shape for frame in frames})}: check the reference set.",
             {"n_frame": len(frames)},
         )
-    usable = np.isfinite(col) & np.isfinite(row) & np.isfinite(flux) & (flux > 0.0)
+    usable = np.flatnonzero(np.isfinite(col) & np.isfinite(row) & np.isfinite(flux) & (flux > 0.0))
+    # Neighbours on the frames should be neighbours in memory.
+    usable = usable[np.lexsort((col[usable], np.rint(row[usable])))]
     stars = (
         np.asarray(col, np.float64)[usable],
         np.asarray(row, np.float64)[usable],
         np.asarray(flux, np.float64)[usable],
     )
-    read = pixels.read_variance(readout, geometry.col0, geometry.n_col)
+    read = read_variance(readout, geometry.col0, geometry.n_col)
     level = np.asarray(frames[len(frames) // 2][::7, ::7], np.float64)
     level = level[np.isfinite(level)]
     noise = np.sqrt(max(float(np.median(level)) if level.size else 0.0, 0.0) / readout.exposure + read)
-    teachers = _candidates(geometry, stars, float(np.median(noise)), readout.exposure, params)
+    usual = float(np.median(noise))
+    teachers = _candidates(geometry, stars, usual, readout.exposure, params)
 
-    cut = 2 * (params.half + pixels.MARGIN) + 1
-    cut_col = np.rint(stars[0][teachers]).astype(np.int64) - geometry.col0 - cut // 2
-    cut_row = np.rint(stars[1][teachers]).astype(np.int64) - geometry.row0 - cut // 2
+    size = 2 * (params.half + MARGIN) + 1
+    cut_col = np.rint(stars[0][teachers]).astype(np.int64) - geometry.col0 - size // 2
+    cut_row = np.rint(stars[1][teachers]).astype(np.int64) - geometry.row0 - size // 2
     left_out = np.zeros(shape, np.bool_) if bad is None else bad
-    dark = pixels.dark_pixels(
-        shape, left_out, stars[0] - geometry.col0, stars[1] - geometry.row0, stars[2], 0.1 * float(np.median(noise))
-    )  # fmt: skip
-    kept = pixels.keep(frames, cut_col, cut_row, cut, dark, noise)
+    dark = dark_pixels(shape, left_out, stars[0] - geometry.col0, stars[1] - geometry.row0, stars[2], 0.1 * usual)
+    kept = keep(frames, cut_col, cut_row, size, dark, noise)
     left_out = left_out | kept.bad | (kept.mean >= readout.saturation)
     variance = (np.maximum(kept.mean, 0.0) / readout.exposure + read).astype(np.float32)
     weight = np.where(left_out, np.float32(0.0), 1.0 / variance).astype(np.float32)
-    data = _Data(kept, geometry, variance, weight, stars, params)
+    cutout = np.full(usable.size, -1)
+    cutout[teachers] = np.arange(teachers.size)
+    data = Data(kept, geometry, variance, weight, stars, cutout, params)
 
-    whole = np.flatnonzero(_whole(data, stars[0][teachers], stars[1][teachers]))[: params.stars]
-    data, teachers = replace(data, kept=kept.take(whole)), teachers[whole]
+    teachers = teachers[_whole(weight, geometry, stars[0][teachers], stars[1][teachers])][: params.stars]
     if teachers.size < NEEDED[0]:
         raise AlgorithmError(
             f"Only {teachers.size} stars are bright, whole and isolated enough to teach the PRF, and it takes {NEEDED[0]}: "
             "use aperture photometry, or a lower signal-to-noise ratio.",
-            {"n_teacher": teachers.size, "n_star": int(usable.sum()), "snr": params.snr},
+            {"n_teacher": teachers.size, "n_star": usable.size, "snr": params.snr},
         )
     order = min(params.order, sum(teachers.size >= n for n in NEEDED) - 1)
     n_knot = knot_count(params.knots, params.half)
-    prf = Prf(
+    nothing = Prf(
         coef=np.zeros((1, n_knot, n_knot)),
         knots=params.knots,
         half=params.half,
@@ -321,36 +208,28 @@ def learn(
         centre=(geometry.col0 + 0.5 * (geometry.n_col - 1), geometry.row0 + 0.5 * (geometry.n_row - 1)),
         scale=(0.5 * geometry.n_col, 0.5 * geometry.n_row),
     )
-    scene = Scene(prf, *stars, np.zeros((len(frames), 2)))
-    sky = pixels.fit_sky(data.kept, shape)
-    scene, data, teachers = _first(data, scene, sky, teachers)
-
-    good = np.ones(teachers.size, np.bool_)
+    sky = fit_sky(kept, shape)
+    scene, teachers = first_prf(data, Scene(nothing, *stars, np.zeros((len(frames), 2))), sky, teachers)
+    drawn = draw(scene, geometry)
     n_unknown = 0
     for iteration in range(ITERATIONS):
         # The catalogue's fluxes are farther off than one linear step reaches.
         for _ in range(2 if iteration == 0 else 1):
+            scene = settle_stars(data, scene, drawn, sky, teachers)
+            del drawn
             drawn = draw(scene, geometry)
-            scene = _settle(data, scene, drawn, sky, teachers)
+        teachers = teachers[in_cutouts(data, scene, teachers)]
+        pointing, scatter = point(data, scene, drawn, sky, teachers, 1.0 if iteration else np.inf)
+        if iteration:
+            teachers = teachers[constant(scatter, scene.flux[teachers])]
+        scene = replace(scene, prf=_raised(scene.prf, order), pointing=pointing)
+        scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, free=iteration > 0)
+        scene = _centred(scene)
+        del drawn
         drawn = draw(scene, geometry)
-        found = _inside_cutouts(data, drawn.first_col[teachers], drawn.first_row[teachers]) & (
-            scene.flux[teachers] > 0.0
-        )
-        data, teachers = replace(data, kept=data.kept.take(found)), teachers[found]
-        scene, ratio = _point(data, scene, drawn, sky, teachers, 1.0 if iteration else np.inf)
-        good = _constant(ratio, scene.flux[teachers]) if iteration else np.ones(teachers.size, np.bool_)
-        if scene.prf.order < order:
-            coef = np.zeros(((order + 1) * (order + 2) // 2, n_knot, n_knot))
-            coef[: scene.prf.coef.shape[0]] = scene.prf.coef
-            scene = replace(scene, prf=replace(scene.prf, coef=coef, order=order))
-        drawn = draw(scene, geometry)
-        good &= _inside_cutouts(data, drawn.first_col[teachers], drawn.first_row[teachers])
-        prf, n_unknown = _step(data, scene, drawn, sky, teachers, good, free=iteration > 0)
-        scene = replace(scene, prf=prf)
         if iteration < 2:
-            sky = data.fit_sky(scene, draw(scene, geometry))
-    for _ in range(2):
-        scene = _settle(data, scene, draw(scene, geometry), sky, teachers)
+            sky = fit_sky(kept, shape, drawn.model, scene.factors)
+    scene = settle_stars(data, scene, drawn, sky, teachers)
 
     out = [np.array(values, np.float64) for values in (col, row, flux)]
     for values, new in zip(out, (scene.col, scene.row, scene.flux), strict=True):
@@ -362,6 +241,6 @@ def learn(
         flux=out[2],
         pointing=scene.pointing,
         variance=np.where(left_out, np.float32(np.inf), variance),
-        teachers=np.flatnonzero(usable)[teachers[good]],
-        numbers={"n_teacher": int(good.sum()), "n_unknown": n_unknown, "order": scene.prf.order},
+        teachers=usable[teachers],
+        numbers={"n_teacher": teachers.size, "n_unknown": n_unknown, "order": scene.prf.order},
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.prf import Prf
 from cuvee.model.records import Geometry
-from cuvee.prf.spline import stamps
+from cuvee.prf.spline import place_stamps
 
 __all__ = ["Drawn", "Scene", "draw", "pointing_factors"]
 
@@ -51,15 +51,15 @@ class Drawn:
     ----------
     first_col, first_row : int64 array, shape (n_star,)
         Place of each stamp's pixel [0, 0] on the frames.
-    values : float32 array, shape (6, n_star, K, K)
-        As from `cuvee.prf.stamps`.
+    design : float32 array, shape (3, n_star, K, K)
+        Each star on the mean image, and how it changes when the star moves along columns and rows, for unit flux.
     model : float32 array, shape (6, n_row, n_col)
         The light of all stars, and its derivatives with the pointing.
     """
 
     first_col: IntArray
     first_row: IntArray
-    values: NDArray[np.float32]
+    design: NDArray[np.float32]
     model: NDArray[np.float32]
 
 
@@ -71,16 +71,16 @@ def pointing_factors(pointing: FloatArray) -> FloatArray:
 
 def draw(scene: Scene, geometry: Geometry) -> Drawn:
     """Draw all stars of a scene on frames of a geometry."""
-    from cuvee.kernels.prf_stamps import add_stamps
+    from cuvee.kernels.prf_stamps import draw_scene
 
-    first_col, first_row, values = stamps(scene.prf, scene.col, scene.row)
-    first_col -= geometry.col0
-    first_row -= geometry.row0
-    model = np.empty((6, geometry.n_row, geometry.n_col), np.float32)
-    image = np.empty((geometry.n_row, geometry.n_col))
-    amount = np.ascontiguousarray(scene.flux[None, :])
-    for a in range(6):
-        image[:] = 0.0
-        add_stamps(first_col, first_row, amount, values[a : a + 1], image)
-        model[a] = image
-    return Drawn(first_col, first_row, values, model)
+    prf = scene.prf
+    place = place_stamps(prf, scene.col, scene.row)
+    first_col, first_row = place.first_col - geometry.col0, place.first_row - geometry.row0
+    width = 2 * prf.half + 1
+    design = np.empty((3, scene.col.size, width, width), np.float32)
+    model = np.zeros((6, geometry.n_row, geometry.n_col), np.float32)
+    draw_scene(
+        place.knot_col, place.weight_col, place.knot_row, place.weight_row, place.phi, prf.coef, prf.knots, first_col,
+        first_row, scene.flux, scene.factors.mean(axis=0), design, model,
+    )  # fmt: skip
+    return Drawn(first_col, first_row, design, model)

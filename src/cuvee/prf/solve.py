@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import AlgorithmError
 from cuvee.model.prf import Prf
-from cuvee.prf.spline import fraction, knot_weights, monomials, sum_rows
+from cuvee.prf.spline import place_stamps, sum_rows
 
 __all__ = ["Lesson", "improve"]
 
@@ -185,9 +185,8 @@ def improve(prf: Prf, lesson: Lesson, eliminate: bool, position_error: float) ->
 
     n_star, n_knot = lesson.flux.size, prf.coef.shape[1]
     layout = _layout(prf)
-    columns = knot_weights(fraction(lesson.col)[1], prf.knots, prf.half)
-    rows = knot_weights(fraction(lesson.row)[1], prf.knots, prf.half)
-    phi = monomials(lesson.col, lesson.row, prf.order, prf.centre, prf.scale)
+    place = place_stamps(prf, lesson.col, lesson.row)
+    phi = place.phi
     u, v = (lesson.col - prf.centre[0]) / prf.scale[0], (lesson.row - prf.centre[1]) / prf.scale[1]
     keep = lesson.variance / (lesson.variance + lesson.moments[0, 0] * (MISFIT * lesson.flux) ** 2)
     time_mean = lesson.residual[:, :, :1] * (lesson.moments[0] / lesson.moments[0, 0])
@@ -202,10 +201,11 @@ def improve(prf: Prf, lesson: Lesson, eliminate: bool, position_error: float) ->
     box = np.array([layout.half_box[0] if k == 0 else layout.half_box[-1] for k in range(len(parts))])
     low = np.maximum(np.ceil(n_knot // 2 - box * prf.knots), 0).astype(np.int64)
     high = np.minimum(np.floor(n_knot // 2 + box * prf.knots) + 1, n_knot).astype(np.int64)
-    bands = np.zeros((len(parts), n_knot, n_knot, 11, 11))
-    factors = np.stack([u**a * v**b for a, b in parts], axis=1)
+    bands = np.zeros((len(parts), n_knot, n_knot, 121))
+    factors = np.stack([u**a * v**b for a, b in parts])
     add_bands(
-        *columns, *rows, lesson.moments, keep, lesson.weight, lesson.flux, factors, prf.knots, low, high, bands
+        place.knot_col, place.weight_col, place.knot_row, place.weight_row, lesson.moments, keep, lesson.weight,
+        lesson.flux, factors, prf.knots, low, high, bands,
     )  # fmt: skip
     size = -(-layout.size // 16) * 16
     matrix = np.zeros((size, size))
@@ -219,8 +219,8 @@ def improve(prf: Prf, lesson: Lesson, eliminate: bool, position_error: float) ->
         first = np.empty((n, n_knot * n_knot))
         cross, own, own_right = np.empty((n, 3, n_knot * n_knot)), np.empty((n, 3, 3)), np.empty((n, 3))
         star_terms(
-            columns[0][part], np.ascontiguousarray(columns[1][:, part]), rows[0][part],
-            np.ascontiguousarray(rows[1][:, part]), lesson.moments, keep[part], lesson.weight[part], residual[part],
+            place.knot_col[part], np.ascontiguousarray(place.weight_col[:, part]), place.knot_row[part],
+            np.ascontiguousarray(place.weight_row[:, part]), lesson.moments, keep[part], lesson.weight[part], residual[part],
             lesson.flux[part], np.ascontiguousarray(stamps[:, part]), prf.knots, n_knot, first, cross, own, own_right,
         )  # fmt: skip
         right += np.einsum("sk,sn->kn", phi[part], first)

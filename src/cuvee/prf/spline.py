@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.model.prf import Prf, knot_count
 
-__all__ = ["fraction", "knot_weights", "monomials", "stamps", "sum_rows"]
+__all__ = ["Placed", "monomials", "place_stamps", "stamps", "sum_rows"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -35,13 +36,7 @@ def _pieces() -> FloatArray:
 _PIECES = _pieces()
 
 
-def fraction(position: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Split positions into the nearest pixel and the distance from its centre (px, at most a half)."""
-    nearest = np.rint(position)
-    return nearest.astype(np.int64), position - nearest
-
-
-def knot_weights(distance: FloatArray, knots: int, half: int) -> tuple[IntArray, FloatArray]:
+def _knot_weights(distance: FloatArray, knots: int, half: int) -> tuple[IntArray, FloatArray]:
     """Weights of the knots under the pixels of a stamp along one axis.
 
     With whole numbers of knots a pixel, all pixels of a star see the same six weights.
@@ -87,6 +82,47 @@ def monomials(
     return np.stack([u ** (n - k) * v**k for n in range(order + 1) for k in range(n + 1)], axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where stamps lie, and the splines and polynomials that they are made of.
+
+    Parameters
+    ----------
+    first_col, first_row : int64 array, shape (n_star,)
+        Detector coordinates of each stamp's pixel [0, 0].
+    knot_col, knot_row : int64 array, shape (n_star,)
+        First knot of its first pixel.
+    weight_col, weight_row : float64 array, shape (3, n_star, 6)
+        Weights of the knots.
+    phi : float64 array, shape (n_star, n_term)
+        The polynomials over the detector.
+    """
+
+    first_col: IntArray
+    first_row: IntArray
+    knot_col: IntArray
+    knot_row: IntArray
+    weight_col: FloatArray
+    weight_row: FloatArray
+    phi: FloatArray
+
+
+def place_stamps(prf: Prf, col: FloatArray, row: FloatArray) -> Placed:
+    """Place stamps around stars: at the pixel nearest to each, less the half width."""
+    nearest_col, nearest_row = np.rint(col), np.rint(row)
+    knot_col, weight_col = _knot_weights(col - nearest_col, prf.knots, prf.half)
+    knot_row, weight_row = _knot_weights(row - nearest_row, prf.knots, prf.half)
+    return Placed(
+        first_col=nearest_col.astype(np.int64) - prf.half,
+        first_row=nearest_row.astype(np.int64) - prf.half,
+        knot_col=knot_col,
+        knot_row=knot_row,
+        weight_col=weight_col,
+        weight_row=weight_row,
+        phi=monomials(col, row, prf.order, prf.centre, prf.scale),
+    )
+
+
 def stamps(
     prf: Prf, col: FloatArray, row: FloatArray
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
@@ -109,25 +145,21 @@ def stamps(
     """
     from cuvee.kernels.prf_stamps import draw_stamps
 
-    col = np.ascontiguousarray(col, dtype=np.float64)
-    row = np.ascontiguousarray(row, dtype=np.float64)
-    nearest_col, distance_col = fraction(col)
-    nearest_row, distance_row = fraction(row)
-    knot_col, weight_col = knot_weights(distance_col, prf.knots, prf.half)
-    knot_row, weight_row = knot_weights(distance_row, prf.knots, prf.half)
+    place = place_stamps(prf, np.asarray(col, dtype=np.float64), np.asarray(row, dtype=np.float64))
     width = 2 * prf.half + 1
-    values = np.empty((6, col.size, width, width), np.float32)
-    phi = monomials(col, row, prf.order, prf.centre, prf.scale)
+    values = np.empty((6, place.knot_col.size, width, width), np.float32)
     # Coefficients that were read from disk are a read-only view, which the kernel does not take.
     coef = np.require(prf.coef, np.float64, ["C", "W"])
-    draw_stamps(knot_col, weight_col, knot_row, weight_row, phi, coef, prf.knots, values)
-    return nearest_col - prf.half, nearest_row - prf.half, values
+    draw_stamps(
+        place.knot_col, place.weight_col, place.knot_row, place.weight_row, place.phi, coef, prf.knots, values
+    )  # fmt: skip
+    return place.first_col, place.first_row, values
 
 
 def sum_rows(knots: int, half: int) -> FloatArray:
     """Return sums of a stamp's pixels along one axis as rows over the knots, shape (2 knots, n_knot): one row a pixel phase."""
     n_phase = 2 * knots
-    first, weight = knot_weights((np.arange(n_phase) + 0.5) / n_phase - 0.5, knots, half)
+    first, weight = _knot_weights((np.arange(n_phase) + 0.5) / n_phase - 0.5, knots, half)
     rows = np.zeros((n_phase, knot_count(knots, half)))
     for p in range(n_phase):
         for k in range(2 * half + 1):

@@ -20,6 +20,9 @@ NEIGHBOURS = 3
 NEIGHBOUR_FLUX = (0.3, 0.5)
 """Share of a teacher's flux that one neighbour, and that all of them, may have at most."""
 
+FLUX_ERROR = 0.3
+"""Relative standard deviation of the catalogue's fluxes."""
+
 LARGEST_STEP = 0.2
 """A star is moved no farther than this at once (px)."""
 
@@ -103,7 +106,7 @@ def field_shift(scene: Scene, col: FloatArray, row: FloatArray, teachers: IntArr
 def settle(
     scene: Scene,
     drawn: Drawn,
-    residual: FloatArray,
+    residual: NDArray[np.float32],
     weight: NDArray[np.float32],
     prior: tuple[FloatArray, FloatArray, FloatArray],
     position_error: float,
@@ -114,13 +117,14 @@ def settle(
     ----------
     scene, drawn : Scene, Drawn
         The stars so far.
-    residual : float64 array, shape (n_row, n_col)
+    residual : float32 array, shape (n_row, n_col)
         Mean image less sky and stars (e-/s).
     weight : float32 array, shape (n_row, n_col)
-        Inverse variance of a pixel of one frame; 0 where it is bad.
+        Inverse variance of a pixel of the mean image; 0 where it is bad.
     prior : tuple of float64 array, shape (n_star,)
-        Column, row and flux that the catalogue leads to expect. Fluxes are held to it as if it were good to 100 %, so two stars
-        that no pixel can tell apart share the flux that is measured as the catalogue says, and nothing becomes singular.
+        Column, row and flux that the catalogue leads to expect. Fluxes are held to it within `FLUX_ERROR`: nothing to a star of
+        its own, but two stars that no pixel tells apart share what is measured as the catalogue says, nothing becomes singular,
+        and a faint star does not take from its bright neighbour what the PRF lacks.
     position_error : float
         Standard deviation of the expected positions (px).
 
@@ -129,54 +133,41 @@ def settle(
     col, row, flux : float64 array, shape (n_star,)
         The better ones.
     """
-    from cuvee.kernels.prf_stamps import add_stamps, project, self_products
+    from cuvee.kernels.prf_pairs import count_pairs, multiply, pair_blocks, star_blocks
 
-    n_frame, mean = scene.pointing.shape[0], scene.factors.mean(axis=0)
-    flux = scene.flux.astype(np.float32)[:, None, None]
-    design = np.empty((3, *drawn.values.shape[1:]), np.float32)
-    np.multiply(drawn.values[3], np.float32(mean[3]), out=design[0])
-    for a in (4, 5):
-        design[0] += np.float32(mean[a]) * drawn.values[a]
-    design[0] += drawn.values[0]
-    np.multiply(drawn.values[1], flux, out=design[1])
-    np.multiply(drawn.values[2], flux, out=design[2])
-    information = weight.astype(np.float64) * n_frame
+    n = scene.flux.size
     place = (drawn.first_col, drawn.first_row)
-
-    hold = np.empty((3, flux.size))
-    hold[0] = 1.0 / np.maximum(prior[2], 1.0) ** 2
-    hold[1:] = 1.0 / position_error**2
-    right = np.empty((3, flux.size))
-    project(*place, design, information * residual, right)
-    right += hold * np.stack([prior[2] - scene.flux, prior[0] - scene.col, prior[1] - scene.row])
-    blocks = np.empty((flux.size, 3, 3))
-    self_products(*place, design, information, blocks)
-    blocks[:, range(3), range(3)] += hold.T
+    order = np.argsort(drawn.first_row, kind="stable")
+    n_pair = count_pairs(*place, order, drawn.design.shape[2])
+    one, other = np.empty(n_pair, np.int32), np.empty(n_pair, np.int32)
+    blocks = np.empty((n_pair, 3, 3), np.float32)
+    pair_blocks(*place, order, drawn.design, scene.flux, weight, one, other, blocks)
+    own, right = np.empty((n, 3, 3)), np.empty((n, 3))
+    star_blocks(*place, drawn.design, scene.flux, weight, residual, own, right)
+    hold = np.empty((n, 3))
+    hold[:, 0] = 1.0 / (FLUX_ERROR * np.maximum(prior[2], 1.0)) ** 2
+    hold[:, 1:] = 1.0 / position_error**2
+    own[:, range(3), range(3)] += hold
+    right += hold * np.stack([prior[2] - scene.flux, prior[0] - scene.col, prior[1] - scene.row], axis=1)
 
     # Conjugate gradients (Golub & Van Loan 2013, Matrix Computations, 4th ed., algorithm 11.5.1), preconditioned with each star's own
     # block: neighbours only couple weakly, and no factorisation of all stars is needed.
-    step = np.zeros_like(right)
-    image = np.empty_like(information)
-    product = np.empty_like(right)
-    better = solve_blocks(blocks, right.T).T
+    step, product = np.zeros_like(right), np.empty_like(right)
+    better = solve_blocks(own, right)
     direction = better.copy()
     power = start = float((right * better).sum())
     for _ in range(STEPS):
         if power <= ACCURACY**2 * start:
             break
-        image[:] = 0.0
-        add_stamps(*place, np.ascontiguousarray(direction), design, image)
-        image *= information
-        project(*place, design, image, product)
-        product += hold * direction
+        multiply(own, one, other, blocks, direction, product)
         length = power / float((direction * product).sum())
         step += length * direction
         right -= length * product
-        better = solve_blocks(blocks, right.T).T
+        better = solve_blocks(own, right)
         before, power = power, float((right * better).sum())
         direction = better + (power / before) * direction
-    moved = np.clip(step[1:], -LARGEST_STEP, LARGEST_STEP)
-    return scene.col + moved[0], scene.row + moved[1], scene.flux + step[0]
+    moved = np.clip(step[:, 1:], -LARGEST_STEP, LARGEST_STEP)
+    return scene.col + moved[:, 0], scene.row + moved[:, 1], scene.flux + step[:, 0]
 
 
 def inside(col: FloatArray, row: FloatArray, geometry: Geometry, margin: int) -> NDArray[np.bool_]:
