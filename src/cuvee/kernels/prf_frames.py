@@ -223,7 +223,7 @@ def _residual(
     [
         void(
             float32[:, :, :, ::1], int64[::1], int64[::1], float64[:, :, ::1], float32[:, :, ::1], float32[:, ::1],
-            float64[:, ::1], float64, int64[::1], int64[::1], int64[::1], int64, float64[:, :, ::1],
+            float64[:, ::1], boolean[::1], float64, int64[::1], int64[::1], int64[::1], int64, float64[:, :, ::1],
         )
     ],
     cache=True,
@@ -237,6 +237,7 @@ def star_moments(
     model: NDArray[np.float32],
     variance: NDArray[np.float32],
     pointing: NDArray[np.float64],
+    used: NDArray[np.bool_],
     clip: float,
     which: NDArray[np.int64],
     first_col: NDArray[np.int64],
@@ -258,6 +259,8 @@ def star_moments(
         Of a pixel of one frame ((e-/s)^2).
     pointing : float64 array, shape (n_frame, 6)
         1, dcol, drow, dcol^2/2, dcol drow, drow^2/2.
+    used : bool array, shape (n_frame,)
+        Frames that count.
     clip : float
         1 to leave out what lies ten standard deviations and half the stars' light off the model; inf for all.
     which : int64 array, shape (n_star,)
@@ -274,6 +277,8 @@ def star_moments(
         k = which[s]
         moments[s] = 0.0
         for t in range(n_frame):
+            if not used[t]:
+                continue
             for r in range(width):
                 for c in range(width):
                     value = _residual(

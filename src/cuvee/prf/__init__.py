@@ -6,7 +6,8 @@ together with the positions and fluxes of the stars and the pointing of every fr
 """
 
 from cuvee.prf.learn import Learned, learn
+from cuvee.prf.monitor import Mismatch, monitor
 from cuvee.prf.params import PrfParams
 from cuvee.prf.spline import stamps
 
-__all__ = ["Learned", "PrfParams", "learn", "stamps"]
+__all__ = ["Learned", "Mismatch", "PrfParams", "learn", "monitor", "stamps"]

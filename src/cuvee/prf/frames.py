@@ -210,8 +210,6 @@ def fit_sky(
     -------
     Sky
     """
-    from scipy.interpolate import make_interp_spline
-
     from cuvee.kernels.prf_frames import sky_cells
 
     n_frame, n_sample = kept.samples.shape
@@ -227,12 +225,30 @@ def fit_sky(
     empty = np.isnan(level[0])
     if empty.any():
         level[:, empty] = np.median(level[:, ~empty], axis=1)[:, None] if not empty.all() else 0.0
+    level = level.reshape(n_frame, n_up, n_across)
+    rows, row_slope, row_middle = _spline(up)
+    cols, col_slope, col_middle = _spline(across)
+    count = np.maximum(np.diff(ptr), 1)
+    off_row = np.add.reduceat(np.append(kept.pixel // shape[1], 0), ptr[:-1]) / count
+    off_col = np.add.reduceat(np.append(kept.pixel % shape[1], 0), ptr[:-1]) / count
+    off_row = np.where(np.diff(ptr) > 0, off_row - np.repeat(row_middle, n_across), 0.0).reshape(n_up, n_across)
+    off_col = np.where(np.diff(ptr) > 0, off_col - np.tile(col_middle, n_up), 0.0).reshape(n_up, n_across)
+    # The dark pixels of a cell do not lie around its middle; the surface's own slopes say what that makes.
+    mesh = level
+    for _ in range(4):
+        down = np.einsum("ij,tjk->tik", row_slope, mesh) * off_row
+        right = np.einsum("kj,tij->tik", col_slope, mesh) * off_col
+        mesh = level - down - right
+    return Sky(mesh, rows, cols)
 
-    def rows(edges: IntArray) -> FloatArray:
-        n = edges.size - 1
-        if n == 1:
-            return np.ones((int(edges[-1]), 1))
-        middle = 0.5 * (edges[1:] + edges[:-1] - 1)
-        return np.asarray(make_interp_spline(middle, np.eye(n), k=min(3, n - 1))(np.arange(edges[-1])))
 
-    return Sky(level.reshape(n_frame, n_up, n_across), rows(up), rows(across))
+def _spline(edges: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return what leads from a line of cells to all pixels, to the slopes in the cells' middles, and these middles."""
+    from scipy.interpolate import make_interp_spline
+
+    n = edges.size - 1
+    middle = 0.5 * (edges[1:] + edges[:-1] - 1)
+    if n == 1:
+        return np.ones((int(edges[-1]), 1)), np.zeros((1, 1)), middle
+    spline = make_interp_spline(middle, np.eye(n), k=min(3, n - 1))
+    return np.asarray(spline(np.arange(edges[-1]))), np.asarray(spline.derivative()(middle)), middle

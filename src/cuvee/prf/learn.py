@@ -13,8 +13,9 @@ from cuvee.errors import AlgorithmError
 from cuvee.model.prf import Prf, knot_count
 from cuvee.model.records import Geometry, Readout
 from cuvee.prf.frames import MARGIN, dark_pixels, fit_sky, keep, read_variance
+from cuvee.prf.monitor import Mismatch, monitor
 from cuvee.prf.params import PrfParams
-from cuvee.prf.rounds import Data, constant, first_prf, improve_prf, in_cutouts, point, settle_stars
+from cuvee.prf.rounds import Data, constant, first_prf, improve_prf, in_cutouts, mean_residual, point, settle_stars
 from cuvee.prf.scene import Scene, draw
 from cuvee.prf.stars import inside, isolated
 
@@ -55,6 +56,8 @@ class Learned:
         Rows of the stars that taught in the end.
     numbers : mapping of str to float
         ``n_teacher``, ``n_unknown``, ``order``.
+    mismatch : Mismatch
+        How well the PRF fits the teachers on the mean of the frames.
     """
 
     prf: Prf
@@ -65,6 +68,7 @@ class Learned:
     variance: NDArray[np.float32]
     teachers: IntArray
     numbers: Mapping[str, float]
+    mismatch: Mismatch
 
 
 def _candidates(
@@ -230,6 +234,11 @@ def learn(
         if iteration < 2:
             sky = fit_sky(kept, shape, drawn.model, scene.factors)
     scene = settle_stars(data, scene, drawn, sky, teachers)
+    del drawn
+    residual = mean_residual(data, scene, draw(scene, geometry), sky)
+    variance = np.where(left_out, np.float32(np.inf), variance)
+    taught = (scene.col[teachers], scene.row[teachers], scene.flux[teachers])
+    mismatch = monitor(scene.prf, residual, variance / np.float32(len(frames)), geometry, *taught)
 
     out = [np.array(values, np.float64) for values in (col, row, flux)]
     for values, new in zip(out, (scene.col, scene.row, scene.flux), strict=True):
@@ -240,7 +249,8 @@ def learn(
         row=out[1],
         flux=out[2],
         pointing=scene.pointing,
-        variance=np.where(left_out, np.float32(np.inf), variance),
+        variance=variance,
         teachers=usable[teachers],
+        mismatch=mismatch,
         numbers={"n_teacher": teachers.size, "n_unknown": n_unknown, "order": scene.prf.order},
     )

@@ -21,6 +21,13 @@ __all__ = ["Data", "constant", "first_prf", "improve_prf", "in_cutouts", "mean_r
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+FAR = 0.12
+"""Pointing beyond which a frame does not teach (px): the series ends after the second order, and the next term, which grows with the
+third power, is then as large as the noise of the brightest stars."""
+
+FEW = 6
+"""Frames that are needed within it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -141,6 +148,12 @@ def constant(scatter: FloatArray, flux: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(scatter < 2.0 * usual + 0.5)
 
 
+def _steady(pointing: FloatArray) -> NDArray[np.bool_]:
+    """Tell which frames the Taylor series describes; all of them where it does few."""
+    near = np.hypot(*(pointing - np.median(pointing, axis=0)).T) <= FAR
+    return near if near.sum() >= FEW else np.ones_like(near)
+
+
 def improve_prf(
     data: Data, scene: Scene, model: NDArray[np.float32], sky: Sky, teachers: IntArray, free: bool
 ) -> tuple[Scene, int]:
@@ -173,9 +186,11 @@ def improve_prf(
     first_col -= data.geometry.col0
     first_row -= data.geometry.row0
     moments = np.empty((teachers.size, width * width, 6))
+    steady = _steady(scene.pointing)
     star_moments(
         kept.cutouts, kept.cut_col, kept.cut_row, sky.planes(kept.cut_col, kept.cut_row, kept.cutouts.shape[2]), model,
-        data.variance, scene.factors, 1.0 if free else np.inf, data.cutout[teachers], first_col, first_row, width, moments,
+        data.variance, scene.factors, steady, 1.0 if free else np.inf, data.cutout[teachers], first_col, first_row, width,
+        moments,
     )  # fmt: skip
     across = np.arange(width)
     pixels = (first_row[:, None, None] + across[:, None], first_col[:, None, None] + across)
@@ -190,7 +205,7 @@ def improve_prf(
         weight=data.weight[pixels].reshape(teachers.size, -1).astype(np.float64),
         variance=data.variance[first_row + half, first_col + half].astype(np.float64),
         residual=moments,
-        moments=np.einsum("ta,tb->ab", scene.factors, scene.factors),
+        moments=np.einsum("ta,tb->ab", scene.factors[steady], scene.factors[steady]),
     )
     prf, n_unknown = improve(scene.prf, lesson, free, data.params.position_error)
     return replace(scene, prf=prf), n_unknown
