@@ -67,10 +67,10 @@ def field(folder: Path, frames: int, stars: int, size: int = SIDE) -> Field:
     infos = [TESS.scan(str(path)) for path in sorted((home / "RAW").glob("*_ffic.fits"))]
     some = infos[:32]
     ref = reference.build(some[len(some) // 2], [TESS.read(i, None).flux[0] for i in some], [i.name for i in some])
-    return Field(infos, ref, _targets(home, ref))
+    return Field(infos, ref, targets_of(home, ref))
 
 
-def _targets(home: Path, ref: Reference) -> Targets:
+def targets_of(home: Path, ref: Reference) -> Targets:
     table = pq.read_table(home / "truth" / "stars.parquet")
     star = {name: table[name].to_numpy() for name in ("id", "ra", "dec", "mag", "col", "row")}
     col, row = star["col"] - ref.geometry.col0, star["row"] - ref.geometry.row0

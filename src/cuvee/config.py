@@ -18,6 +18,7 @@ from cuvee.catalog import TargetParams
 from cuvee.collect import CollectParams, TimeParams
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract import ExtractParams
+from cuvee.prf.params import PrfParams
 from cuvee.reference import ReferenceParams
 
 __all__ = [
@@ -118,7 +119,7 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, data, catalog, targets, reference, extract, collect, time, run, keep
+    workspace, data, catalog, targets, reference, prf, extract, collect, time, run, keep
         One record a section.
     """
 
@@ -127,6 +128,7 @@ class Config(_Section):
     catalog: CatalogSources = CatalogSources()
     targets: TargetParams = TargetParams()
     reference: ReferenceParams = ReferenceParams()
+    prf: PrfParams = PrfParams()
     extract: ExtractParams = ExtractParams()
     collect: CollectParams = CollectParams()
     time: TimeParams = TimeParams()
@@ -171,6 +173,18 @@ files = {catalog}
 # A pixel this many standard deviations off the median of the frames stays out of the reference image.
 # clip = {reference.clip}
 
+[prf]
+# For PSF fluxes (psf = true below): half width of the stamp of a star (px), and knots of the PRF in a pixel.
+# half = {prf.half}
+# knots = {prf.knots}
+# Order of the polynomials with which the PRF varies over the detector.
+# order = {prf.order}
+# It is learned from at most so many stars, each of so high a signal-to-noise ratio in one frame ...
+# stars = {prf.stars}
+# snr = {prf.snr}
+# ... whose catalogue positions are good to (px).
+# position_error = {prf.position_error}
+
 [extract]
 # Radii of the apertures (px); the middle one gives the centroid.
 # radii = {radii}
@@ -183,6 +197,9 @@ files = {catalog}
 # small_series = {extract.small_series}
 # Stamps only: sum the mission's own mask, or that of a FILE (.npy or FITS image), with no further background.
 # mask = "pipeline"
+
+# Measure PSF fluxes of all stars of full frames, too; the PRF is learned from the frames.
+# psf = {psf}
 
 [collect]
 # What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").
@@ -242,7 +259,9 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
         targets=default.targets,
         reference=default.reference,
         extract=default.extract,
+        prf=default.prf,
         radii=list(default.extract.radii),
+        psf=json.dumps(default.extract.psf),
         annulus=list(default.extract.annulus),
         collect=default.collect,
         run=default.run,

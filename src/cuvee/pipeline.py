@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cuvee import steps
 from cuvee.run.stage import Product, Stage
@@ -15,6 +16,10 @@ _DETECTOR = ("instrument", "segment", "detector", "kind")
 def _meets_footprint(footprints: Sequence[Product]) -> Callable[[Product], bool]:
     cells = frozenset().union(*(product.meta["cells"] for product in footprints))
     return lambda product: product.kind != "partition" or product.meta["cell"] in cells
+
+
+def _psf_wanted(config: Any) -> bool:
+    return bool(config.extract.psf)
 
 
 PIPELINE: tuple[Stage, ...] = (
@@ -47,13 +52,25 @@ PIPELINE: tuple[Stage, ...] = (
         where=_meets_footprint,
     ),
     Stage(
+        name="prf",
+        version=1,
+        per=(*_DETECTOR, "series"),
+        reads=("member", "footprint", "reference", "partition"),
+        writes=("stars",),
+        params=("prf", "targets"),
+        run=steps.learn_prf,
+        where=_meets_footprint,
+        wanted=_psf_wanted,
+    ),
+    Stage(
         name="extract",
         version=1,
         per=(*_DETECTOR, "series", "block"),
-        reads=("frame", "reference", "targets"),
+        reads=("frame", "reference", "targets", "stars"),
         writes=("fluxes",),
         params=("extract",),
         run=steps.extract_block,
+        optional=("stars",),
     ),
     Stage(
         name="extract-series",

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cuvee import reference
-from cuvee.catalog import select_targets
+from cuvee import prf, reference
+from cuvee.catalog import catalog_scene, select_targets
 from cuvee.collect import collect
-from cuvee.errors import BadData
+from cuvee.errors import AlgorithmError, BadData, NoWork
 from cuvee.extract import extract, extract_series
 from cuvee.metrics import summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
+from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock, LightCurves, Reference, Targets
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "extract_stamp",
     "import_table",
     "join_summary",
+    "learn_prf",
     "publish",
 ]
 
@@ -62,11 +64,27 @@ def choose_targets(inputs: Inputs, config: Config, device: Instrument) -> Target
     )
 
 
+def learn_prf(inputs: Inputs, config: Config, device: Instrument) -> StarModel:
+    """Learn the PRF of a series from its reference set, and with it where its stars are and how bright."""
+    _, members = inputs["member"]
+    still = inputs["reference"]
+    ids, col, row, flux = catalog_scene(
+        inputs["footprint"][0][0], inputs["partition"], config.targets, device.zero_point
+    )
+    frames = [pixels for _, pixels in members]
+    try:
+        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, config.prf)
+    except AlgorithmError as error:
+        raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
+    return StarModel(still.series, learned.prf, ids, learned.col, learned.row, learned.flux, learned.numbers)
+
+
 def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
     """Measure all stars of a series in one block of frames."""
     stream = inputs["frame"]
     moments, names = stream.axis()
-    block = extract(iter(stream), moments, names, inputs["targets"], inputs["reference"], config.extract)
+    model = inputs.get("stars") if config.extract.psf else None
+    block = extract(iter(stream), moments, names, inputs["targets"], inputs["reference"], config.extract, model)
     # Only now is it known which frames could be read.
     moments, names = stream.axis()
     if not any(names):

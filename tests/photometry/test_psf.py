@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import erf
 
-from cuvee.photometry.psf import PsfPlan, plan_psf
+from cuvee.photometry.psf import Draw, PsfPlan, plan_psf
 from cuvee.photometry.psf_solve import Lanes, solve
 
 HALF = 5
@@ -39,6 +39,10 @@ def make_stamps(col: NDArray[np.float64], row: NDArray[np.float64]) -> tuple[NDA
     y = profile(corner[:, :1] + along - row[:, None])
     terms = [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0)]
     return np.stack([y[j][:, :, None] * x[i][:, None, :] for j, i in terms]).astype(np.float32), corner
+
+
+def drawing(col: NDArray[np.float64], row: NDArray[np.float64]) -> Draw:
+    return lambda some, offset: make_stamps(col[some] + offset[:, 0], row[some] + offset[:, 1])
 
 
 def render(
@@ -79,10 +83,17 @@ def make_scene(n: int = 350, jitter: float = 0.05, noise: bool = True, seed: int
         u, v = 2.0 * col / shape[1] - 1.0, 2.0 * row / shape[0] - 1.0
         frame = render(shape, col + moved[lane, 0] - roll * v, row + moved[lane, 1] + roll * u, flux) + level[lane]
         frames.append(frame + noise * np.sqrt(frame / EXPOSURE + READ**2) * rng.standard_normal(shape))
-    stamp, corner = make_stamps(col, row)
     outer = np.array([[0, 120, 0, 220], [80, 200, 0, 220]])
     tile = (row > 99.5).astype(np.int64)
-    plan = plan_psf(stamp, corner, flux, (1.0 / variance).astype(np.float32), tile, outer)
+    plan = plan_psf(
+        drawing(col, row),
+        np.column_stack([col, row]),
+        flux,
+        np.ones(n, bool),
+        (1.0 / variance).astype(np.float32),
+        tile,
+        outer,
+    )
     return Scene(col, row, flux, np.array(frames), variance, moved, level, plan)
 
 
@@ -109,7 +120,7 @@ def solved(scene: Scene, frames: NDArray[np.float64]) -> tuple[NDArray[np.float6
     lanes = project(scene, frames)
     pointing = solve(scene.plan, lanes, np.ones(16, bool))
     flux = np.empty((scene.col.size, 16))
-    flux[scene.plan.order] = lanes.flux
+    flux[scene.plan.star] = lanes.flux
     return flux, pointing
 
 
@@ -141,7 +152,7 @@ def test_fluxes_are_those_of_least_squares_in_pixel_space() -> None:
     scene = make_scene()
     flux, pointing = solved(scene, scene.frames)
     sigma = np.empty(scene.col.size)
-    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    sigma[scene.plan.star] = np.sqrt(scene.plan.variance)
     seen = np.isfinite(sigma) & (sigma < 1e3)
     for lane in (0, 7):
         moved = pointing[:, :, lane]
@@ -159,7 +170,7 @@ def test_pointing_is_found_and_fluxes_have_the_errors_they_claim() -> None:
     expected = 1.0 / np.sqrt(scene.plan.information[:, [0, 2]].sum(axis=0))
     assert (np.sqrt((error**2).mean(axis=0)) < 3.0 * expected + 2e-4).all()
     sigma = np.empty(scene.col.size)
-    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    sigma[scene.plan.star] = np.sqrt(scene.plan.variance)
     inside = (scene.col > 3) & (scene.col < 216) & (scene.row > 3) & (scene.row < 196)
     pull = (flux - scene.flux[:, None]) / sigma[:, None]
     spread = np.sqrt(pull[inside].var(axis=1, ddof=1).mean())
@@ -195,28 +206,31 @@ def test_a_missing_frame_is_zero_and_a_missing_pixel_spoils_only_its_star() -> N
     there = np.arange(16) != 9
     solve(scene.plan, lanes, there)
     flux = np.empty((scene.col.size, 16))
-    flux[scene.plan.order] = lanes.flux
+    flux[scene.plan.star] = lanes.flux
     missing = np.empty_like(flux)
-    missing[scene.plan.order] = lanes.missing
+    missing[scene.plan.star] = lanes.missing
     assert (flux[:, 9] == 0.0).all()
     assert missing[star, 4] > 0.0
     assert (missing[:, there] > 0.0).any(axis=0).sum() == 1
     far = np.hypot(scene.col - scene.col[star], scene.row - scene.row[star]) > 12
     sigma = np.empty(scene.col.size)
-    sigma[scene.plan.order] = np.sqrt(scene.plan.variance)
+    sigma[scene.plan.star] = np.sqrt(scene.plan.variance)
     keep = far & np.isfinite(sigma)
     assert np.abs((flux[keep] - whole[keep])[:, there] / sigma[keep, None]).max() < 0.3
 
 
 def test_two_stars_at_one_place_and_one_off_the_pixels_do_no_harm() -> None:
-    stamp, corner = make_stamps(np.array([50.0, 50.0, 120.3, -40.0]), np.array([50.0, 50.0, 99.7, 20.0]))
+    col, row = np.array([50.0, 50.0, 120.3, -40.0]), np.array([50.0, 50.0, 99.7, 20.0])
     flux = np.array([1e4, 1e4, 1e4, 1e4])
     variance = (
         render((200, 220), np.array([50.0, 120.3]), np.array([50.0, 99.7]), np.array([2e4, 1e4])) / EXPOSURE + 0.1
     )
-    plan = plan_psf(stamp, corner, flux, (1.0 / variance).astype(np.float32), np.zeros(4, np.int64), NO_MARGIN)
+    plan = plan_psf(
+        drawing(col, row), np.column_stack([col, row]), flux, np.ones(4, bool), (1.0 / variance).astype(np.float32),
+        np.zeros(4, np.int64), NO_MARGIN,
+    )  # fmt: skip
     inverse = np.empty(4, np.int64)
-    inverse[plan.order] = np.arange(4)
+    inverse[plan.star] = np.arange(4)
     assert not np.isfinite(plan.variance[inverse[3]])
     assert plan.variance[inverse[0]] > 100.0 * plan.variance[inverse[2]]
     assert plan.share[inverse[2]] == pytest.approx(1.0)

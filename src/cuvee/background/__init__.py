@@ -7,7 +7,7 @@ pixels a cell (or a hundred a star), sixteen frames at a time, and a static row 
 from cuvee.background.annulus import Annuli, annuli
 from cuvee.background.clean import clean_pixels
 from cuvee.background.layout import Tiles, cubic_rows, tiles
-from cuvee.background.mesh import Mesh, mesh
+from cuvee.background.mesh import Mesh, beside_stars, mesh
 from cuvee.background.stamp import faint_third
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Mesh",
     "Tiles",
     "annuli",
+    "beside_stars",
     "clean_pixels",
     "cubic_rows",
     "faint_third",

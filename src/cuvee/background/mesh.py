@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.background.layout import Tiles, cell_position, cubic_rows
 
-__all__ = ["Mesh", "mesh"]
+__all__ = ["Mesh", "beside_stars", "mesh"]
 
 N_PICK = 400
 """Clean pixels used of a mesh cell: the error of the cell is then a twentieth of the pixel noise."""
@@ -114,3 +114,27 @@ def mesh(
         cell=cell,
         weight=weight,
     )
+
+
+def beside_stars(mesh: Mesh, stars: NDArray[np.float32], layout: Tiles) -> Mesh:
+    """Let a mesh look at its pixels beside the light of stars, instead of at their mean level with it.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        From `mesh`.
+    stars : float32 array, shape (n_row, n_col)
+        The light of all stars, without background (e-/s).
+    layout : Tiles
+        Mesh cells and tiles.
+
+    Returns
+    -------
+    Mesh
+    """
+    base = np.empty_like(mesh.base)
+    for tile, (top, _, left, right) in enumerate(layout.outer):
+        entries = slice(int(mesh.ptr[mesh.of_tile[tile]]), int(mesh.ptr[mesh.of_tile[tile + 1]]))
+        pixel = mesh.pixel[entries, 0]
+        base[entries] = stars[top + pixel // (right - left), left + pixel % (right - left)]
+    return replace(mesh, base=base)

@@ -19,6 +19,7 @@ def choose_aperture(
     good: NDArray[np.bool_],
     enclosed: Sequence[float],
     whole: NDArray[np.bool_] | None = None,
+    order: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Return which aperture has the smallest scatter relative to the star's own light in it.
 
@@ -36,11 +37,13 @@ def choose_aperture(
         Share of a star's light that each aperture encloses.
     whole : bool array, shape (n_star, n_aperture), optional
         Which apertures lie wholly on the pixels; a clipped one is taken only where all are clipped.
+    order : int64 array, shape (n_aperture,), optional
+        Which of equals is taken first; by default that nearest the middle.
 
     Returns
     -------
     int64 array, shape (n_star,)
-        Index of the aperture. Of equals, the one nearest the middle; the middle one where nothing can be measured.
+        Index of the aperture. Of equals, the first of ``order``; this one, too, where nothing can be measured.
     """
     scatter = np.empty((good.shape[0], len(fluxes)))
     for k, flux in enumerate(fluxes):
@@ -50,7 +53,7 @@ def choose_aperture(
         scatter[:, k] = np.where((level > 0) & np.isfinite(noise), noise, np.inf)
     if whole is not None:
         scatter = np.where(whole | ~whole.any(axis=1, keepdims=True), scatter, np.inf)
-    order = by_distance_from_middle(len(fluxes))
+    order = by_distance_from_middle(len(fluxes)) if order is None else order
     chosen: NDArray[np.int64] = order[np.argmin(scatter[:, order], axis=1)]
     # Where no scatter is known, a whole aperture still beats a clipped one.
     if whole is not None:

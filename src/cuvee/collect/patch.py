@@ -69,35 +69,39 @@ def collect(
     if not joined:
         raise NoWork(f"There is no flux block for this patch of {segment} {detector}.")
     apertures = joined[0].apertures
-    if not apertures or any(one.apertures != apertures for one in joined):
+    methods = joined[0].methods
+    if not apertures or any(one.methods != methods for one in joined):
         raise AlgorithmError(
             "The flux blocks of one patch hold different apertures; run extract again for all of them."
         )
-    if params.aperture != "best" and params.aperture not in apertures:
+    if params.aperture != "best" and params.aperture not in methods:
         raise ConfigError(
-            f"[collect] aperture: {params.aperture!r} was not measured; choose best or one of {', '.join(apertures)}."
+            f"[collect] aperture: {params.aperture!r} was not measured; choose best or one of {', '.join(methods)}."
         )
     n_star = len(targets)
     circles = all(one.circles for one in joined)
     # A mask has no radius that a share of the light, or the catalogue's crowding, could belong to.
     shares = enclosed_light(targets.radii, fwhm) if circles else (1.0,) * len(apertures)
     crowding = targets.crowding if circles else np.full((n_star, len(apertures)), np.nan)
+    if "psf" in methods:  # its flux is all of the star's own light, and none of the stars fitted beside it
+        shares, crowding = (*shares, 1.0), np.column_stack([crowding, np.ones(n_star)])
     # All light curves of a survey have the same columns, or LSDB cannot open them together: an aperture that was not
     # measured, as beside the mission's own mask, is NaN.
     wanted = [f"aperture{k + 1}" for k in range(len(targets.radii))]
-    wanted = [*apertures, *(name for name in wanted if name not in apertures)]
-    chosen = np.full(n_star, by_distance_from_middle(len(apertures))[0])
+    wanted = [*methods, *(name for name in wanted if name not in methods)]
+    order = np.append(by_distance_from_middle(len(apertures)), np.arange(len(apertures), len(methods)))
+    chosen = np.full(n_star, order[0])
     columns = []
     for one in joined:
-        flag, planes = _flag(one), one.planes(*_measured(apertures, params.round_noise))
+        flag, planes = _flag(one), one.planes(*_measured(methods, params.round_noise))
         if params.aperture == "best":
-            fluxes = [planes[f"{name}_flux"] for name in apertures]
-            chosen[one.rows] = choose_aperture(fluxes, _good(one, flag, quality_mask), shares, one.whole)
+            fluxes = [planes[f"{name}_flux"] for name in methods]
+            chosen[one.rows] = choose_aperture(fluxes, _good(one, flag, quality_mask), shares, _whole(one), order)
         else:
-            chosen[one.rows] = apertures.index(params.aperture)
+            chosen[one.rows] = methods.index(params.aperture)
         _mark_edge(flag, one, chosen[one.rows])
         if params.round_noise:  # after the choice of the aperture, which it must not sway
-            for name in ("background", *(f"{aperture}_flux" for aperture in apertures)):
+            for name in ("background", *(f"{method}_flux" for method in methods)):
                 planes[name] = round_to_noise(planes[name], planes[f"{name}_err"], params.round_noise)
         columns.append(_columns(one, planes | {"flag": flag}, chosen[one.rows], wanted))
     offsets, points = _lay_out([one.rows for one in joined], columns, n_star)
@@ -106,13 +110,13 @@ def collect(
         crowding=crowding[np.arange(n_star), chosen][:, None],
         radii=targets.radii if circles else (),
     )
-    best = np.asarray(apertures, dtype=np.str_)[chosen]
+    best = np.asarray(methods, dtype=np.str_)[chosen]
     return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise)
 
 
-def _measured(apertures: Sequence[str], round_noise: float) -> list[str]:
+def _measured(methods: Sequence[str], round_noise: float) -> list[str]:
     """Return the planes that light curves are made of; the error of the background only tells how to round it."""
-    names = [f"{aperture}_{what}" for aperture in apertures for what in ("flux", "flux_err")]
+    names = [f"{method}_{what}" for method in methods for what in ("flux", "flux_err")]
     return [*_SINGLE, *names, *(["background_err"] if round_noise else [])]
 
 
@@ -135,8 +139,18 @@ def _good(one: JoinedSeries, flag: NDArray[np.int32], quality_mask: int) -> NDAr
 def _mark_edge(flag: NDArray[np.int32], one: JoinedSeries, chosen: NDArray[np.int64]) -> None:
     """Let the flag ``edge`` be that of the aperture chosen, where it is known which ones are clipped."""
     if one.whole is not None:
+        whole = _whole(one)
+        assert whole is not None
         flag &= np.int32(~EDGE)
-        flag[~one.whole[np.arange(chosen.size), chosen]] |= np.int32(EDGE)
+        flag[~whole[np.arange(chosen.size), chosen]] |= np.int32(EDGE)
+
+
+def _whole(one: JoinedSeries) -> NDArray[np.bool_] | None:
+    """Return which methods see all of the star that they mean to; a fit needs only a part of it."""
+    if one.whole is None:
+        return None
+    fitted = np.ones((one.whole.shape[0], len(one.methods) - len(one.apertures)), bool)
+    return np.column_stack([one.whole, fitted])
 
 
 def _columns(
@@ -150,7 +164,7 @@ def _columns(
     columns["flag"] = planes["flag"]
     for what in ("flux", "flux_err"):
         columns[what] = np.empty(shape, np.float32)
-        for k, name in enumerate(one.apertures):
+        for k, name in enumerate(one.methods):
             stars = np.flatnonzero(chosen == k)
             columns[what][stars] = planes[f"{name}_{what}"][stars]
     columns |= {name: planes[name] for name in _SINGLE}

@@ -83,6 +83,11 @@ class JoinedSeries:
         """Names of the apertures that were measured."""
         return _apertures(self.blocks[0])
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of all that was measured: the apertures, and ``psf`` where there are PSF fluxes."""
+        return (*self.apertures, *(("psf",) if "psf_flux" in self.blocks[0].planes else ()))
+
     def planes(self, *names: str) -> dict[str, NDArray[Any]]:
         """Return planes of one type, joined along time, each of shape (n_star, n_frame) and free to be changed."""
         # Together they are large enough to get large pages from the system; page by page, that takes longer than copying.
@@ -155,7 +160,8 @@ def join_blocks(one: SeriesFluxes, targets: Targets) -> JoinedSeries:
 
 
 def _apertures(block: FluxBlock) -> tuple[str, ...]:
-    return tuple(name.removesuffix("_flux") for name in block.planes if name.endswith("_flux"))
+    names = (name.removesuffix("_flux") for name in block.planes if name.endswith("_flux"))
+    return tuple(name for name in names if name.startswith("aperture"))
 
 
 def _star_times(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from cuvee.extract import measure
 from cuvee.extract.params import ExtractParams
-from cuvee.extract.plan import Plan, plan_of, rows_of_series
+from cuvee.extract.plan import Plan, make_plan, rows_of_series
+from cuvee.extract.psf import PsfPass, with_still_level
+from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Readout, Reference, Targets
 
-__all__ = ["extract", "measure_frames"]
+__all__ = ["extract", "measure_frames", "plan_of"]
 
 
 def extract(
@@ -22,6 +27,7 @@ def extract(
     targets: Targets,
     reference: Reference,
     params: ExtractParams,
+    model: StarModel | None = None,
 ) -> FluxBlock:
     """Measure every star of a full-frame series in the frames of one block.
 
@@ -39,6 +45,8 @@ def extract(
         The series' reference image.
     params : ExtractParams
         Radii and background.
+    model : StarModel, optional
+        PRF and stars of the series: with it there are PSF fluxes, too.
 
     Returns
     -------
@@ -52,14 +60,27 @@ def extract(
     BadData
         If a frame has another shape than the reference image.
     """
-    plan = plan_of(targets, reference, params)
-    planes, flag = measure_frames(plan, batches, moments.cadence.size, reference.geometry, reference.readout)
+    plan = plan_of(targets, reference, params, model)
+    rows = rows_of_series(targets, reference.series)
+    stars = None if plan.psf is None else PsfPass(plan.psf, rows.size, moments.cadence.size)
+    planes, flag = measure_frames(plan, batches, moments.cadence.size, reference.geometry, reference.readout, stars)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
-    return measure.block(planes, flag, moments, names, rows_of_series(targets, reference.series), meta)
+    block = measure.block(planes, flag, moments, names, rows, meta)
+    if stars is None:
+        return block
+    # Where there is no frame there is no displacement, and JSON has no NaN.
+    where = [[round(float(v), 7) for v in one] if np.isfinite(one).all() else None for one in stars.pointing]
+    named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err}
+    return replace(block, planes=named, meta={**meta, "pointing": where})
 
 
 def measure_frames(
-    plan: Plan, batches: Iterator[Batch], n_frame: int, geometry: Geometry, readout: Readout
+    plan: Plan,
+    batches: Iterator[Batch],
+    n_frame: int,
+    geometry: Geometry,
+    readout: Readout,
+    stars: PsfPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Take batches of frames through a plan.
 
@@ -75,6 +96,8 @@ def measure_frames(
         Size of the frames.
     readout : Readout
         Terms of the noise model.
+    stars : PsfPass, optional
+        Takes the PSF fluxes.
 
     Returns
     -------
@@ -108,9 +131,37 @@ def measure_frames(
             if total is not None:
                 measure.tile_lanes(total, total_swap, outer, scratch.counts)
             measure.measure_tile(plan, tile, scratch)
-        if plan.mesh is not None:
-            measure.mesh_to_stars(plan.mesh, scratch)
+            if stars is not None:
+                stars.tile(tile, outer, scratch.image)
         column = np.full(LANES, -1, np.int64)
         column[lane] = position
+        if plan.mesh is not None:
+            mean, error = measure.mesh_cells(plan.mesh, scratch)
+            measure.mesh_to_stars(plan.mesh, scratch, mean, error)
         measure.finish(plan, scratch, readout, column, planes, flag)
+        if stars is not None:
+            stars.finish(mean, error, column, readout.exposure, flag)
     return planes, flag
+
+
+_LAST_PLAN: dict[str, Plan] = {}
+
+
+def plan_of(targets: Targets, reference: Reference, params: ExtractParams, model: StarModel | None = None) -> Plan:
+    """Return the plan, made again only when its inputs differ from the last ones: a worker meets many blocks of a detector."""
+    digest = xxhash.xxh3_128()
+    arrays: list[NDArray[Any]] = [targets.col, targets.row, targets.flag, targets.series, reference.image]
+    if model is not None:
+        arrays += [model.prf.coef, model.id, model.col, model.row, model.flux]
+    for array in arrays:
+        digest.update(array.tobytes())
+    digest.update(repr((reference.series, reference.geometry, reference.readout, params)).encode())
+    key = digest.hexdigest()
+    if key not in _LAST_PLAN:
+        _LAST_PLAN.clear()
+        plan = make_plan(targets, reference, params, model)
+        if plan.psf is not None:
+            still = with_still_level(plan.psf, *measure.mesh_of_image(plan, reference.image))
+            plan = replace(plan, psf=still)
+        _LAST_PLAN[key] = plan
+    return _LAST_PLAN[key]

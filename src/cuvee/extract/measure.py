@@ -15,7 +15,19 @@ from cuvee.extract.plan import Plan
 from cuvee.model import flags
 from cuvee.model.records import LANES, FluxBlock, Moments, Readout
 
-__all__ = ["Scratch", "block", "empty", "finish", "measure_tile", "mesh_to_stars", "tile_lanes", "warm_up", "words"]
+__all__ = [
+    "Scratch",
+    "block",
+    "empty",
+    "finish",
+    "measure_tile",
+    "mesh_cells",
+    "mesh_of_image",
+    "mesh_to_stars",
+    "tile_lanes",
+    "warm_up",
+    "words",
+]
 
 N_LEAST = 10
 """With fewer accepted pixels a cell or an annulus has no background."""
@@ -24,7 +36,7 @@ N_LEAST = 10
 def warm_up() -> None:
     """Compile every kernel of a run, or load it from numba's cache; call it once before workers start."""
     # Their signatures are explicit, so importing compiles.
-    from cuvee.kernels import crowding, lanes, overlap, robust  # noqa: F401
+    from cuvee.kernels import crowding, lanes, overlap, psf_planes, robust, star_space  # noqa: F401
 
 
 def _on_lines(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray[Any]:
@@ -111,14 +123,11 @@ def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
             scratch.clip, scratch.level, scratch.level_err,
         )  # fmt: skip
     if plan.mesh is not None:
-        robust.clipped_mean(
-            scratch.image, int(plan.mesh.of_tile[tile]), int(plan.mesh.of_tile[tile + 1]), plan.mesh.ptr,
-            plan.mesh.pixel, plan.mesh.base, 3.0, 4, N_LEAST, scratch.clip, scratch.cell, scratch.cell_err,
-        )  # fmt: skip
+        _clip_cells(plan.mesh, tile, scratch)
 
 
-def mesh_to_stars(mesh: background.Mesh, scratch: Scratch) -> None:
-    """Fill the mesh's gaps and carry it to the stars: ``scratch.level`` and ``scratch.level_err``."""
+def mesh_cells(mesh: background.Mesh, scratch: Scratch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the background in all cells of the mesh and its error, gaps filled; each of shape (n_cell, 16)."""
     from cuvee.kernels import robust
 
     mean = np.empty((*mesh.shape, LANES), np.float32)
@@ -126,9 +135,37 @@ def mesh_to_stars(mesh: background.Mesh, scratch: Scratch) -> None:
     mean.reshape(-1, LANES)[mesh.grid] = scratch.cell
     error.reshape(-1, LANES)[mesh.grid] = scratch.cell_err
     robust.fill_cells(mean, error, mesh.shift)
-    robust.interpolate(
-        mean.reshape(-1, LANES), error.reshape(-1, LANES), mesh.cell, mesh.weight, scratch.level, scratch.level_err
-    )
+    return mean.reshape(-1, LANES), error.reshape(-1, LANES)
+
+
+def mesh_to_stars(
+    mesh: background.Mesh, scratch: Scratch, mean: NDArray[np.float32], error: NDArray[np.float32]
+) -> None:
+    """Carry the mesh to the stars: ``scratch.level`` and ``scratch.level_err``."""
+    from cuvee.kernels import robust
+
+    robust.interpolate(mean, error, mesh.cell, mesh.weight, scratch.level, scratch.level_err)
+
+
+def mesh_of_image(plan: Plan, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the background of one image in all cells of the mesh and its error, in lane 0; each of shape (n_cell, 16)."""
+    if plan.mesh is None:
+        raise ValueError("the plan has no mesh")
+    scratch = Scratch(plan)
+    frames, swap = words([image], np.zeros(1, np.int64), (image.shape[0], image.shape[1]))
+    for tile, outer in enumerate(plan.layout.outer):
+        tile_lanes(frames, swap, outer, scratch.image)
+        _clip_cells(plan.mesh, tile, scratch)
+    return mesh_cells(plan.mesh, scratch)
+
+
+def _clip_cells(mesh: background.Mesh, tile: int, scratch: Scratch) -> None:
+    from cuvee.kernels import robust
+
+    robust.clipped_mean(
+        scratch.image, int(mesh.of_tile[tile]), int(mesh.of_tile[tile + 1]), mesh.ptr, mesh.pixel, mesh.base, 3.0, 4,
+        N_LEAST, scratch.clip, scratch.cell, scratch.cell_err,
+    )  # fmt: skip
 
 
 def finish(

@@ -31,6 +31,9 @@ class ExtractParams(BaseModel):
     mask : str, optional
         Small series only: ``pipeline`` sums the mission's own mask, anything else names a file with a mask; neither has
         any further background subtracted.
+    psf : bool
+        Measure the PSF flux of every star of full frames, too: all stars of a detector are fitted together, with a PRF that is
+        learned from its frames. The background must then be the mesh.
     small_series : int
         A series narrower or lower than this (px) takes its background from the faintest third of its pixels.
     """
@@ -42,6 +45,7 @@ class ExtractParams(BaseModel):
     background: Literal["mesh", "annulus"] = "mesh"
     mesh_size: int = Field(default=64, ge=16, le=512)
     mask: str | None = None
+    psf: bool = False
     small_series: int = Field(default=64, ge=16)
 
     @model_validator(mode="after")
@@ -50,4 +54,6 @@ class ExtractParams(BaseModel):
             raise ValueError(f"radii must ascend, but are {self.radii}")
         if not self.annulus[0] < self.annulus[1]:
             raise ValueError(f"annulus needs an inner radius below the outer one, but is {self.annulus}")
+        if self.psf and self.background != "mesh":
+            raise ValueError("psf = true needs background = 'mesh'")
         return self

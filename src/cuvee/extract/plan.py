@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.errors import NoWork
 from cuvee.extract.params import ExtractParams
+from cuvee.extract.psf import Psf, plan_stars
 from cuvee.model import flags
+from cuvee.model.psf import StarModel
 from cuvee.model.records import Geometry, Readout, Reference, Targets
 from cuvee.photometry import aperture, noise
 
-__all__ = ["Plan", "make_plan", "plan_of", "rows_of_series", "star_plan"]
+__all__ = ["Plan", "make_plan", "rows_of_series", "star_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Plan:
         Its radius (px).
     mesh, annuli
         The background; None where not used.
+    psf : Psf
+        PSF photometry; None where not wanted.
     """
 
     order: NDArray[np.int64]
@@ -58,6 +61,7 @@ class Plan:
     middle_radius: float
     mesh: background.Mesh | None = None
     annuli: background.Annuli | None = None
+    psf: Psf | None = None
 
 
 def star_plan(
@@ -116,7 +120,7 @@ def _tile_corners(
     )
 
 
-def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> Plan:
+def make_plan(targets: Targets, reference: Reference, params: ExtractParams, model: StarModel | None = None) -> Plan:
     """Make the plan of a full-frame series.
 
     Parameters
@@ -127,6 +131,8 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> 
         The series' reference image.
     params : ExtractParams
         Radii and background.
+    model : StarModel, optional
+        PRF and stars, for PSF photometry.
 
     Returns
     -------
@@ -139,7 +145,8 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> 
     """
     rows = rows_of_series(targets, reference.series)
     shape = (reference.geometry.n_row, reference.geometry.n_col)
-    margin = int(np.ceil(max(params.radii[-1], params.annulus[1]))) + 1
+    half = 0 if model is None else model.prf.half
+    margin = int(np.ceil(max(params.radii[-1], params.annulus[1], half))) + 1
     layout = background.tiles(shape, params.mesh_size, margin)
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
     col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
@@ -148,7 +155,11 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams) -> 
     image = np.require(reference.image, np.float32, ["C", "W"])
     clean = background.clean_pixels(image, layout)
     if params.background == "mesh":
-        return replace(plan, mesh=background.mesh(clean, image, layout, col, row))
+        mesh = background.mesh(clean, image, layout, col, row)
+        if model is None:
+            return replace(plan, mesh=mesh)
+        psf = plan_stars(model, targets, rows, reference, layout, clean)
+        return replace(plan, mesh=background.beside_stars(mesh, psf.plan.image, layout), psf=psf)
     row0, col0, width = _tile_corners(layout, layout.of(col, row))
     inner, outer = params.annulus
     return replace(plan, annuli=background.annuli(col, row, inner, outer, clean, image, row0, col0, width))
@@ -160,19 +171,3 @@ def rows_of_series(targets: Targets, series: str) -> NDArray[np.int64]:
     if rows.size == 0:
         raise NoWork(f"No target belongs to the series {series}: there is nothing to extract from it.")
     return rows
-
-
-_LAST_PLAN: dict[str, Plan] = {}
-
-
-def plan_of(targets: Targets, reference: Reference, params: ExtractParams) -> Plan:
-    """Return the plan, made again only when its inputs differ from the last ones: a worker meets many blocks of a detector."""
-    digest = xxhash.xxh3_128()
-    for array in (targets.col, targets.row, targets.flag, targets.series, reference.image):
-        digest.update(array.tobytes())
-    digest.update(repr((reference.series, reference.geometry, reference.readout, params)).encode())
-    key = digest.hexdigest()
-    if key not in _LAST_PLAN:
-        _LAST_PLAN.clear()
-        _LAST_PLAN[key] = make_plan(targets, reference, params)
-    return _LAST_PLAN[key]

@@ -12,7 +12,7 @@ from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["add_rows", "expand", "gram", "mend_stamps", "residual", "sum_stamps"]
+__all__ = ["add_rows", "gram", "mend_stamps", "project_images", "render", "residual", "sum_stamps"]
 
 N_LANE = 16
 N_TERM = 6
@@ -156,7 +156,7 @@ def mend_stamps(
 @njit(
     [
         void(
-            float32[:, :, ::1], int64[:, ::1], float32[:, ::1], int64[::1], int64, int64[::1], int64[::1],
+            float32[:, ::1], int64[:, ::1], int64[::1], float32[:, :, ::1], int64[:, ::1], int64[::1], int64[::1],
             float32[:, ::1],
         )
     ],
@@ -164,102 +164,81 @@ def mend_stamps(
     nogil=True,
 )  # fmt: skip
 def gram(
+    weight: NDArray[np.float32],
+    box: NDArray[np.int64],
+    row: NDArray[np.int64],
     stamp: NDArray[np.float32],
     corner: NDArray[np.int64],
-    inverse_variance: NDArray[np.float32],
-    row: NDArray[np.int64],
-    term: int,
     ptr: NDArray[np.int64],
     column: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """Sum products of overlapping stamps: ``out[e, q] = sum_p W[p] A_term,s[p] A_q,t[p]`` for each pair (s, t).
+    """Project overlapping stamps on each other: ``out[e, q] = sum_p weight_s[p] A_q,t[p]`` for each pair (s, t).
 
     Parameters
     ----------
+    weight, box : arrays, shapes (n_row, n_side^2) and (n_row, 4)
+        Rows as `sum_stamps` takes them.
+    row : int64 array, shape (n_row,)
+        The star s of each row.
     stamp : float32 array, shape (n_star, 6, n_side^2)
         PRF and derivatives of each star.
     corner : int64 array, shape (n_star, 2)
         Image row and column of pixel [0, 0] of each stamp, perhaps outside the image.
-    inverse_variance : float32 array, shape (n_row, n_col)
-        W, 0 where a pixel takes no part.
-    row : int64 array, shape (n_sum_row,)
-        The stars s.
-    term : int
-        Which of the six terms of s.
-    ptr : int64 array, shape (n_sum_row + 1,)
+    ptr : int64 array, shape (n_row + 1,)
         Row ``r`` owns the pairs ``ptr[r]:ptr[r + 1]``.
     column : int64 array, shape (n_pair,)
         The stars t.
     out : float32 array, shape (n_pair, 6)
         Receives the sums.
     """
-    n_row, n_col = inverse_variance.shape
-    side = int(np.sqrt(float64(stamp.shape[2])) + 0.5)
+    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
     for r in range(row.size):
         s = row[r]
         for e in range(ptr[r], ptr[r + 1]):
             t = column[e]
-            top, bottom = max(corner[s, 0], corner[t, 0], 0), min(corner[s, 0], corner[t, 0]) + side
-            left, right = max(corner[s, 1], corner[t, 1], 0), min(corner[s, 1], corner[t, 1]) + side
-            bottom, right = min(bottom, n_row), min(right, n_col)
+            down, right = corner[t, 0] - corner[s, 0], corner[t, 1] - corner[s, 1]
             a0, a1, a2, a3, a4, a5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for y in range(top, bottom):
-                ks = (y - corner[s, 0]) * side - corner[s, 1]
-                kt = (y - corner[t, 0]) * side - corner[t, 1]
-                for x in range(left, right):
-                    w = float64(inverse_variance[y, x]) * float64(stamp[s, term, ks + x])
-                    a0 += w * stamp[t, 0, kt + x]
-                    a1 += w * stamp[t, 1, kt + x]
-                    a2 += w * stamp[t, 2, kt + x]
-                    a3 += w * stamp[t, 3, kt + x]
-                    a4 += w * stamp[t, 4, kt + x]
-                    a5 += w * stamp[t, 5, kt + x]
+            for j in range(max(box[r, 0], down), min(box[r, 1], down + side)):
+                shift = (j - down) * side - right
+                for i in range(max(box[r, 2], right), min(box[r, 3], right + side)):
+                    w = float64(weight[r, j * side + i])
+                    k = shift + i
+                    a0 += w * stamp[t, 0, k]
+                    a1 += w * stamp[t, 1, k]
+                    a2 += w * stamp[t, 2, k]
+                    a3 += w * stamp[t, 3, k]
+                    a4 += w * stamp[t, 4, k]
+                    a5 += w * stamp[t, 5, k]
             out[e, 0], out[e, 1], out[e, 2], out[e, 3], out[e, 4], out[e, 5] = a0, a1, a2, a3, a4, a5
 
 
 @njit(
-    [void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, :, ::1])],
+    [
+        void(
+            int64[::1], int64[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[::1], float32[:, ::1],
+            float32[:, :, ::1], float32[:, ::1], float32[:, ::1],
+        )
+    ],
     cache=True,
     nogil=True,
-)
-def expand(
-    flux: NDArray[np.float32], dcol: NDArray[np.float32], drow: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    """Write the factors of the six terms of each star: F (1, x, y, x^2 / 2, x y, y^2 / 2) for its displacement x, y.
-
-    Parameters
-    ----------
-    flux, dcol, drow : float32 array, shape (n_star, 16)
-        Fluxes (e-/s) and displacements (px).
-    out : float32 array, shape (n_star, 6, 16)
-        Receives the factors.
-    """
-    for s in range(flux.shape[0]):
-        for b in range(N_LANE):
-            f, x, y = flux[s, b], dcol[s, b], drow[s, b]
-            out[s, 0, b] = f
-            out[s, 1, b] = f * x
-            out[s, 2, b] = f * y
-            out[s, 3, b] = float32(0.5) * f * x * x
-            out[s, 4, b] = f * x * y
-            out[s, 5, b] = float32(0.5) * f * y * y
-
-
-@njit(
-    [void(int64[::1], int64[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])],
-    cache=True,
-    nogil=True,
-)
+)  # fmt: skip
 def residual(
     ptr: NDArray[np.int64],
     column: NDArray[np.int64],
     terms: NDArray[np.float32],
-    factor: NDArray[np.float32],
+    flux: NDArray[np.float32],
+    rest: NDArray[np.float32],
+    star: NDArray[np.int64],
+    basis: NDArray[np.float32],
+    pointing: NDArray[np.float32],
     seen: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
     """Take what the model of all stars projects on each row from what the pixels do.
+
+    Within a stamp all stars are displaced alike, by x and y: what they project is the sum over the six terms times
+    1, x, y, x^2 / 2, x y, y^2 / 2; the third order, x^3 / 6, x^2 y / 2, x y^2 / 2, y^3 / 6, follows no change of a flux.
 
     Parameters
     ----------
@@ -267,28 +246,105 @@ def residual(
         Rows of pairs, as in `gram`.
     terms : float32 array, shape (n_pair, 6)
         From `gram`.
-    factor : float32 array, shape (n_star * 6, 16)
-        From `expand`, seen as rows of sixteen.
+    flux : float32 array, shape (n_star, 16)
+        Fluxes (e-/s).
+    rest : float32 array, shape (n_row, 10)
+        What all other stars project on the row, which move with it and are else constant; last the third order of all.
+    star : int64 array, shape (n_row,)
+        The star of each row.
+    basis : float32 array, shape (n_star, n_basis)
+        What displacements are made of.
+    pointing : float32 array, shape (2, n_basis, 16)
+        Their coefficients in column and row (px).
     seen : float32 array, shape (n_row, 16)
         Projections of the pixels.
     out : float32 array, shape (n_row, 16)
-        Receives ``seen - sum_e sum_q terms[e, q] factor[t, q]``.
+        Receives what is left of ``seen``.
     """
-    acc = np.empty((2, N_LANE), np.float32)
+    acc = np.empty((N_TERM, N_LANE), np.float32)
+    x = np.empty(N_LANE, np.float32)
+    y = np.empty(N_LANE, np.float32)
+    half, third = float32(0.5), float32(1.0 / 3.0)
     for r in range(ptr.size - 1):
-        for b in range(N_LANE):
-            acc[0, b] = 0.0
-            acc[1, b] = 0.0
+        for q in range(N_TERM):
+            for b in range(N_LANE):
+                acc[q, b] = rest[r, q]
         for e in range(ptr[r], ptr[r + 1]):
-            t = N_TERM * column[e]
-            _add(acc, 0, terms[e, 0], factor, t)
-            _add(acc, 1, terms[e, 1], factor, t + 1)
-            _add(acc, 0, terms[e, 2], factor, t + 2)
-            _add(acc, 1, terms[e, 3], factor, t + 3)
-            _add(acc, 0, terms[e, 4], factor, t + 4)
-            _add(acc, 1, terms[e, 5], factor, t + 5)
+            for q in range(N_TERM):
+                _add(acc, q, terms[e, q], flux, column[e])
         for b in range(N_LANE):
-            out[r, b] = seen[r, b] - (acc[0, b] + acc[1, b])
+            x[b] = 0.0
+            y[b] = 0.0
+        for k in range(basis.shape[1]):
+            part = basis[star[r], k]
+            for b in range(N_LANE):
+                x[b] += part * pointing[0, k, b]
+                y[b] += part * pointing[1, k, b]
+        r0, r1, r2, r3 = third * rest[r, 6], rest[r, 7], rest[r, 8], third * rest[r, 9]
+        for b in range(N_LANE):
+            across = acc[1, b] + half * x[b] * (acc[3, b] + x[b] * r0 + y[b] * r1) + y[b] * acc[4, b]
+            along = acc[2, b] + half * y[b] * (acc[5, b] + x[b] * r2 + y[b] * r3)
+            out[r, b] = seen[r, b] - (acc[0, b] + x[b] * across + y[b] * along)
+
+
+@njit([void(float32[:, :, ::1], int64[:, ::1], float64[::1], float32[:, :, ::1])], cache=True, nogil=True)
+def render(
+    stamp: NDArray[np.float32], corner: NDArray[np.int64], flux: NDArray[np.float64], images: NDArray[np.float32]
+) -> None:
+    """Add stars to images: one of their PRF, the others of its derivatives.
+
+    Parameters
+    ----------
+    stamp : float32 array, shape (n_star, n_image, n_side^2)
+        PRF and derivatives of each star.
+    corner : int64 array, shape (n_star, 2)
+        Image row and column of pixel [0, 0] of each stamp, perhaps outside the image.
+    flux : float64 array, shape (n_star,)
+        e-/s.
+    images : float32 array, shape (n_image, n_row, n_col)
+        Changed in place (e-/s).
+    """
+    n_image, n_row, n_col = images.shape
+    side = int(np.sqrt(float64(stamp.shape[2])) + 0.5)
+    for s in range(flux.size):
+        top, bottom = max(corner[s, 0], 0), min(corner[s, 0] + side, n_row)
+        left, right = max(corner[s, 1], 0), min(corner[s, 1] + side, n_col)
+        for q in range(n_image):
+            for y in range(top, bottom):
+                k = (y - corner[s, 0]) * side - corner[s, 1]
+                for x in range(left, right):
+                    images[q, y, x] += float32(flux[s] * stamp[s, q, k + x])
+
+
+@njit([void(float32[:, ::1], int64[:, ::1], float32[:, :, ::1], float64[:, ::1])], cache=True, nogil=True)
+def project_images(
+    weight: NDArray[np.float32], corner: NDArray[np.int64], images: NDArray[np.float32], out: NDArray[np.float64]
+) -> None:
+    """Project images on stamps.
+
+    Parameters
+    ----------
+    weight : float32 array, shape (n_row, n_side^2)
+        Weights of each stamp's pixels.
+    corner : int64 array, shape (n_row, 2)
+        Image row and column of pixel [0, 0] of each stamp, perhaps outside the image.
+    images : float32 array, shape (n_image, n_row, n_col)
+        From `render`.
+    out : float64 array, shape (n_row, n_image)
+        Receives the sums of weight x image.
+    """
+    n_image, n_row, n_col = images.shape
+    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
+    for s in range(corner.shape[0]):
+        top, bottom = max(corner[s, 0], 0), min(corner[s, 0] + side, n_row)
+        left, right = max(corner[s, 1], 0), min(corner[s, 1] + side, n_col)
+        for q in range(n_image):
+            total = 0.0
+            for y in range(top, bottom):
+                k = (y - corner[s, 0]) * side - corner[s, 1]
+                for x in range(left, right):
+                    total += float64(weight[s, k + x]) * float64(images[q, y, x])
+            out[s, q] = total
 
 
 @njit([void(int64[::1], int64[::1], float32[::1], float32[:, ::1], float32[:, ::1])], cache=True, nogil=True)

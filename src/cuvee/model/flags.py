@@ -23,6 +23,7 @@ __all__ = [
     "NO_BACKGROUND",
     "NO_FRAME",
     "NO_POSITION",
+    "NO_PSF",
     "NO_TIME",
     "QUALITY",
     "SATURATED",
@@ -67,6 +68,7 @@ ASTEROID = 128
 NO_FRAME = 256
 NO_TIME = 512
 ASSUMED_READOUT = 1024
+NO_PSF = 2048
 
 FLAGS: tuple[Bit, ...] = (
     Bit(
@@ -79,7 +81,7 @@ FLAGS: tuple[Bit, ...] = (
     Bit(
         NAN_PIXEL,
         "nan_pixel",
-        "a pixel in the largest aperture is not a number; apertures without it are still valid",
+        "a pixel in the largest aperture, or in the PSF's stamp, is not a number; apertures without it are still valid",
         False,
     ),
     Bit(SATURATED, "saturated", "a pixel in the largest aperture is at or above the saturation limit", False),
@@ -110,6 +112,12 @@ FLAGS: tuple[Bit, ...] = (
         ASSUMED_READOUT,
         "assumed_readout",
         "cards on gain, read noise or exposure are missing; the instrument's usual values stand in, so flux_err is approximate",
+        False,
+    ),
+    Bit(
+        NO_PSF,
+        "no_psf",
+        "there is no PSF flux: a brighter star is nearer than 0.3 px, or too many of the star's pixels are missing or saturated",
         False,
     ),
 )

@@ -14,6 +14,7 @@ as a linear problem). The displacements by Gauss-Newton in star space are writte
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-__all__ = ["PsfPlan", "Rows", "plan_psf"]
+__all__ = ["Draw", "Pairs", "PsfPlan", "Rows", "plan_psf"]
 
 N_BRIGHT = 3000
 """Stars that tell where a frame points, at most: with these it is known to some 1e-5 px."""
@@ -30,7 +31,7 @@ N_BRIGHT = 3000
 LEAST_SNR = 150.0
 """Signal to noise that one frame must give a star of these."""
 
-FLOOR = 2e-3
+FLOOR = 3e-4
 """What a star's position is believed to at best (px), so that the brightest do not rule the pointing."""
 
 LINKED = 0.02
@@ -38,6 +39,23 @@ LINKED = 0.02
 
 TOGETHER = 48
 """Stars that are solved together, at most."""
+
+ENOUGH = 0.999
+"""Share of what a stamp tells of its star that the part of it which is used must tell."""
+
+UNSEEN = 0.05
+"""Light that a star adds to another one, in the error of one frame, below which it need not be followed frame by frame."""
+
+AT_A_TIME = 20_000
+"""Stars that are drawn together, where they are not kept."""
+
+N_ORDER = 10
+"""Terms up to the third order."""
+
+NUDGE = 0.02
+"""How far stars are moved to see how their second derivatives change (px); the third order is small itself."""
+
+Draw = Callable[[NDArray[np.int64], NDArray[np.float64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +78,34 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """What the stars project on rows: the pairs that matter one by one, all others as a sum.
+
+    Parameters
+    ----------
+    ptr, column, terms
+        Rows of pairs and their six sums (`cuvee.kernels.star_space.gram`).
+    rest : float32 array, shape (n_row, 10)
+        What the other stars project, which stay as bright as they are in the reference image; last the third order of the bright
+        stars, whose changes matter as little to it.
+    star : int64 array, shape (n_row,)
+        The star of each row.
+    """
+
+    ptr: NDArray[np.int64]
+    column: NDArray[np.int64]
+    terms: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    star: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class PsfPlan:
     """All that does not depend on the frame; stars stand in the order of the tiles.
 
     Parameters
     ----------
-    order : int64 array, shape (n_star,)
+    star : int64 array, shape (n_star,)
         Number of each star among those given.
     rows : Rows
         Stamps of all stars.
@@ -75,10 +115,8 @@ class PsfPlan:
         Their derivatives: rows in column, then rows in row, tile by tile.
     moved_order : int64 array, shape (2 n_bright,)
         Place of each of these rows among the rows in column (``k``) and those in row (``n_bright + k``).
-    ptr, column, terms
-        Pairs of stars and their six sums (`cuvee.kernels.star_space.gram`).
-    bright_ptr, bright_column, bright_col_terms, bright_row_terms
-        The same for the derivatives of the bright stars.
+    pairs, in_col, in_row : Pairs
+        What the stars project on each star, and on the derivatives of the bright ones.
     inverse_ptr, inverse_column, inverse_value
         Rows of an approximate inverse of N.
     weight_sum : float32 array, shape (n_star,)
@@ -99,20 +137,18 @@ class PsfPlan:
         What each bright star tells of its displacement in column, both, row (1 / px^2).
     share : float64 array, shape (n_star,)
         The star's own share of the light that its weights see.
+    image : float32 array, shape (n_row, n_col)
+        All stars as they are in the reference image, without background (e-/s).
     """
 
-    order: NDArray[np.int64]
+    star: NDArray[np.int64]
     rows: Rows
     bright: NDArray[np.int64]
     moved: Rows
     moved_order: NDArray[np.int64]
-    ptr: NDArray[np.int64]
-    column: NDArray[np.int64]
-    terms: NDArray[np.float32]
-    bright_ptr: NDArray[np.int64]
-    bright_column: NDArray[np.int64]
-    bright_col_terms: NDArray[np.float32]
-    bright_row_terms: NDArray[np.float32]
+    pairs: Pairs
+    in_col: Pairs
+    in_row: Pairs
     inverse_ptr: NDArray[np.int64]
     inverse_column: NDArray[np.int64]
     inverse_value: NDArray[np.float32]
@@ -125,12 +161,14 @@ class PsfPlan:
     basis: NDArray[np.float64]
     information: NDArray[np.float64]
     share: NDArray[np.float64]
+    image: NDArray[np.float32]
 
 
 def plan_psf(
-    stamp: NDArray[np.float32],
-    corner: NDArray[np.int64],
+    draw: Draw,
+    place: NDArray[np.float64],
     flux: NDArray[np.float64],
+    solved: NDArray[np.bool_],
     inverse_variance: NDArray[np.float32],
     tile: NDArray[np.int64],
     outer: NDArray[np.int64],
@@ -139,12 +177,17 @@ def plan_psf(
 
     Parameters
     ----------
-    stamp : float32 array, shape (6, n_star, n_side, n_side)
-        PRF of each star and its derivatives in column, row, column^2, column x row, row^2 of the star.
-    corner : int64 array, shape (n_star, 2)
-        Image row and column of pixel [0, 0] of each stamp; it may lie outside.
+    draw : callable
+        ``draw(stars, offset) -> (stamp, corner)``: of these stars, moved by so much in column and row (px, shape (n, 2)), the PRF
+        and its derivatives in column, row, column^2, column x row, row^2 of the star, float32 of shape (6, n, n_side, n_side),
+        and the image row and column of each stamp's pixel [0, 0], which may lie outside, int64 of shape (n, 2). The middle
+        pixel of a stamp is the one that the star lies in.
+    place : float64 array, shape (n_star, 2)
+        Column and row of each star (px).
     flux : float64 array, shape (n_star,)
         Fluxes in the reference image (e-/s).
+    solved : bool array, shape (n_star,)
+        Stars whose flux is wanted, or may change; the others move with the frame and stay as bright as they are.
     inverse_variance : float32 array, shape (n_row, n_col)
         Of the pixels of one frame; 0 for those that take no part.
     tile : int64 array, shape (n_star,)
@@ -155,82 +198,179 @@ def plan_psf(
     Returns
     -------
     PsfPlan
+        Of the stars that are solved.
     """
     from cuvee.kernels import star_space
 
-    n_star, side = stamp.shape[1], stamp.shape[2]
-    order = np.lexsort((corner[:, 1], tile))
-    corner, tile, flux = np.ascontiguousarray(corner[order]), tile[order], flux[order].astype(np.float64)
-    values = np.ascontiguousarray(stamp.reshape(6, n_star, side * side)[:, order].transpose(1, 0, 2), np.float32)
+    images = np.zeros((N_ORDER, *inverse_variance.shape), np.float32)
+    fixed = np.flatnonzero(~solved)
+    for first in range(0, fixed.size, AT_A_TIME):
+        some = fixed[first : first + AT_A_TIME]
+        stamp, corner = draw(some, np.zeros((some.size, 2)))
+        star_space.render(_by_star(stamp), corner, flux[some], images[:6])
+    star = np.flatnonzero(solved)
+    stamp, corner = draw(star, np.zeros((star.size, 2)))
+    order = np.lexsort((corner[:, 1], tile[star]))
+    star, corner = star[order], np.ascontiguousarray(corner[order])
+    tile, flux = tile[star], flux[star].astype(np.float64)
+    values = np.ascontiguousarray(_by_star(stamp)[order])
+    n_star, side = star.size, stamp.shape[2]
+    star_space.render(values, corner, flux, images[:6])
     # A stamp reaches no further than its tile with its margin; beyond the image there are no pixels.
-    box = np.stack(
+    whole = np.stack(
         [
             np.maximum(outer[tile, 0] - corner[:, 0], 0), np.minimum(outer[tile, 1] - corner[:, 0], side),
             np.maximum(outer[tile, 2] - corner[:, 1], 0), np.minimum(outer[tile, 3] - corner[:, 1], side),
         ],
         axis=1,
     )  # fmt: skip
+    inside = _pixels(inverse_variance, corner, whole, side)
+    box = _windows(inside * values[:, 0] ** 2, whole, side)
+    weight = inside * values[:, 0] * _mask(box, side)
     width = outer[tile, 3] - outer[tile, 2]
     base = (corner[:, 0] - outer[tile, 0]) * width + corner[:, 1] - outer[tile, 2]
-    inside = _pixels(inverse_variance, corner, box, side)
     n_tile = outer.shape[0]
 
-    def rows(stars: NDArray[np.int64], weight: NDArray[np.float32]) -> Rows:
+    def rows(stars: NDArray[np.int64], box: NDArray[np.int64], weight: NDArray[np.float32]) -> Rows:
         of_tile = np.searchsorted(tile[stars], np.arange(n_tile + 1)).astype(np.int64)
-        return Rows(of_tile, base[stars], width[stars], np.ascontiguousarray(box[stars]), weight)
+        return Rows(of_tile, base[stars], width[stars], np.ascontiguousarray(box), np.ascontiguousarray(weight))
 
+    snr = flux * np.sqrt((inside * values[:, 0] ** 2).sum(axis=1, dtype=np.float64))
+    bright = np.flatnonzero((whole == [0, side, 0, side]).all(axis=1) & (inside > 0.0).all(axis=1) & (snr > LEAST_SNR))
+    bright = np.sort(bright[np.argsort(-snr[bright], kind="stable")[:N_BRIGHT]])
+    third = _third_order(draw, star[bright], place[star[bright]], values[bright])
+    star_space.render(third, np.ascontiguousarray(corner[bright]), flux[bright], images[6:])
     everyone = np.arange(n_star)
-    weight = inside * values[:, 0]
     ptr, column = _pairs(corner, side)
     terms = np.empty((column.size, 6), np.float32)
-    star_space.gram(values, corner, inverse_variance, everyone, 0, ptr, column, terms)
-    normal = sp.csr_matrix((terms[:, 0].astype(np.float64), column, ptr), shape=(n_star, n_star))
+    star_space.gram(weight, box, everyone, values, corner, ptr, column, terms)
+    diagonal = terms[np.repeat(everyone, np.diff(ptr)) == column, 0].astype(np.float64)
+    scale = np.zeros(n_star)
+    np.divide(1.0, np.sqrt(np.maximum(diagonal, 0.0)), out=scale, where=diagonal > 0.0)
+    pairs = Pairs(ptr, column, terms, np.empty((n_star, N_ORDER), np.float32), everyone)
+    pairs = _linked(pairs, weight, corner, images, flux, scale[everyone])
+    normal = sp.csr_matrix((pairs.terms[:, 0].astype(np.float64), pairs.column, pairs.ptr), shape=(n_star, n_star))
     inverse, variance = _approximate_inverse(normal)
-    diagonal = normal.diagonal()
-    weight_sum = weight.sum(axis=1, dtype=np.float64)
-    snr = np.where(diagonal > 0.0, flux * np.sqrt(np.maximum(diagonal, 0.0)), 0.0)
-    whole = (box == [0, side, 0, side]).all(axis=1) & (inside > 0.0).all(axis=1)
-    bright = np.flatnonzero(whole & (snr > LEAST_SNR))
-    bright = np.sort(bright[np.argsort(-snr[bright], kind="stable")[:N_BRIGHT]])
+
     bright_ptr, bright_column = _chosen(ptr, column, bright)
-    bright_terms = []
-    for term in (1, 2):
+    moved_weight = [inside[bright] * values[bright, term] for term in (1, 2)]
+    moved = []
+    own = np.repeat(bright, np.diff(bright_ptr)) == bright_column
+    for term, one in zip((1, 2), moved_weight, strict=True):
         found = np.empty((bright_column.size, 6), np.float32)
-        star_space.gram(values, corner, inverse_variance, bright, term, bright_ptr, bright_column, found)
-        bright_terms.append(found)
-    moved_weight = np.concatenate([inside[bright] * values[bright, term] for term in (1, 2)])
-    place = np.argsort(np.concatenate([tile[bright]] * 2), kind="stable")
+        star_space.gram(one, whole[bright], bright, values, corner, bright_ptr, bright_column, found)
+        told = np.sqrt(np.maximum(found[own, term].astype(np.float64), 1e-30))
+        direct = Pairs(bright_ptr, bright_column, found, np.empty((bright.size, N_ORDER), np.float32), bright)
+        moved.append((_linked(direct, one, corner, images, flux, 1.0 / told), found[own]))
+    both = np.concatenate(moved_weight)
+    by_tile = np.argsort(np.concatenate([tile[bright]] * 2), kind="stable")
+    twice = np.concatenate([bright] * 2)[by_tile]
     light = np.zeros(n_star)
-    seen = normal @ flux
+    seen = _project(weight, corner, images[:1])[:, 0]
     np.divide(flux * diagonal, seen, out=light, where=seen > 0.0)
     squares = np.zeros(n_star)
     np.divide((weight.astype(np.float64) ** 2).sum(axis=1), diagonal**2, out=squares, where=diagonal > 0.0)
+    weight_sum = weight.sum(axis=1, dtype=np.float64)
+    # Rows are weighted by the inverse variance, so N^-1 is the variance where a row sees all of its star.
     return PsfPlan(
-        order=order,
-        rows=rows(everyone, weight),
+        star=star,
+        rows=rows(everyone, box, weight),
         bright=bright,
-        moved=rows(np.concatenate([bright] * 2)[place], np.ascontiguousarray(moved_weight[place])),
-        moved_order=place,
-        ptr=ptr,
-        column=column,
-        terms=terms,
-        bright_ptr=bright_ptr,
-        bright_column=bright_column,
-        bright_col_terms=bright_terms[0],
-        bright_row_terms=bright_terms[1],
+        moved=rows(twice, whole[twice], both[by_tile]),
+        moved_order=by_tile,
+        pairs=pairs,
+        in_col=moved[0][0],
+        in_row=moved[1][0],
         inverse_ptr=inverse.indptr.astype(np.int64),
         inverse_column=inverse.indices.astype(np.int64),
         inverse_value=inverse.data.astype(np.float32),
         weight_sum=weight_sum.astype(np.float32),
-        moved_sum=moved_weight.sum(axis=1, dtype=np.float64).astype(np.float32),
+        moved_sum=both.sum(axis=1, dtype=np.float64).astype(np.float32),
         variance=variance,
         squares=squares,
         lean=inverse @ weight_sum,
         flux=flux,
         basis=_basis(corner, inverse_variance.shape, bright.size),
-        information=_information(bright, flux, bright_ptr, bright_column, *bright_terms),
+        information=np.stack([moved[0][1][:, 1], moved[0][1][:, 2], moved[1][1][:, 2]], axis=1)
+        * flux[bright, None].astype(np.float64) ** 2,
         share=light,
+        image=images[0],
     )
+
+
+def _third_order(
+    draw: Draw, star: NDArray[np.int64], place: NDArray[np.float64], values: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the derivatives in col^3, col^2 row, col row^2, row^3 of stars, shape (n, 4, n_side^2), by differences."""
+    # Towards the middle of its pixel, or the stamp would jump.
+    away = np.where(place > np.rint(place), -NUDGE, NUDGE)
+    right = _by_star(draw(star, away * [1.0, 0.0])[0])
+    up = _by_star(draw(star, away * [0.0, 1.0])[0])
+    across, along = away[:, :1], away[:, 1:]
+    change = [
+        (right[:, 3] - values[:, 3]) / across, (up[:, 3] - values[:, 3]) / along,
+        (right[:, 5] - values[:, 5]) / across, (up[:, 5] - values[:, 5]) / along,
+    ]  # fmt: skip
+    return np.ascontiguousarray(np.stack(change, axis=1), np.float32)
+
+
+def _by_star(stamp: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(stamp.reshape(6, stamp.shape[1], -1).transpose(1, 0, 2), np.float32)
+
+
+def _mask(box: NDArray[np.int64], side: int) -> NDArray[np.bool_]:
+    """Return which pixels of a stamp a box holds, shape (n_star, side^2)."""
+    along = np.arange(side)
+    up = (along >= box[:, :1]) & (along < box[:, 1:2])
+    across = (along >= box[:, 2:3]) & (along < box[:, 3:])
+    return np.asarray((up[:, :, None] & across[:, None, :]).reshape(box.shape[0], -1))
+
+
+def _windows(told: NDArray[np.float32], whole: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+    """Return the part of each stamp that is worth its time: the smallest square that tells `ENOUGH` of all there is."""
+    half = side // 2
+    along = np.abs(np.arange(side) - half)
+    ring = np.maximum(along[:, None], along).ravel()
+    within = np.cumsum(np.stack([told[:, ring == r].sum(axis=1, dtype=np.float64) for r in range(half + 1)]), axis=0)
+    reach = np.argmax(within >= ENOUGH * within[-1], axis=0)
+    return np.stack(
+        [
+            np.maximum(whole[:, 0], half - reach), np.minimum(whole[:, 1], half + reach + 1),
+            np.maximum(whole[:, 2], half - reach), np.minimum(whole[:, 3], half + reach + 1),
+        ],
+        axis=1,
+    )  # fmt: skip
+
+
+def _project(
+    weight: NDArray[np.float32], corner: NDArray[np.int64], images: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    from cuvee.kernels import star_space
+
+    out = np.empty((corner.shape[0], images.shape[0]))
+    star_space.project_images(np.ascontiguousarray(weight), np.ascontiguousarray(corner), images, out)
+    return out
+
+
+def _linked(
+    pairs: Pairs,
+    weight: NDArray[np.float32],
+    corner: NDArray[np.int64],
+    images: NDArray[np.float32],
+    flux: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> Pairs:
+    """Keep the pairs whose changes one frame could show; what all other stars project on a row stays with it as a sum."""
+    row = np.repeat(np.arange(pairs.star.size), np.diff(pairs.ptr))
+    light = np.abs(pairs.terms[:, 0].astype(np.float64)) * flux[pairs.column] * scale[row]
+    kept = (light > UNSEEN) | (pairs.star[row] == pairs.column)
+    rest = _project(weight, corner[pairs.star], images)
+    for q in range(6):
+        part = pairs.terms[kept, q].astype(np.float64) * flux[pairs.column[kept]]
+        rest[:, q] -= np.bincount(row[kept], part, minlength=pairs.star.size)
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=pairs.star.size))]).astype(np.int64)
+    column, terms = pairs.column[kept], np.ascontiguousarray(pairs.terms[kept])
+    return Pairs(ptr, np.ascontiguousarray(column), terms, rest.astype(np.float32), pairs.star)
 
 
 def _pixels(
@@ -238,12 +378,10 @@ def _pixels(
 ) -> NDArray[np.float32]:
     """Return an image's pixels in each stamp, shape (n_star, side^2); 0 beyond the part that is used."""
     along = np.arange(side)
-    up = (along >= box[:, :1]) & (along < box[:, 1:2])
-    across = (along >= box[:, 2:3]) & (along < box[:, 3:])
     row = np.clip(corner[:, :1] + along, 0, image.shape[0] - 1)
     col = np.clip(corner[:, 1:] + along, 0, image.shape[1] - 1)
-    found = image[row[:, :, None], col[:, None, :]] * (up[:, :, None] & across[:, None, :])
-    return np.asarray(found.reshape(corner.shape[0], -1), np.float32)
+    found = image[row[:, :, None], col[:, None, :]].reshape(corner.shape[0], -1)
+    return np.asarray(found * _mask(box, side), np.float32)
 
 
 def _pairs(corner: NDArray[np.int64], side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -327,16 +465,3 @@ def _basis(corner: NDArray[np.int64], shape: tuple[int, ...], n_bright: int) -> 
     place = 2.0 * corner / np.asarray(shape, np.float64) - 1.0
     basis = np.column_stack([np.ones(corner.shape[0]), place[:, 1], place[:, 0]])
     return basis[:, : 3 if n_bright >= 60 else 1 if n_bright >= 3 else 0]
-
-
-def _information(
-    bright: NDArray[np.int64],
-    flux: NDArray[np.float64],
-    ptr: NDArray[np.int64],
-    column: NDArray[np.int64],
-    in_col: NDArray[np.float32],
-    in_row: NDArray[np.float32],
-) -> NDArray[np.float64]:
-    own = np.flatnonzero(np.repeat(bright, np.diff(ptr)) == column)
-    terms = np.stack([in_col[own, 1], in_col[own, 2], in_row[own, 2]], axis=1).astype(np.float64)
-    return np.asarray(terms * flux[bright, None] ** 2)

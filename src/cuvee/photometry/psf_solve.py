@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.photometry.psf import FLOOR, PsfPlan
+from cuvee.photometry.psf import FLOOR, Pairs, PsfPlan
 
 __all__ = ["Lanes", "solve"]
 
 N_LANE = 16
 
-MOST_ROUNDS = 12
+MOST_ROUNDS = 8
 
-SETTLED = 3e-3
-"""Change of every flux, in its error, at which it is left alone."""
+SETTLED, UNSETTLED = 1e-2, 1e-3
+"""Change of a flux, in its error, at which it is settled; and the share of stars that need not be."""
 
 SETTLED_POINTING = 2e-6
 """Change of the pointing (px) at which it is left alone."""
@@ -49,12 +49,11 @@ class Lanes:
     """
 
     def __init__(self, plan: PsfPlan) -> None:
-        n_star, n_bright = plan.order.size, plan.bright.size
+        n_star, n_bright = plan.star.size, plan.bright.size
         self.seen, self.missing, self.level, self.level_err = (lines((n_star, N_LANE)) for _ in range(4))
         self.moved, self.moved_missing = (lines((2 * n_bright, N_LANE)) for _ in range(2))
-        self.flux, self.rest, self.dcol, self.drow = (lines((n_star, N_LANE)) for _ in range(4))
+        self.flux, self.change, self.rest = (lines((n_star, N_LANE)) for _ in range(3))
         self.in_col, self.in_row, self.rest_col, self.rest_row = (lines((n_bright, N_LANE)) for _ in range(4))
-        self.factor = lines((n_star, 6, N_LANE))
 
 
 def lines(shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -67,8 +66,8 @@ def lines(shape: tuple[int, ...]) -> NDArray[np.float32]:
 def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Solve for the fluxes of all stars and for the pointing, frame by frame.
 
-    Gauss-Newton in turns: the displacement that the bright stars' derivatives still ask for, then the fluxes by the approximate
-    inverse of the normal matrix, each from the residual of the whole model to second order, until neither changes.
+    Gauss-Newton: from what is left of the pixels when the whole model is taken off, to second order, the bright stars' derivatives
+    tell how the displacement must change, and the approximate inverse of the normal matrix how the fluxes must, until neither does.
 
     Parameters
     ----------
@@ -100,54 +99,75 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     lost[plan.moved_order] = lanes.moved_missing
     usable &= (lost[:n_bright] == 0.0) & (lost[n_bright:] == 0.0) & there
     pointing = np.zeros((2, n_basis, N_LANE))
-    sigma = np.sqrt(np.where(np.isfinite(plan.variance), plan.variance, 1.0)).astype(np.float32)[:, None]
-    lanes.flux[:] = 0.0
-    star_space.add_rows(plan.inverse_ptr, plan.inverse_column, plan.inverse_value, lanes.seen, lanes.flux)
-    factor = lanes.factor.reshape(-1, N_LANE)
-    lanes.dcol[:] = lanes.drow[:] = 0.0
-    for _ in range(MOST_ROUNDS):
+    basis = plan.basis.astype(np.float32)
+    inverse = (plan.inverse_ptr, plan.inverse_column, plan.inverse_value)
+    lanes.flux[:] = plan.flux.astype(np.float32)[:, None]
+    lanes.flux[:, ~there] = 0.0
+    few = UNSETTLED * plan.star.size
+    sigma = np.sqrt(np.where(np.isfinite(plan.variance), plan.variance, np.inf)).astype(np.float32)[:, None]
+    for turn in range(MOST_ROUNDS):
+        moved = (basis, pointing.astype(np.float32))
+        _residual(plan.pairs, lanes, moved, lanes.seen, lanes.rest)
+        lanes.change[:] = 0.0
+        star_space.add_rows(*inverse, lanes.rest, lanes.change)
+        lanes.change[:, ~there] = 0.0
         step = 0.0
         if n_basis:
-            star_space.expand(lanes.flux, lanes.dcol, lanes.drow, lanes.factor)
-            pairs = (plan.bright_ptr, plan.bright_column)
-            star_space.residual(*pairs, plan.bright_col_terms, factor, lanes.in_col, lanes.rest_col)
-            star_space.residual(*pairs, plan.bright_row_terms, factor, lanes.in_row, lanes.rest_row)
+            _residual(plan.in_col, lanes, moved, lanes.in_col, lanes.rest_col)
+            _residual(plan.in_row, lanes, moved, lanes.in_row, lanes.rest_row)
+            if turn in (1, 2):  # once the frames lie nearly where they should, a star that disagrees stands out
+                usable = _agreeing(plan, lanes, usable)
             change = _pointing(plan, lanes, usable)
             step = float(np.abs(change).max())
             pointing += change
-            lanes.dcol[:], lanes.drow[:] = (plan.basis @ part for part in pointing)
-        star_space.expand(lanes.flux, lanes.dcol, lanes.drow, lanes.factor)
-        star_space.residual(plan.ptr, plan.column, plan.terms, factor, lanes.seen, lanes.rest)
-        before = lanes.flux.copy()
-        star_space.add_rows(plan.inverse_ptr, plan.inverse_column, plan.inverse_value, lanes.rest, lanes.flux)
-        if step < SETTLED_POINTING and float(np.abs((lanes.flux - before) / sigma).max(initial=0.0)) < SETTLED:
-            break
+        lanes.flux += lanes.change
+        if turn > 0 and step < SETTLED_POINTING:
+            changed = (np.abs(lanes.change) > SETTLED * sigma).any(axis=1)
+            if np.count_nonzero(changed) <= few:
+                break
     return pointing
 
 
-def _pointing(plan: PsfPlan, lanes: Lanes, usable: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _residual(
+    pairs: Pairs, lanes: Lanes, moved: tuple[NDArray[np.float32], NDArray[np.float32]], seen: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    from cuvee.kernels import star_space
+
+    star_space.residual(pairs.ptr, pairs.column, pairs.terms, lanes.flux, pairs.rest, pairs.star, *moved, seen, out)
+
+
+def _force(plan: PsfPlan, lanes: Lanes) -> NDArray[np.float64]:
+    """Return what is left of the bright stars' derivatives, times their flux: shape (2, n_bright, 16) (1/px)."""
+    return np.stack([lanes.rest_col, lanes.rest_row]).astype(np.float64) * plan.flux[plan.bright, None]
+
+
+def _agreeing(plan: PsfPlan, lanes: Lanes, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out stars that ask for another displacement than the others do, as variables and blends may."""
+    xx, _, yy = plan.information.T
+    used = usable.copy()
+    for force, told in zip(_force(plan, lanes), (xx, yy), strict=True):
+        asked = np.where(usable, force / told[:, None], np.nan)
+        off = asked - _median(asked)
+        spread = np.sqrt(FLOOR**2 + 1.0 / told)[:, None]
+        width = 1.4826 * _median(np.abs(off / spread))
+        with np.errstate(invalid="ignore"):
+            used &= np.abs(off) <= CLIP * np.maximum(width, 1.0) * spread
+    return used
+
+
+def _pointing(plan: PsfPlan, lanes: Lanes, used: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return by how much the displacements must change, shape (2, n_basis, 16), from the bright stars' residuals."""
-    flux = plan.flux[plan.bright, None]
-    force = np.stack([lanes.rest_col, lanes.rest_row]).astype(np.float64) * flux
+    force = _force(plan, lanes)
     xx, xy, yy = plan.information.T
     basis = plan.basis[plan.bright]
     n_basis = basis.shape[1]
-    # What each star alone asks for; those that ask for something else than the others (variables, blends) are left out.
-    asked = force / np.stack([xx, yy])[:, :, None]
-    asked = np.where(usable, asked, np.nan)
-    used = usable.copy()
-    with np.errstate(invalid="ignore"):
-        for part, told in zip(asked, (xx, yy), strict=True):
-            off = part - _median(part)
-            spread = np.sqrt(FLOOR**2 + 1.0 / told)[:, None]
-            width = 1.4826 * _median(np.abs(off / spread))
-            used &= np.abs(off) <= CLIP * np.maximum(width, 1.0) * spread
     weight = used / (1.0 + np.sqrt(xx * yy)[:, None] * FLOOR**2)
-    products = basis[:, :, None] * basis[:, None, :]
+    products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, n_basis * n_basis)
     matrix = np.zeros((N_LANE, 2, n_basis, 2, n_basis))
     for (a, b), told in (((0, 0), xx), ((0, 1), xy), ((1, 0), xy), ((1, 1), yy)):
-        matrix[:, a, :, b, :] = np.einsum("sl,s,sij->lij", weight, told, products, optimize=True)
-    right = np.einsum("asl,sl,si->lai", np.where(used, force, 0.0), weight, basis, optimize=True)
+        matrix[:, a, :, b, :] = (weight.T @ (told[:, None] * products)).reshape(N_LANE, n_basis, n_basis)
+    right = np.stack([(np.where(used, one, 0.0) * weight).T @ basis for one in force], axis=1)
     size = 2 * n_basis
     flat = matrix.reshape(N_LANE, size, size)
     enough = used.sum(axis=0) >= max(3, 4 * n_basis)

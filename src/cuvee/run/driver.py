@@ -79,7 +79,12 @@ class Driver:
         self.device = device
         self.paths = paths
         self.ledger = ledger
+        stages = [stage for stage in stages if stage.wanted is None or stage.wanted(config)]
         names = [stage.name for stage in stages]
+        if options.until and options.until not in names:
+            raise ConfigError(
+                f"The stage {options.until} takes no part in this run; the configuration does not ask for it."
+            )
         until = names.index(options.until) + 1 if options.until else len(names)
         self.stages = {stage.name: stage for stage in stages[:until]}
         # What is done for one segment, detector and kind after the other; the rest comes before them all, or after.

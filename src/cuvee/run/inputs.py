@@ -17,13 +17,14 @@ from cuvee.errors import BadData, ConfigError
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
+from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Stars, Targets
 from cuvee.model.time import observer_time
 from cuvee.run.facts import footprint_facts
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import FrameStream, StreamLog, read_frames
-from cuvee.store import blocks, catalogs, numbers, references
+from cuvee.store import blocks, catalogs, numbers, references, star_models
 from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
@@ -83,6 +84,7 @@ def readers(
         "footprint": lambda: _footprints(found["footprint"]),
         "partition": lambda: _partitions(found["partition"], paths.partitions),
         "reference": lambda: references.read_reference(root / found["reference"][0].path),
+        "stars": lambda: _read_stars(root / found["stars"][0].path, found["stars"][0].content),
         "targets": lambda: _targets(found["targets"][0], root, part if unit.stage.name == "collect" else ""),
         "fluxes": lambda: _fluxes(
             _by_series(found["fluxes"], root, part),
@@ -206,6 +208,11 @@ def _targets(product: Product, root: Path, patch: str) -> Targets | tuple[str, s
 def _read_targets(path: Path, content: str) -> Targets:  # noqa: ARG001 - the same path may come to hold others
     """Read the targets of a detector once a worker, not once for each of its blocks and patches."""
     return target_table.read_targets(path)
+
+
+@lru_cache(maxsize=1)
+def _read_stars(path: Path, content: str) -> StarModel:  # noqa: ARG001 - the same path may come to hold others
+    return star_models.read_star_model(path)
 
 
 def _by_series(products: Sequence[Product], root: Path, patch: str) -> dict[str, list[FluxBlock]]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.model.keys import DataId, patch_of
+from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock, LightCurves, Reference, Stars, Targets
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog
-from cuvee.store import blocks, catalogs, hats, numbers, references
+from cuvee.store import blocks, catalogs, hats, numbers, references, star_models
 from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
@@ -80,6 +81,12 @@ def _write_reference(unit: Unit, reference: Reference, paths: Paths) -> Written:
     path = paths.reference(unit.data_id)
     references.write_reference(path, reference)
     return (_product("reference", unit.data_id, path, paths),), {"frames": len(reference.members)}
+
+
+def _write_stars(unit: Unit, model: StarModel, paths: Paths) -> Written:
+    path = paths.stars(unit.data_id)
+    star_models.write_star_model(path, model)
+    return (_product("stars", unit.data_id, path, paths),), {"stars": len(model)}
 
 
 def _patches(healpix: NDArray[np.int64]) -> dict[str, tuple[int, int]]:
@@ -149,6 +156,7 @@ def _write_catalog(unit: Unit, instrument: str, paths: Paths) -> Written:
 WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "catalog": _write_partitions,
     "reference": _write_reference,
+    "prf": _write_stars,
     "targets": _write_targets,
     "extract": _write_fluxes,
     "extract-series": _write_series,

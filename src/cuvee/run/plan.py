@@ -80,7 +80,7 @@ def make_plan(
     for called in units_of(stage, products):
         unit: Unit | None = called
         kinds = {product.kind for product in called.inputs}
-        missing = [kind for kind in stage.reads if kind not in kinds]
+        missing = [kind for kind in stage.reads if kind not in kinds and kind not in stage.optional]
         receipt = None if missing else stock.state(called, head)
         if receipt is None and some_gone and any(map(is_gone, called.inputs)):
             # What was made with the files that are gone is not there, or not as it is wanted now: do without them.

@@ -47,8 +47,9 @@ class ReferenceSet:
     cells: tuple[int, ...] = ()
 
     def products(self, series: DataId, frames: Mapping[str, FileFacts]) -> list[Product]:
-        """Return the members and the footprint as products."""
+        """Return the members, which know the catalogue partitions that meet them, and the footprint as products."""
         members = [frames[name].product("member") for name in self.members if name in frames]
+        members = [member._replace(meta={**member.meta, "cells": self.cells}) for member in members]
         return [*members, footprint_product(series, self.footprint, self.cells)]
 
 

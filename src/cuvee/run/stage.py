@@ -21,6 +21,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "stamp": (*_GROUP, "series"),
     "footprint": (*_GROUP, "series"),
     "reference": (*_GROUP, "series"),
+    "stars": (*_GROUP, "series"),
     "targets": (*_GROUP, "patch"),
     "fluxes": (*_GROUP, "series", "block", "patch"),
     "lightcurves": (*_GROUP, "patch"),
@@ -88,6 +89,10 @@ class Stage:
     along : mapping of str to str
         Kinds of products that belong to the unit with those of another kind, read before: ``{"footprint": "fluxes"}`` takes the
         footprints of the unit's flux blocks, not all those of its detector.
+    optional : tuple of str
+        Kinds that a unit can do without.
+    wanted : callable, optional
+        ``wanted(config) -> bool``: whether the stage takes part in a run; it always does without.
     """
 
     name: str
@@ -99,6 +104,8 @@ class Stage:
     run: Callable[..., Any]
     where: Callable[[Sequence[Product]], Callable[[Product], bool]] | None = None
     along: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    wanted: Callable[[Any], bool] | None = None
 
     def recipe_head(self, params: Any) -> str:
         """Return what the recipes of all its units begin with."""

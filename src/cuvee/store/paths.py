@@ -89,6 +89,10 @@ class Paths:
         """Name the reference image of a series."""
         return self.root / self.base / "reference-frames" / f"{_stem(series)}.reference"
 
+    def stars(self, series: DataId) -> Path:
+        """Name the PRF and the stars of a series."""
+        return self.root / self.base / "prf" / f"{_stem(series)}.npz"
+
     def targets(self, group: DataId) -> Path:
         """Name the targets of a detector."""
         return self.root / self.red / group.segment / f"{group.detector}-{group.kind}" / "targets.parquet"

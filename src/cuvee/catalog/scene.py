@@ -1,0 +1,52 @@
+"""All catalogue stars whose light falls on the pixels of a series: the targets, and those that only disturb them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.motion import move
+from cuvee.catalog.params import TargetParams
+from cuvee.catalog.project import project
+from cuvee.model.records import Footprint, Stars
+
+__all__ = ["catalog_scene"]
+
+
+def catalog_scene(
+    footprint: Footprint, stars: Stars, params: TargetParams, zero_point: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the catalogue stars on and around the pixels of a series.
+
+    Parameters
+    ----------
+    footprint : Footprint
+        Pixels, WCS and epoch.
+    stars : Stars
+        Reference catalogue; it may cover any part of the sky.
+    params : TargetParams
+        How deep to go, and how far beyond the edge.
+    zero_point : float
+        Magnitude of one electron a second.
+
+    Returns
+    -------
+    id : int64 array, shape (n_star,)
+        Catalogue ids.
+    col, row : float64 array, shape (n_star,)
+        Detector coordinates at the epoch of the footprint (px).
+    flux : float64 array, shape (n_star,)
+        By their magnitudes (e-/s).
+
+    Raises
+    ------
+    BadData
+        If the WCS cannot be read.
+    """
+    relevant = np.isfinite(stars.mag) & (stars.mag <= params.depth)
+    if params.ids is not None:
+        relevant |= np.isfinite(stars.mag) & np.isin(stars.id, np.asarray(params.ids, dtype=np.int64))
+    near = stars.take(np.flatnonzero(relevant))
+    ra, dec = move(near.ra, near.dec, near.pmra, near.pmdec, footprint.epoch - near.epoch)
+    found, col, row = project(footprint, ra, dec, params.margin)
+    return near.id[found], col, row, 10.0 ** (0.4 * (zero_point - near.mag[found]))

@@ -1,0 +1,270 @@
+"""PSF fluxes in the one pass over pixels: stamps are summed tile by tile beside the apertures, and solved batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from cuvee import background, prf
+from cuvee.model import flags
+from cuvee.model.psf import StarModel
+from cuvee.model.records import LANES, Reference, Targets
+from cuvee.photometry import noise
+from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
+from cuvee.photometry.psf_solve import Lanes, solve
+
+__all__ = ["Psf", "PsfPass", "plan_drawn", "plan_stars", "with_still_level"]
+
+TOO_NEAR = 0.3
+"""Stars nearer to a brighter one than this (px) are one with it: nothing in the pixels tells them apart."""
+
+FULL = 0.9
+"""Share of the saturation limit from which a pixel of the reference image takes no part."""
+
+BESIDE, FAINTER = 3.0, 2.5
+"""A neighbour nearer than this (px) that is fainter by less than this factor is solved for, too, though it is no target."""
+
+SPOILT = 0.1
+"""Share of a star's weights on missing pixels from which its flux is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Psf:
+    """What the extraction plan holds for PSF photometry; stars stand in the order of ``plan``.
+
+    Parameters
+    ----------
+    plan : PsfPlan
+        The static algebra.
+    cell, weight : int32 and float32 arrays, shape (n_star, 16)
+        The way from mesh cells to the stars.
+    output : int64 array, shape (n_star,)
+        Output row of each star; -1 for those that are no targets.
+    still : float32 array, shape (n_row, n_col)
+        The reference image.
+    still_level : float32 array, shape (n_star,)
+        Its background at the stars (e-/s/pixel).
+    lost : int64 array, shape (n_lost,)
+        Output rows without a PSF flux: no star of the model is theirs, or no pixel sees it.
+    """
+
+    plan: PsfPlan
+    cell: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    output: NDArray[np.int64]
+    still: NDArray[np.float32]
+    still_level: NDArray[np.float32]
+    lost: NDArray[np.int64]
+
+
+def plan_stars(
+    model: StarModel,
+    targets: Targets,
+    rows: NDArray[np.int64],
+    reference: Reference,
+    layout: background.Tiles,
+    clean: NDArray[np.bool_],
+) -> Psf:
+    """Plan the PSF photometry of a series.
+
+    Parameters
+    ----------
+    model : StarModel
+        PRF and stars.
+    targets : Targets
+        All targets of the detector.
+    rows : int64 array, shape (n_target,)
+        Those of the series; these rows are the output's, too.
+    reference : Reference
+        The reference image.
+    layout : Tiles
+        Tiles, whose margin holds a stamp.
+    clean : bool array, shape (n_row, n_col)
+        Pixels for the background.
+
+    Returns
+    -------
+    Psf
+    """
+    geometry = reference.geometry
+    kept = _apart(model.col, model.row, model.flux)
+    stars = StarModel(
+        model.series, model.prf, model.id[kept], model.col[kept], model.row[kept], model.flux[kept], model.numbers
+    )
+
+    def draw(some: NDArray[np.int64], offset: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        first_col, first_row, stamp = prf.stamps(
+            model.prf, stars.col[some] + offset[:, 0], stars.row[some] + offset[:, 1]
+        )
+        return stamp, np.stack([first_row - geometry.row0, first_col - geometry.col0], axis=1)
+
+    return plan_drawn(draw, stars, targets, rows, reference, layout, clean)
+
+
+def plan_drawn(
+    draw: Draw,
+    stars: StarModel,
+    targets: Targets,
+    rows: NDArray[np.int64],
+    reference: Reference,
+    layout: background.Tiles,
+    clean: NDArray[np.bool_],
+) -> Psf:
+    """Plan the PSF photometry of a series with stamps drawn by any PRF.
+
+    Parameters
+    ----------
+    draw : callable
+        As `cuvee.photometry.psf.plan_psf` takes it.
+    stars : StarModel
+        The stars that it draws, none nearer to another than `TOO_NEAR`.
+    targets, rows, reference, layout, clean
+        As in `plan_stars`.
+
+    Returns
+    -------
+    Psf
+    """
+    geometry = reference.geometry
+    image = np.require(reference.image, np.float32, ["C", "W"])
+    col, row = stars.col - geometry.col0, stars.row - geometry.row0
+    number = {int(star): k for k, star in enumerate(targets.id[rows].tolist())}
+    output = np.array([number.get(int(star), -1) for star in stars.id.tolist()], np.int64)
+    solved = _solved(col, row, stars.flux, output >= 0, image.shape)
+    place = np.column_stack([stars.col, stars.row])
+    plan = plan_psf(
+        draw, place, stars.flux, solved, _inverse_variance(image, reference), layout.of(col, row), layout.outer
+    )
+    output = np.where(np.isfinite(plan.variance), output[plan.star], -1)
+    mesh = background.mesh(clean, image, layout, col[plan.star], row[plan.star])
+    lost = np.setdiff1d(np.arange(rows.size), output)
+    nothing = np.zeros(output.size, np.float32)
+    return Psf(plan, mesh.cell, mesh.weight, output, image, nothing, lost)
+
+
+def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.float32]) -> Psf:
+    """Return the plan with the background of its reference image, from the mesh measured on that."""
+    from cuvee.kernels import robust
+
+    level, level_err = (np.empty((psf.output.size, LANES), np.float32) for _ in range(2))
+    robust.interpolate(cell, cell_err, psf.cell, psf.weight, level, level_err)
+    return replace(psf, still_level=np.nan_to_num(level[:, 0]))
+
+
+def _apart(col: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the stars that have no brighter one nearer than `TOO_NEAR`."""
+    placed = np.flatnonzero(np.isfinite(col + row + flux))
+    pairs = cKDTree(np.column_stack([col, row])[placed]).query_pairs(TOO_NEAR, output_type="ndarray")
+    a, b = placed[pairs[:, 0]], placed[pairs[:, 1]]
+    fainter = np.where((flux[a] < flux[b]) | ((flux[a] == flux[b]) & (a > b)), a, b)
+    return np.setdiff1d(placed, fainter)
+
+
+def _solved(
+    col: NDArray[np.float64],
+    row: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    target: NDArray[np.bool_],
+    shape: tuple[int, ...],
+) -> NDArray[np.bool_]:
+    """Return the stars whose flux must be found: targets, stars as bright as these, and neighbours not much fainter.
+
+    All others are as bright in every frame as they are in the reference image.
+    """
+    solved = target.copy()
+    if not target.any():
+        return solved
+    solved |= flux >= flux[target].min()
+    stars = cKDTree(np.column_stack([col, row]))
+    near = stars.query_ball_point(np.column_stack([col, row])[target], BESIDE, workers=1)
+    for one, others in zip(flux[target].tolist(), near, strict=True):
+        for k in others:
+            solved[k] |= flux[k] > one / FAINTER
+    # Of stars beside the image the pixels tell too little; their light is taken as it is.
+    return solved & (col > -0.5) & (row > -0.5) & (col < shape[1] - 0.5) & (row < shape[0] - 0.5)
+
+
+def _inverse_variance(image: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:
+    """Return the weights of the pixels; those that are full of charge, or unknown, take no part."""
+    readout, geometry = reference.readout, reference.geometry
+    output = noise.output_of(geometry.col0 + np.arange(geometry.n_col, dtype=np.float64), readout)
+    read = noise.pixel_variance(readout)[output]
+    with np.errstate(invalid="ignore"):
+        variance = np.maximum(image, 0.0) / readout.exposure + read
+        usable = (image < FULL * readout.saturation) & np.isfinite(image) & (variance > 0.0)
+    weight = np.zeros(image.shape, np.float32)
+    np.divide(1.0, variance, out=weight, where=usable)
+    return weight
+
+
+class PsfPass:
+    """PSF photometry of the batches of one block.
+
+    Parameters
+    ----------
+    psf : Psf
+        The plan.
+    n_target, n_frame : int
+        Size of the output.
+    """
+
+    def __init__(self, psf: Psf, n_target: int, n_frame: int) -> None:
+        self._psf = psf
+        self._lanes = Lanes(psf.plan)
+        self.flux = np.full((n_target, n_frame), np.nan, np.float32)
+        self.flux_err = np.full((n_target, n_frame), np.nan, np.float32)
+        self.pointing = np.full((n_frame, 2), np.nan)
+
+    def tile(self, number: int, outer: NDArray[np.int64], image: NDArray[np.float32]) -> None:
+        """Project the pixels of a tile on its stars."""
+        plan, lanes = self._psf.plan, self._lanes
+        row0, row1, col0, col1 = (int(v) for v in outer)
+        still = self._psf.still[row0:row1, col0:col1]
+        _project(plan.rows, number, image, still, lanes.seen, lanes.missing)
+        _project(plan.moved, number, image, still, lanes.moved, lanes.moved_missing)
+
+    def finish(
+        self,
+        cell: NDArray[np.float32],
+        cell_err: NDArray[np.float32],
+        column: NDArray[np.int64],
+        exposure: float,
+        flag: NDArray[np.int32],
+    ) -> None:
+        """Solve a batch and put its fluxes in their place; lane ``b`` goes to the frame ``column[b]``, -1 to none."""
+        from cuvee.kernels import psf_planes, robust
+
+        psf, plan, lanes = self._psf, self._psf.plan, self._lanes
+        robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
+        there = column >= 0
+        pointing = solve(plan, lanes, there)
+        noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
+        bits = np.array([flags.NAN_PIXEL, flags.NO_PSF], np.int32)
+        psf_planes.deliver(
+            lanes.flux, lanes.level, lanes.level_err, lanes.missing, psf.output, noise, exposure, SPOILT, column, bits,
+            self.flux, self.flux_err, flag,
+        )  # fmt: skip
+        frame = column[there]
+        flag[np.ix_(psf.lost, frame)] |= np.int32(flags.NO_PSF)
+        if plan.basis.shape[1]:
+            self.pointing[frame] = pointing[:, 0, there].T
+
+
+def _project(
+    rows: Rows, tile: int, image: NDArray[np.float32], still: NDArray[np.float32], out: NDArray[np.float32],
+    missing: NDArray[np.float32],
+) -> None:  # fmt: skip
+    from cuvee.kernels import star_space
+
+    first, last = int(rows.of_tile[tile]), int(rows.of_tile[tile + 1])
+    if last <= first:
+        return
+    where = (first, last, rows.base, rows.width, rows.box, rows.weight)
+    star_space.sum_stamps(image, *where, out)
+    if np.isnan(out[first:last]).any():
+        star_space.mend_stamps(image, np.ascontiguousarray(still).ravel(), *where, out, missing)
+    else:
+        missing[first:last] = 0.0
