@@ -68,9 +68,9 @@ def extract(
     block = measure.block(planes, flag, moments, names, rows, meta)
     if stars is None:
         return block
-    # Where there is no frame there is no displacement, and JSON has no NaN.
-    where = [[round(float(v), 7) for v in one] if np.isfinite(one).all() else None for one in stars.pointing]
-    named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err}
+    # Coefficients of the plan's basis in column and row. Where there is no frame there is no displacement, and JSON has no NaN.
+    where = [np.round(one, 7).tolist() if np.isfinite(one).all() else None for one in stars.pointing]
+    named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err, "psf_chi2": stars.chi2}
     return replace(block, planes=named, meta={**meta, "pointing": where})
 
 
@@ -140,8 +140,18 @@ def measure_frames(
             measure.mesh_to_stars(plan.mesh, scratch, mean, error)
         measure.finish(plan, scratch, readout, column, planes, flag)
         if stars is not None:
-            stars.finish(mean, error, column, readout.exposure, flag)
+            again = _tiles_again(plan, words, swap, scratch.image)
+            stars.finish(mean, error, column, readout.exposure, flag, again)
     return planes, flag
+
+
+def _tiles_again(
+    plan: Plan, words: tuple[NDArray[np.uint32], ...], swap: bool, image: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the lanes of each tile; to interleave them again costs less than to keep a whole image of them."""
+    for tile, outer in enumerate(plan.layout.outer):
+        measure.tile_lanes(words, swap, outer, image)
+        yield tile, image
 
 
 _LAST_PLAN: dict[str, Plan] = {}

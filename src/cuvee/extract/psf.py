@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Reference, Targets
 from cuvee.photometry import noise
 from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
-from cuvee.photometry.psf_solve import Lanes, solve
+from cuvee.photometry.psf_solve import Lanes, judge_tile, solve
 
 __all__ = ["Psf", "PsfPass", "plan_drawn", "plan_stars", "with_still_level"]
 
@@ -43,6 +44,8 @@ class Psf:
         The way from mesh cells to the stars.
     output : int64 array, shape (n_star,)
         Output row of each star; -1 for those that are no targets.
+    inverse_variance : float32 array, shape (n_row, n_col)
+        Of the pixels of one frame; 0 for those that take no part.
     still : float32 array, shape (n_row, n_col)
         The reference image.
     still_level : float32 array, shape (n_star,)
@@ -55,6 +58,7 @@ class Psf:
     cell: NDArray[np.int32]
     weight: NDArray[np.float32]
     output: NDArray[np.int64]
+    inverse_variance: NDArray[np.float32]
     still: NDArray[np.float32]
     still_level: NDArray[np.float32]
     lost: NDArray[np.int64]
@@ -135,14 +139,13 @@ def plan_drawn(
     output = np.array([number.get(int(star), -1) for star in stars.id.tolist()], np.int64)
     solved = _solved(col, row, stars.flux, output >= 0, image.shape)
     place = np.column_stack([stars.col, stars.row])
-    plan = plan_psf(
-        draw, place, stars.flux, solved, _inverse_variance(image, reference), layout.of(col, row), layout.outer
-    )
+    inverse_variance = _inverse_variance(image, reference)
+    plan = plan_psf(draw, place, stars.flux, solved, inverse_variance, layout.of(col, row), layout.outer)
     output = np.where(np.isfinite(plan.variance), output[plan.star], -1)
     mesh = background.mesh(clean, image, layout, col[plan.star], row[plan.star])
     lost = np.setdiff1d(np.arange(rows.size), output)
     nothing = np.zeros(output.size, np.float32)
-    return Psf(plan, mesh.cell, mesh.weight, output, image, nothing, lost)
+    return Psf(plan, mesh.cell, mesh.weight, output, inverse_variance, image, nothing, lost)
 
 
 def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.float32]) -> Psf:
@@ -216,7 +219,8 @@ class PsfPass:
         self._lanes = Lanes(psf.plan)
         self.flux = np.full((n_target, n_frame), np.nan, np.float32)
         self.flux_err = np.full((n_target, n_frame), np.nan, np.float32)
-        self.pointing = np.full((n_frame, 2), np.nan)
+        self.chi2 = np.full((n_target, n_frame), np.nan, np.float32)
+        self.pointing = np.full((n_frame, 2, psf.plan.basis.shape[1]), np.nan)
 
     def tile(self, number: int, outer: NDArray[np.int64], image: NDArray[np.float32]) -> None:
         """Project the pixels of a tile on its stars."""
@@ -233,24 +237,29 @@ class PsfPass:
         column: NDArray[np.int64],
         exposure: float,
         flag: NDArray[np.int32],
+        tiles: Iterable[tuple[int, NDArray[np.float32]]],
     ) -> None:
-        """Solve a batch and put its fluxes in their place; lane ``b`` goes to the frame ``column[b]``, -1 to none."""
+        """Solve a batch and put its fluxes in their place; lane ``b`` goes to the frame ``column[b]``, -1 to none.
+
+        ``tiles`` brings the lanes of each tile once more.
+        """
         from cuvee.kernels import psf_planes, robust
 
         psf, plan, lanes = self._psf, self._psf.plan, self._lanes
         robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
         there = column >= 0
         pointing = solve(plan, lanes, there)
+        for number, image in tiles:
+            judge_tile(plan, lanes, number, image, psf.inverse_variance, pointing)
         noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
-        bits = np.array([flags.NAN_PIXEL, flags.NO_PSF], np.int32)
+        bits = np.array([flags.NAN_PIXEL, flags.NO_PSF, flags.COSMIC_RAY], np.int32)
         psf_planes.deliver(
-            lanes.flux, lanes.level, lanes.level_err, lanes.missing, psf.output, noise, exposure, SPOILT, column, bits,
-            self.flux, self.flux_err, flag,
+            lanes.flux, lanes.level, lanes.level_err, lanes.missing, lanes.chi2, lanes.hits, psf.output, noise, exposure, SPOILT,
+            column, bits, self.flux, self.flux_err, self.chi2, flag,
         )  # fmt: skip
         frame = column[there]
         flag[np.ix_(psf.lost, frame)] |= np.int32(flags.NO_PSF)
-        if plan.basis.shape[1]:
-            self.pointing[frame] = pointing[:, 0, there].T
+        self.pointing[frame] = pointing[:, :, there].transpose(2, 0, 1)
 
 
 def _project(
