@@ -132,7 +132,7 @@ def measured_with_truth(
 
     psf = plan_drawn(draw, model, field.targets, rows, still, plan.layout, clean)
     assert plan.mesh is not None
-    plan = replace(plan, mesh=background.beside_stars(plan.mesh, psf.plan.image, plan.layout))
+    plan = replace(plan, mesh=background.beside_stars(plan.mesh, psf.plan.images[0], plan.layout))
     psf = with_still_level(psf, *measure.mesh_of_image(plan, still.image))
     stars = PsfPass(psf, rows.size, len(infos))
     measure_frames(plan, batches(infos), len(infos), still.geometry, still.readout, stars)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from cuvee.photometry.psf import Draw, PsfPlan, plan_psf
-from cuvee.photometry.psf_solve import Lanes, solve
+from cuvee.photometry.psf_solve import Lanes, judge_tile, solve
 
 HALF = 5
 SIDE = 2 * HALF + 1
@@ -235,3 +235,68 @@ def test_two_stars_at_one_place_and_one_off_the_pixels_do_no_harm() -> None:
     assert plan.variance[inverse[0]] > 100.0 * plan.variance[inverse[2]]
     assert plan.share[inverse[2]] == pytest.approx(1.0)
     assert plan.share[inverse[0]] == pytest.approx(0.5)
+
+
+def judged(scene: Scene, frames: NDArray[np.float64]) -> tuple[Lanes, NDArray[np.int64]]:
+    """Solve and judge; return the lanes and where each star stands in them."""
+    lanes = project(scene, frames)
+    pointing = solve(scene.plan, lanes, np.ones(16, bool))
+    inverse_variance = (1.0 / scene.variance).astype(np.float32)
+    for k, (top, bottom) in enumerate(((0, 120), (80, 200))):
+        image = np.ascontiguousarray(frames[:, top:bottom].reshape(16, -1).T, np.float32)
+        judge_tile(scene.plan, lanes, k, image, inverse_variance, pointing)
+    place = np.empty(scene.col.size, np.int64)
+    place[scene.plan.star] = np.arange(place.size)
+    return lanes, place
+
+
+def lonely(scene: Scene, low: float, high: float) -> int:
+    """Return a star of such a flux that is far from the edge and from brighter ones."""
+    col, row = scene.col, scene.row
+    inside = (abs(col - 110) < 80) & (abs(row - 100) < 70) & (scene.flux > low) & (scene.flux < high)
+    apart = np.hypot(col[:, None] - col, row[:, None] - row) + 1e3 * (scene.flux < 0.02 * scene.flux[:, None])
+    np.fill_diagonal(apart, np.inf)
+    return int(np.flatnonzero(inside)[np.argmax(apart[inside].min(axis=1))])
+
+
+def test_chi2_is_one_where_the_model_is_right() -> None:
+    lanes, place = judged(scene := make_scene(seed=31), scene.frames)
+    inside = (abs(scene.col - 110) < 100) & (abs(scene.row - 100) < 90)
+    # Brighter pixels are allowed a share of their light; fainter ones only their noise.
+    faint = inside & (scene.flux < 300.0)
+    # The weights are those of the reference image; a frame with another background has another noise.
+    noise = (scene.level / EXPOSURE + READ**2) / (100.0 / EXPOSURE + READ**2)
+    assert (lanes.chi2[place[faint]] / noise).mean() == pytest.approx(1.0, abs=0.03)
+    assert np.median(lanes.chi2[place[inside & (scene.flux > 1e4)]]) < 1.0
+    assert (lanes.hits > 0).mean() < 1e-3
+
+
+def test_a_cosmic_ray_is_taken_out_and_a_flare_stays() -> None:
+    scene = make_scene(seed=32)
+    star = lonely(scene, 300.0, 3000.0)
+    clean, place = judged(scene, scene.frames)
+    frames = scene.frames.copy()
+    row, col = int(np.rint(scene.row[star])), int(np.rint(scene.col[star]))
+    frames[3, row + 1, col] += 400.0
+    frames[5, row, col - 1] += 150.0
+    frames[5, row, col - 2] += 90.0
+    flare = render(
+        scene.variance.shape,
+        scene.col[[star]] + scene.moved[8, 0],
+        scene.row[[star]] + scene.moved[8, 1],
+        scene.flux[[star]],
+    )
+    frames[8] += flare
+    lanes, _ = judged(scene, frames)
+    k = place[star]
+    sigma = np.sqrt(scene.plan.variance[k])
+    assert lanes.hits[k, 3] == 1
+    assert lanes.hits[k, 5] in (1, 2)
+    # A pixel less: the flux is a little less certain than it was.
+    assert abs(lanes.flux[k, 3] - clean.flux[k, 3]) < 3.0 * sigma
+    assert abs(lanes.flux[k, 5] - clean.flux[k, 5]) < 3.0 * sigma
+    assert lanes.added[k, 3] > 10.0 * sigma
+    assert lanes.hits[k, 8] == 0
+    assert lanes.flux[k, 8] == pytest.approx(clean.flux[k, 8] + scene.flux[star], rel=0.01)
+    others = np.delete(np.arange(place.size), k)
+    assert (lanes.hits[others] == clean.hits[others]).mean() > 0.999

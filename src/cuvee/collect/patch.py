@@ -117,7 +117,8 @@ def collect(
 def _measured(methods: Sequence[str], round_noise: float) -> list[str]:
     """Return the planes that light curves are made of; the error of the background only tells how to round it."""
     names = [f"{method}_{what}" for method in methods for what in ("flux", "flux_err")]
-    return [*_SINGLE, *names, *(["background_err"] if round_noise else [])]
+    chi2 = ["psf_chi2"] if "psf" in methods else []
+    return [*_SINGLE, *names, *chi2, *(["background_err"] if round_noise else [])]
 
 
 def _flag(one: JoinedSeries) -> NDArray[np.int32]:
@@ -170,6 +171,8 @@ def _columns(
     columns |= {name: planes[name] for name in _SINGLE}
     for name in (f"{aperture}_{what}" for aperture in wanted for what in ("flux", "flux_err")):
         columns[name] = planes[name] if name in planes else np.full(shape, np.nan, np.float32)
+    if "psf" in wanted:
+        columns["psf_chi2"] = planes["psf_chi2"] if "psf_chi2" in planes else np.full(shape, np.nan, np.float32)
     return columns
 
 

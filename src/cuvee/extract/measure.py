@@ -36,7 +36,7 @@ N_LEAST = 10
 def warm_up() -> None:
     """Compile every kernel of a run, or load it from numba's cache; call it once before workers start."""
     # Their signatures are explicit, so importing compiles.
-    from cuvee.kernels import crowding, lanes, overlap, psf_planes, robust, star_space  # noqa: F401
+    from cuvee.kernels import crowding, lanes, overlap, psf_judge, psf_planes, robust, star_space  # noqa: F401
 
 
 def _on_lines(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray[Any]:

@@ -159,7 +159,7 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams, mod
         if model is None:
             return replace(plan, mesh=mesh)
         psf = plan_stars(model, targets, rows, reference, layout, clean)
-        return replace(plan, mesh=background.beside_stars(mesh, psf.plan.image, layout), psf=psf)
+        return replace(plan, mesh=background.beside_stars(mesh, psf.plan.images[0], layout), psf=psf)
     row0, col0, width = _tile_corners(layout, layout.of(col, row))
     inner, outer = params.annulus
     return replace(plan, annuli=background.annuli(col, row, inner, outer, clean, image, row0, col0, width))

@@ -14,8 +14,9 @@ N_LANE = 16
 @njit(
     [
         void(
-            float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[::1], float64[:, ::1], float64,
-            float64, int64[::1], int32[::1], float32[:, ::1], float32[:, ::1], int32[:, ::1],
+            float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int32[:, ::1], int64[::1],
+            float64[:, ::1], float64, float64, int64[::1], int32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],
+            int32[:, ::1],
         )
     ],
     cache=True,
@@ -27,6 +28,8 @@ def deliver(
     level: NDArray[np.float32],
     level_err: NDArray[np.float32],
     missing: NDArray[np.float32],
+    chi2: NDArray[np.float32],
+    hits: NDArray[np.int32],
     output: NDArray[np.int64],
     noise: NDArray[np.float64],
     exposure: float,
@@ -35,6 +38,7 @@ def deliver(
     bits: NDArray[np.int32],
     out: NDArray[np.float32],
     out_err: NDArray[np.float32],
+    out_chi2: NDArray[np.float32],
     flag: NDArray[np.int32],
 ) -> None:
     """Write fluxes and their errors to the time axis.
@@ -48,6 +52,8 @@ def deliver(
         Fluxes (e-/s), background and its error (e-/s/pixel).
     missing : float32 array, shape (n_star, 16)
         Share of the star's weights that lies on missing pixels.
+    chi2, hits : arrays, shape (n_star, 16)
+        From `cuvee.kernels.psf_judge.judge`.
     output : int64 array, shape (n_star,)
         Output row of each star, -1 for none.
     noise : float64 array, shape (n_star, 4)
@@ -59,10 +65,10 @@ def deliver(
         Share of missing weight from which there is no flux.
     column : int64 array, shape (16,)
         Output column of each lane; -1 for an empty lane.
-    bits : int32 array, shape (2,)
-        Bits for a missing pixel and for a flux that is not given.
-    out, out_err : float32 array, shape (n_target, n_frame)
-        Receive fluxes and errors.
+    bits : int32 array, shape (3,)
+        Bits for a missing pixel, for a flux that is not given, and for a cosmic ray that was taken out.
+    out, out_err, out_chi2 : float32 array, shape (n_target, n_frame)
+        Receive fluxes, errors and reduced chi2.
     flag : int32 array, shape (n_target, n_frame)
         Receives the bits beside those that it holds.
     """
@@ -82,5 +88,8 @@ def deliver(
                 continue
             here = variance + squares * (level[s, b] - still) / exposure
             here = max(here, 0.2 * variance) + (lean * level_err[s, b]) ** 2
+            if hits[s, b] > 0:
+                flag[row, k] |= bits[2]
             out[row, k] = flux[s, b]
+            out_chi2[row, k] = chi2[s, b]
             out_err[row, k] = np.sqrt(here)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 __all__ = [
     "ASSUMED_READOUT",
     "ASTEROID",
+    "COSMIC_RAY",
     "EDGE",
     "FAINT_THIRD",
     "FLAGS",
@@ -69,6 +70,7 @@ NO_FRAME = 256
 NO_TIME = 512
 ASSUMED_READOUT = 1024
 NO_PSF = 2048
+COSMIC_RAY = 4096
 
 FLAGS: tuple[Bit, ...] = (
     Bit(
@@ -118,6 +120,12 @@ FLAGS: tuple[Bit, ...] = (
         NO_PSF,
         "no_psf",
         "there is no PSF flux: a brighter star is nearer than 0.3 px, or too many of the star's pixels are missing or saturated",
+        False,
+    ),
+    Bit(
+        COSMIC_RAY,
+        "cosmic_ray",
+        "up to four pixels were too bright for the star's PRF, and what they added was taken out of the PSF flux",
         False,
     ),
 )

@@ -20,10 +20,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-__all__ = ["Draw", "Pairs", "PsfPlan", "Rows", "plan_psf"]
+from cuvee.photometry.psf_pairs import (
+    Pairs,
+    approximate_inverse,
+    chosen_rows,
+    linked_pairs,
+    overlapping_pairs,
+    project_images,
+)
+
+__all__ = ["Draw", "PsfPlan", "Rows", "plan_psf"]
 
 N_BRIGHT = 3000
 """Stars that tell where a frame points, at most: with these it is known to some 1e-5 px."""
@@ -34,17 +41,8 @@ LEAST_SNR = 150.0
 FLOOR = 3e-4
 """What a star's position is believed to at best (px), so that the brightest do not rule the pointing."""
 
-LINKED = 0.02
-"""Stars whose correlation is larger are solved together, exactly; weaker links are left to the iterations."""
-
-TOGETHER = 48
-"""Stars that are solved together, at most."""
-
 ENOUGH = 0.999
 """Share of what a stamp tells of its star that the part of it which is used must tell."""
-
-UNSEEN = 0.05
-"""Light that a star adds to another one, in the error of one frame, below which it need not be followed frame by frame."""
 
 AT_A_TIME = 20_000
 """Stars that are drawn together, where they are not kept."""
@@ -75,28 +73,6 @@ class Rows:
     width: NDArray[np.int64]
     box: NDArray[np.int64]
     weight: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """What the stars project on rows: the pairs that matter one by one, all others as a sum.
-
-    Parameters
-    ----------
-    ptr, column, terms
-        Rows of pairs and their six sums (`cuvee.kernels.star_space.gram`).
-    rest : float32 array, shape (n_row, 10)
-        What the other stars project, which stay as bright as they are in the reference image; last the third order of the bright
-        stars, whose changes matter as little to it.
-    star : int64 array, shape (n_row,)
-        The star of each row.
-    """
-
-    ptr: NDArray[np.int64]
-    column: NDArray[np.int64]
-    terms: NDArray[np.float32]
-    rest: NDArray[np.float32]
-    star: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +113,10 @@ class PsfPlan:
         What each bright star tells of its displacement in column, both, row (1 / px^2).
     share : float64 array, shape (n_star,)
         The star's own share of the light that its weights see.
-    image : float32 array, shape (n_row, n_col)
-        All stars as they are in the reference image, without background (e-/s).
+    images : float32 array, shape (6, n_row, n_col)
+        All stars as they are in the reference image, without background (e-/s), and their derivatives.
+    corner : int64 array, shape (n_star, 2)
+        Image row and column of each stamp's first pixel.
     """
 
     star: NDArray[np.int64]
@@ -161,7 +139,8 @@ class PsfPlan:
     basis: NDArray[np.float64]
     information: NDArray[np.float64]
     share: NDArray[np.float64]
-    image: NDArray[np.float32]
+    images: NDArray[np.float32]
+    corner: NDArray[np.int64]
 
 
 def plan_psf(
@@ -241,18 +220,18 @@ def plan_psf(
     third = _third_order(draw, star[bright], place[star[bright]], values[bright])
     star_space.render(third, np.ascontiguousarray(corner[bright]), flux[bright], images[6:])
     everyone = np.arange(n_star)
-    ptr, column = _pairs(corner, side)
+    ptr, column = overlapping_pairs(corner, side)
     terms = np.empty((column.size, 6), np.float32)
     star_space.gram(weight, box, everyone, values, corner, ptr, column, terms)
     diagonal = terms[np.repeat(everyone, np.diff(ptr)) == column, 0].astype(np.float64)
     scale = np.zeros(n_star)
     np.divide(1.0, np.sqrt(np.maximum(diagonal, 0.0)), out=scale, where=diagonal > 0.0)
     pairs = Pairs(ptr, column, terms, np.empty((n_star, N_ORDER), np.float32), everyone)
-    pairs = _linked(pairs, weight, corner, images, flux, scale[everyone])
+    pairs = linked_pairs(pairs, weight, corner, images, flux, scale[everyone])
     normal = sp.csr_matrix((pairs.terms[:, 0].astype(np.float64), pairs.column, pairs.ptr), shape=(n_star, n_star))
-    inverse, variance = _approximate_inverse(normal)
+    inverse, variance = approximate_inverse(normal)
 
-    bright_ptr, bright_column = _chosen(ptr, column, bright)
+    bright_ptr, bright_column = chosen_rows(ptr, column, bright)
     moved_weight = [inside[bright] * values[bright, term] for term in (1, 2)]
     moved = []
     own = np.repeat(bright, np.diff(bright_ptr)) == bright_column
@@ -261,12 +240,12 @@ def plan_psf(
         star_space.gram(one, whole[bright], bright, values, corner, bright_ptr, bright_column, found)
         told = np.sqrt(np.maximum(found[own, term].astype(np.float64), 1e-30))
         direct = Pairs(bright_ptr, bright_column, found, np.empty((bright.size, N_ORDER), np.float32), bright)
-        moved.append((_linked(direct, one, corner, images, flux, 1.0 / told), found[own]))
+        moved.append((linked_pairs(direct, one, corner, images, flux, 1.0 / told), found[own]))
     both = np.concatenate(moved_weight)
     by_tile = np.argsort(np.concatenate([tile[bright]] * 2), kind="stable")
     twice = np.concatenate([bright] * 2)[by_tile]
     light = np.zeros(n_star)
-    seen = _project(weight, corner, images[:1])[:, 0]
+    seen = project_images(weight, corner, images[:1])[:, 0]
     np.divide(flux * diagonal, seen, out=light, where=seen > 0.0)
     squares = np.zeros(n_star)
     np.divide((weight.astype(np.float64) ** 2).sum(axis=1), diagonal**2, out=squares, where=diagonal > 0.0)
@@ -294,7 +273,8 @@ def plan_psf(
         information=np.stack([moved[0][1][:, 1], moved[0][1][:, 2], moved[1][1][:, 2]], axis=1)
         * flux[bright, None].astype(np.float64) ** 2,
         share=light,
-        image=images[0],
+        images=images[:6],
+        corner=corner,
     )
 
 
@@ -342,37 +322,6 @@ def _windows(told: NDArray[np.float32], whole: NDArray[np.int64], side: int) -> 
     )  # fmt: skip
 
 
-def _project(
-    weight: NDArray[np.float32], corner: NDArray[np.int64], images: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    from cuvee.kernels import star_space
-
-    out = np.empty((corner.shape[0], images.shape[0]))
-    star_space.project_images(np.ascontiguousarray(weight), np.ascontiguousarray(corner), images, out)
-    return out
-
-
-def _linked(
-    pairs: Pairs,
-    weight: NDArray[np.float32],
-    corner: NDArray[np.int64],
-    images: NDArray[np.float32],
-    flux: NDArray[np.float64],
-    scale: NDArray[np.float64],
-) -> Pairs:
-    """Keep the pairs whose changes one frame could show; what all other stars project on a row stays with it as a sum."""
-    row = np.repeat(np.arange(pairs.star.size), np.diff(pairs.ptr))
-    light = np.abs(pairs.terms[:, 0].astype(np.float64)) * flux[pairs.column] * scale[row]
-    kept = (light > UNSEEN) | (pairs.star[row] == pairs.column)
-    rest = _project(weight, corner[pairs.star], images)
-    for q in range(6):
-        part = pairs.terms[kept, q].astype(np.float64) * flux[pairs.column[kept]]
-        rest[:, q] -= np.bincount(row[kept], part, minlength=pairs.star.size)
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=pairs.star.size))]).astype(np.int64)
-    column, terms = pairs.column[kept], np.ascontiguousarray(pairs.terms[kept])
-    return Pairs(ptr, np.ascontiguousarray(column), terms, rest.astype(np.float32), pairs.star)
-
-
 def _pixels(
     image: NDArray[np.float32], corner: NDArray[np.int64], box: NDArray[np.int64], side: int
 ) -> NDArray[np.float32]:
@@ -382,83 +331,6 @@ def _pixels(
     col = np.clip(corner[:, 1:] + along, 0, image.shape[1] - 1)
     found = image[row[:, :, None], col[:, None, :]].reshape(corner.shape[0], -1)
     return np.asarray(found * _mask(box, side), np.float32)
-
-
-def _pairs(corner: NDArray[np.int64], side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, by rows, which stars' stamps overlap each star's, itself included."""
-    n = corner.shape[0]
-    found = cKDTree(corner.astype(np.float64)).query_pairs(side - 0.5, p=np.inf, output_type="ndarray")
-    i = np.concatenate([found[:, 0], found[:, 1], np.arange(n)])
-    j = np.concatenate([found[:, 1], found[:, 0], np.arange(n)])
-    place = np.lexsort((j, i))
-    ptr = np.searchsorted(i[place], np.arange(n + 1)).astype(np.int64)
-    return ptr, np.ascontiguousarray(j[place], np.int64)
-
-
-def _chosen(
-    ptr: NDArray[np.int64], column: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return some of the rows of pairs."""
-    length = ptr[rows + 1] - ptr[rows]
-    begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    entry = np.repeat(ptr[rows] - begin[:-1], length) + np.arange(begin[-1])
-    return begin, np.ascontiguousarray(column[entry])
-
-
-def _approximate_inverse(normal: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
-    """Return the inverse of N within groups of strongly linked stars, and the variance of each star's flux by it."""
-    n = normal.shape[0]
-    diagonal = normal.diagonal()
-    scale = np.zeros(n)
-    np.divide(1.0, np.sqrt(np.maximum(diagonal, 0.0)), out=scale, where=diagonal > 0.0)
-    links = normal.tocoo()
-    correlation = np.abs(links.data) * scale[links.row] * scale[links.col]
-    group = _groups(links.row, links.col, correlation, n)
-    by_group = np.argsort(group, kind="stable")
-    size = np.bincount(group)
-    begin = np.concatenate([[0], np.cumsum(size)])
-    place = np.empty(n, np.int64)
-    place[by_group] = np.arange(n) - begin[group[by_group]]
-    within = group[links.row] == group[links.col]
-    row, col, value = links.row[within], links.col[within], links.data[within]
-    pieces = []
-    variance = np.full(n, np.inf)
-    for k in np.unique(size):
-        mine = np.flatnonzero(size == k)
-        number = np.full(size.size, -1)
-        number[mine] = np.arange(mine.size)
-        star = by_group[begin[mine][:, None] + np.arange(k)]
-        block = np.zeros((mine.size, k, k))
-        chosen = number[group[row]] >= 0
-        block[number[group[row[chosen]]], place[row[chosen]], place[col[chosen]]] = value[chosen]
-        s = scale[star]
-        block *= s[:, :, None] * s[:, None, :]
-        # Stars too near to be told apart would be inverted into noise; a star that no pixel sees stands alone.
-        block[:, np.arange(k), np.arange(k)] = 1.0 + 1e-6
-        block = np.linalg.inv(block) * s[:, :, None] * s[:, None, :]
-        own = block[:, np.arange(k), np.arange(k)]
-        variance[star[own > 0.0]] = own[own > 0.0]
-        pieces.append((np.repeat(star, k, axis=1).ravel(), np.tile(star, (1, k)).ravel(), block.ravel()))
-    rows, cols, values = (np.concatenate([piece[i] for piece in pieces]) for i in range(3))
-    return sp.csr_matrix((values, (rows, cols)), shape=(n, n)), variance
-
-
-def _groups(
-    row: NDArray[np.int64], col: NDArray[np.int64], correlation: NDArray[np.float64], n: int
-) -> NDArray[np.int64]:
-    """Return which stars are solved together; where that would be too many, only those more strongly linked."""
-    group = np.arange(n)
-    todo = np.ones(n, bool)
-    limit = LINKED
-    while todo.any():
-        linked = (correlation > limit) & todo[row] & todo[col]
-        graph = sp.coo_matrix((np.ones(int(linked.sum()), np.int8), (row[linked], col[linked])), shape=(n, n))
-        _, found = connected_components(graph, directed=False)
-        fits = todo & ((np.bincount(found)[found] <= TOGETHER) | (limit > 1.0))
-        group[fits] = found[fits] + n * (group.max() // n + 1)
-        todo &= ~fits
-        limit *= 1.5
-    return np.asarray(np.unique(group, return_inverse=True)[1])
 
 
 def _basis(corner: NDArray[np.int64], shape: tuple[int, ...], n_bright: int) -> NDArray[np.float64]:

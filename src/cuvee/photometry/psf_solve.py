@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.photometry.psf import FLOOR, Pairs, PsfPlan
+from cuvee.photometry.psf import FLOOR, PsfPlan
+from cuvee.photometry.psf_pairs import Pairs
 
-__all__ = ["Lanes", "solve"]
+__all__ = ["Lanes", "judge_tile", "solve"]
 
 N_LANE = 16
 
@@ -21,6 +22,12 @@ SETTLED, UNSETTLED = 1e-2, 1e-3
 
 SETTLED_POINTING = 2e-6
 """Change of the pointing (px) at which it is left alone."""
+
+BELIEVED = 0.002
+"""What the model is believed to at best, as a share of the light in a pixel, where pixels are compared with it."""
+
+ODD, GOOD, MOST_HIT = 6.0, 3.0, 4
+"""A pixel this many errors too bright may be a cosmic ray's, if without it and at most three others chi2 is as good as this."""
 
 CLIP = 5.0
 """A star that lies further off than this many robust standard deviations does not tell where a frame points."""
@@ -46,6 +53,8 @@ class Lanes:
         Background at the stars and its error (e-/s/pixel).
     flux : float32 array, shape (n_star, 16)
         Filled by `solve` (e-/s).
+    chi2, added, hits : arrays, shape (n_star, 16)
+        Filled by `judge_tile`: reduced chi2, what cosmic rays added to the flux (e-/s), the pixels that they hit.
     """
 
     def __init__(self, plan: PsfPlan) -> None:
@@ -53,6 +62,8 @@ class Lanes:
         self.seen, self.missing, self.level, self.level_err = (lines((n_star, N_LANE)) for _ in range(4))
         self.moved, self.moved_missing = (lines((2 * n_bright, N_LANE)) for _ in range(2))
         self.flux, self.change, self.rest = (lines((n_star, N_LANE)) for _ in range(3))
+        self.chi2, self.added = (lines((n_star, N_LANE)) for _ in range(2))
+        self.hits = np.zeros((n_star, N_LANE), np.int32)
         self.in_col, self.in_row, self.rest_col, self.rest_row = (lines((n_bright, N_LANE)) for _ in range(4))
 
 
@@ -126,6 +137,44 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
             if np.count_nonzero(changed) <= few:
                 break
     return pointing
+
+
+def judge_tile(
+    plan: PsfPlan,
+    lanes: Lanes,
+    tile: int,
+    image: NDArray[np.float32],
+    inverse_variance: NDArray[np.float32],
+    pointing: NDArray[np.float64],
+) -> None:
+    """Compare the pixels of a tile's stars with the solution, and take cosmic rays out of the fluxes.
+
+    Parameters
+    ----------
+    plan : PsfPlan
+        The plan.
+    lanes : Lanes
+        After `solve`.
+    tile : int
+        Number of the tile.
+    image : float32 array, shape (n_pixel, 16)
+        Its lanes (e-/s).
+    inverse_variance : float32 array, shape (n_row, n_col)
+        As the plan was made with.
+    pointing : float64 array, shape (2, n_basis, 16)
+        From `solve`.
+    """
+    from cuvee.kernels import psf_judge
+
+    rows = plan.rows
+    first, last = int(rows.of_tile[tile]), int(rows.of_tile[tile + 1])
+    if last > first:
+        psf_judge.judge(
+            image, first, last, rows.base, rows.width, rows.box, rows.weight, plan.corner, plan.images, inverse_variance,
+            BELIEVED, plan.basis.astype(np.float32), pointing.astype(np.float32), lanes.level, lanes.flux,
+            plan.flux.astype(np.float32), ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
+        )  # fmt: skip
+        lanes.flux[first:last] -= lanes.added[first:last]
 
 
 def _residual(

@@ -63,6 +63,8 @@ def point_column(name: str, radius: float | None = None) -> tuple[str, str]:
     if name in POINT_COLUMNS:
         return POINT_COLUMNS[name]
     method, _, what = name.partition("_")
+    if what == "chi2":
+        return "", f"reduced chi2 of the {method} fit in the star's pixels"
     meaning = {"flux": "flux", "flux_err": "one standard deviation of flux"}.get(what, what)
     return "electron/s", f"{meaning} in {method}" if radius is None else f"{meaning} within {radius:g} px"
 
