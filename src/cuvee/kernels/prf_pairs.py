@@ -6,7 +6,7 @@ import numpy as np
 from numba import float32, float64, int32, int64, njit, void
 from numpy.typing import NDArray
 
-__all__ = ["count_pairs", "multiply", "pair_blocks", "star_blocks"]
+__all__ = ["count_pairs", "factor_groups", "multiply", "pair_blocks", "solve_groups", "star_blocks"]
 
 
 @njit([int64(int64[::1], int64[::1], int64[::1], int64)], cache=True, nogil=True)
@@ -199,3 +199,117 @@ def multiply(
             for q in range(3):
                 out[s, p] += blocks[k, p, q] * x[t, q]
                 out[t, q] += blocks[k, p, q] * x[s, p]
+
+
+@njit(
+    [
+        void(
+            int64[::1], int64[::1], int64[::1], int64[::1], float64[:, :, ::1], int32[::1], int32[::1], float32[:, :, ::1],
+            float64[::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+)  # fmt: skip
+def factor_groups(
+    group: NDArray[np.int64],
+    local: NDArray[np.int64],
+    size: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    own: NDArray[np.float64],
+    one: NDArray[np.int32],
+    other: NDArray[np.int32],
+    blocks: NDArray[np.float32],
+    factors: NDArray[np.float64],
+) -> None:
+    """Factorise the matrices of groups of stars that lie so close together that they must be solved together.
+
+    Parameters
+    ----------
+    group, local : int64 array, shape (n_star,)
+        Group of each star, and its number in it.
+    size, offset : int64 array, shape (n_group,)
+        Stars of each group, and where its matrix begins in ``factors``.
+    own, one, other, blocks
+        As in `multiply`.
+    factors : float64 array, shape (sum of (3 size)^2,)
+        Zeros; filled with the Cholesky factors, lower triangles row by row.
+    """
+    for s in range(group.size):
+        g = group[s]
+        n = 3 * size[g]
+        for p in range(3):
+            for q in range(3):
+                factors[offset[g] + (3 * local[s] + p) * n + 3 * local[s] + q] = own[s, p, q]
+    for k in range(one.size):
+        s, t = one[k], other[k]
+        g = group[s]
+        if group[t] != g:
+            continue
+        n = 3 * size[g]
+        for p in range(3):
+            for q in range(3):
+                i, j = 3 * local[s] + p, 3 * local[t] + q
+                if i < j:
+                    i, j = j, i
+                factors[offset[g] + i * n + j] = blocks[k, p, q]
+    for g in range(size.size):
+        n = 3 * size[g]
+        a = offset[g]
+        for j in range(n):
+            for i in range(j, n):
+                total = factors[a + i * n + j]
+                for k in range(j):
+                    total -= factors[a + i * n + k] * factors[a + j * n + k]
+                if i == j:
+                    # Single precision may make the matrix of coincident stars a little less than positive.
+                    factors[a + j * n + j] = np.sqrt(max(total, 1e-6 * factors[a + j * n + j]))
+                else:
+                    factors[a + i * n + j] = total / factors[a + j * n + j]
+
+
+@njit(
+    [void(int64[::1], int64[::1], int64[::1], int64[::1], float64[::1], float64[:, ::1], float64[:, ::1])],
+    cache=True,
+    nogil=True,
+)
+def solve_groups(
+    members: NDArray[np.int64],
+    start: NDArray[np.int64],
+    size: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    right: NDArray[np.float64],
+    x: NDArray[np.float64],
+) -> None:
+    """Solve the groups' systems.
+
+    Parameters
+    ----------
+    members : int64 array, shape (n_star,)
+        Stars, group by group, in the order of their numbers in it.
+    start : int64 array, shape (n_group,)
+        Where each group begins in ``members``.
+    size, offset, factors
+        From `factor_groups`.
+    right, x : float64 array, shape (n_star, 3)
+        Right-hand side, and solution (filled).
+    """
+    longest = 0
+    for g in range(size.size):
+        longest = max(longest, 3 * size[g])
+    y = np.empty(longest)
+    for g in range(size.size):
+        n = 3 * size[g]
+        a = offset[g]
+        for i in range(n):
+            total = right[members[start[g] + i // 3], i % 3]
+            for k in range(i):
+                total -= factors[a + i * n + k] * y[k]
+            y[i] = total / factors[a + i * n + i]
+        for i in range(n - 1, -1, -1):
+            total = y[i]
+            for k in range(i + 1, n):
+                total -= factors[a + k * n + i] * y[k]
+            y[i] = total / factors[a + i * n + i]
+            x[members[start[g] + i // 3], i % 3] = y[i]

@@ -26,8 +26,14 @@ FLUX_ERROR = 0.3
 LARGEST_STEP = 0.2
 """A star is moved no farther than this at once (px)."""
 
+CLOSE = 0.3
+"""Overlap of two stars, as the correlation of their fluxes, from which they are solved together."""
+
+LARGEST_GROUP = 100
+"""Larger groups are solved star by star."""
+
 STEPS = 60
-"""Steps of the conjugate gradients; crowded fields take thirty."""
+"""Steps of the conjugate gradients; it takes about ten."""
 
 ACCURACY = 1e-4
 """The gradients stop where the residual has come down to this share."""
@@ -133,7 +139,7 @@ def settle(
     col, row, flux : float64 array, shape (n_star,)
         The better ones.
     """
-    from cuvee.kernels.prf_pairs import count_pairs, multiply, pair_blocks, star_blocks
+    from cuvee.kernels.prf_pairs import count_pairs, pair_blocks, star_blocks
 
     n = scene.flux.size
     place = (drawn.first_col, drawn.first_row)
@@ -150,24 +156,54 @@ def settle(
     own[:, range(3), range(3)] += hold
     right += hold * np.stack([prior[2] - scene.flux, prior[0] - scene.col, prior[1] - scene.row], axis=1)
 
-    # Conjugate gradients (Golub & Van Loan 2013, Matrix Computations, 4th ed., algorithm 11.5.1), preconditioned with each star's own
-    # block: neighbours only couple weakly, and no factorisation of all stars is needed.
-    step, product = np.zeros_like(right), np.empty_like(right)
-    better = solve_blocks(own, right)
+    step = _gradients(own, one, other, blocks, right)
+    moved = np.clip(step[:, 1:], -LARGEST_STEP, LARGEST_STEP)
+    return scene.col + moved[:, 0], scene.row + moved[:, 1], scene.flux + step[:, 0]
+
+
+def _gradients(
+    own: FloatArray, one: NDArray[np.int32], other: NDArray[np.int32], blocks: NDArray[np.float32], right: FloatArray
+) -> FloatArray:
+    """Solve for all stars, shape (n_star, 3), by conjugate gradients.
+
+    Golub & Van Loan 2013, Matrix Computations, 4th ed., algorithm 11.5.1. The preconditioner solves groups of close stars exactly;
+    stars farther apart couple weakly, so a few dozen steps do, and no factorisation of all stars is needed.
+    """
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    from cuvee.kernels.prf_pairs import factor_groups, multiply, solve_groups
+
+    n = right.shape[0]
+    close = np.abs(blocks[:, 0, 0]) > CLOSE * np.sqrt(own[one, 0, 0] * own[other, 0, 0])
+    links = sparse.coo_array((np.ones(int(close.sum()), np.int8), (one[close], other[close])), shape=(n, n))
+    _, group = connected_components(links, directed=False)
+    alone = np.bincount(group)[group] > LARGEST_GROUP
+    group = np.unique(np.where(alone, n + np.arange(n), group), return_inverse=True)[1].astype(np.int64)
+    members = np.argsort(group, kind="stable")
+    size = np.bincount(group).astype(np.int64)
+    start = np.cumsum(size) - size
+    local = np.empty(n, np.int64)
+    local[members] = np.arange(n) - start[group[members]]
+    offset = np.cumsum((3 * size) ** 2) - (3 * size) ** 2
+    factors = np.zeros(int(((3 * size) ** 2).sum()))
+    factor_groups(group, local, size, offset, own, one, other, blocks, factors)
+
+    step, product, better = np.zeros_like(right), np.empty_like(right), np.empty_like(right)
+    solve_groups(members, start, size, offset, factors, right, better)
     direction = better.copy()
-    power = start = float((right * better).sum())
+    power = first = float((right * better).sum())
     for _ in range(STEPS):
-        if power <= ACCURACY**2 * start:
+        if power <= ACCURACY**2 * first:
             break
         multiply(own, one, other, blocks, direction, product)
         length = power / float((direction * product).sum())
         step += length * direction
         right -= length * product
-        better = solve_blocks(own, right)
+        solve_groups(members, start, size, offset, factors, right, better)
         before, power = power, float((right * better).sum())
         direction = better + (power / before) * direction
-    moved = np.clip(step[:, 1:], -LARGEST_STEP, LARGEST_STEP)
-    return scene.col + moved[:, 0], scene.row + moved[:, 1], scene.flux + step[:, 0]
+    return step
 
 
 def inside(col: FloatArray, row: FloatArray, geometry: Geometry, margin: int) -> NDArray[np.bool_]:
