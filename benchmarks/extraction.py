@@ -2,6 +2,9 @@
 
 ``python -m benchmarks.extraction [--json FILE] [--frames N] [--stars N] [--turns N] [--folder DIR]``
 
+With the PSF fluxes of all stars the pass does what `cuvee run` does from frames to flux blocks: apertures, mesh, PSF fluxes,
+pointing, chi2, cosmic rays, and the block written and synced; its PRF is learned before, once a detector, and so is its plan.
+
 First the answer: raw aperture sums must agree with sep's and photutils' exact ones to one part in a million, and what is only read
 with what we read. Then the times, in one process and in two at once, from files that have been put out of the page cache, in
 turns, so that a busy machine slows all of them. The best turn counts.
@@ -12,9 +15,12 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,12 +42,14 @@ from benchmarks.frames import (
     plan_both,
     plan_one,
     run_pass,
+    run_psf,
 )
 from numpy.typing import NDArray
 
 from cuvee import extract
-from cuvee.extract.frames import measure_frames
+from cuvee.extract.frames import measure_frames, plan_of
 from cuvee.extract.plan import Plan
+from cuvee.extract.psf import PsfPass
 from cuvee.instruments.tess import TESS
 from cuvee.kernels import lanes, robust
 from cuvee.model.keys import BLOCK_CADENCES
@@ -54,6 +62,7 @@ TITLES = {
     "sep": "fitsio + sep.Background + 3 sep.sum_circle + sep.sum_circann",
     "both": "cuvee: 3 apertures + annulus + mesh + centroids + errors + flags",
     "shipped": "cuvee as shipped (mesh only)",
+    "psf": "cuvee: 3 apertures + mesh + PSF of all stars, to synced blocks",
     "read": "only reading the science rows",
     "read_native": "only reading, to native floats",
     "direct": "only reading, past the page cache",
@@ -76,6 +85,9 @@ def works(scene: Field, shipped: Plan, both: Plan) -> dict[str, Work]:
         "both": (n, n, lambda k: run_pass(block[:k], both, scene.reference)),
         "shipped": (n, n, lambda k: run_pass(block[:k], shipped, scene.reference)),
     }
+    if scene.model is not None:
+        out = Path(tempfile.gettempdir()) / f"cuvee-benchmark-{os.getpid()}.arrow"
+        found["psf"] = n, n, lambda k: run_psf(block[:k], scene, out)
     for name, (direct, native) in peers.ways_to_read().items():
         found[name] = 16, n, partial(_read, reader, paths, direct, native)
     return found
@@ -161,7 +173,7 @@ class Pair:
         self.pipes, self.processes = [], []
         for k in range(2):
             ours, theirs = context.Pipe()
-            half = Field(scene.infos[k::2], scene.reference, scene.targets)
+            half = replace(scene, infos=scene.infos[k::2])
             self.processes.append(context.Process(target=_worker, args=(theirs, half), daemon=True))
             self.pipes.append(ours)
             self.processes[-1].start()
@@ -237,6 +249,21 @@ def shares(scene: Field, plan: Plan) -> dict[str, float]:
     return {name: value / 64 for name, value in spent.items()}
 
 
+def in_memory(scene: Field) -> float:
+    """Time everything, PSF fluxes too, on frames that are in memory already (s a frame)."""
+    frames = [TESS.read(scene.infos[k % len(scene.infos)], None).flux[0] for k in range(16)]
+    plan = plan_of(scene.targets, scene.reference, extract.ExtractParams(psf=True), scene.model)
+    assert plan.psf is not None
+    spent = []
+    for _ in range(3):
+        batches = [Batch(frames, np.arange(16) + 16 * k) for k in range(4)]
+        start = time.perf_counter()
+        stars = PsfPass(plan.psf, len(scene.targets), 64)
+        measure_frames(plan, iter(batches), 64, scene.reference.geometry, scene.reference.readout, stars)
+        spent.append((time.perf_counter() - start) / 64)
+    return min(spent)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments("Time cuvee's pass over pixels against only reading, fitsio + sep, and astropy + photutils.")
     parser.add_argument("--turns", type=int, default=3)
@@ -244,7 +271,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.perf_counter()
     extract.warm_up()
     compiled = time.perf_counter() - start
-    scene = field(args.folder, args.frames, args.stars)
+    scene = field(args.folder, args.frames, args.stars, psf=True)
+    start = time.perf_counter()
+    plan_of(scene.targets, scene.reference, extract.ExtractParams(psf=True), scene.model)
+    psf_planned = time.perf_counter() - start
     start = time.perf_counter()
     shipped = plan_one(scene, "mesh")
     planned = time.perf_counter() - start
@@ -262,7 +292,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     times = in_turns(scene, works(scene, shipped, both), args.turns)
     steps = photutils_times(scene)
     parts = shares(scene, both)
-    sep, ours = times["sep"], times["both"]
+    kernels = in_memory(scene)
+    sep, ours, psf = times["sep"], times["both"], times["psf"]
     slow = sum(seconds for name, seconds in steps.items() if name != "annulus, plain sum")
     simple = sum(seconds for name, seconds in steps.items() if name != "annulus, clipped")
     floors = {key: min(times[name][key] for name in times if name.endswith("native")) for key in ("wall", "two")}
@@ -271,6 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sep_shipped": sep["wall"] / times["shipped"]["wall"],
         "photutils": slow / ours["wall"], "photutils_plain_sum": simple / ours["wall"],
         "reading": ours["wall"] / floors["wall"], "reading_two": ours["two"] / floors["two"],
+        "psf_reading": psf["wall"] / floors["wall"], "psf_reading_two": psf["two"] / floors["two"],
+        "psf_sep": sep["wall"] / psf["wall"], "psf_sep_two": sep["two"] / psf["two"], "psf_photutils": slow / psf["wall"],
     }  # fmt: skip
 
     print(f"\nper frame of {SIDE} x {SIDE}, {n} stars, cold files ({how}), best of {args.turns} turns (ms):")
@@ -290,10 +323,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"  the pass against the fastest way to native floats: {ratios['reading']:.2f} times, in two processes {ratios['reading_two']:.2f}"
     )
     print("  of it, in memory (ms): " + ", ".join(f"{name} {1e3 * value:.2f}" for name, value in parts.items()))
+    print(
+        f"  with PSF fluxes against the fastest way to native floats: {ratios['psf_reading']:.2f} times, in two processes"
+        f" {ratios['psf_reading_two']:.2f}; of it, in memory {1e3 * kernels:.1f} ms; its plan, once a process, {psf_planned:.1f} s"
+    )
     print(f"  once a detector: plan {planned:.2f} s; once a process: kernels {compiled:.2f} s")
     numbers = {
         "machine": machine(), "stars": n, "frames": len(scene.infos), "cold": how, "disagreement": found, "ratios": ratios,
         "times_s": times, "photutils_s": steps, "parts_s": parts, "plan_s": planned, "kernels_s": compiled,
+        "psf_plan_s": psf_planned, "psf_in_memory_s": kernels,
     }  # fmt: skip
     if args.json:
         Path(args.json).write_text(json.dumps(numbers, indent=1) + "\n")

@@ -16,13 +16,17 @@ from astropy import units as u
 from astropy.coordinates import Latitude, Longitude
 from numpy.typing import NDArray
 
-from cuvee import extract, reference
+from cuvee import extract, prf, reference
 from cuvee.extract.frames import measure_frames
 from cuvee.extract.plan import Plan, make_plan
 from cuvee.instruments.tess import TESS
+from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, Pixels, Reference, Targets
 from cuvee.run.streams import FrameStream, StreamLog
 from cuvee.simulate.tess import simulate
+from cuvee.store.blocks import write_block
+from cuvee.store.numbers import read_columns
+from cuvee.store.star_models import read_star_model, write_star_model
 
 RADII = (1.5, 2.5, 3.5)
 ANNULUS = (6.0, 9.0)
@@ -32,11 +36,12 @@ FOLDER = Path(__file__).parent / "data"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Frames of one series, their reference image, and the stars on them."""
+    """Frames of one series, their reference image, and the stars on them; PRF and stars where PSF fluxes are wanted."""
 
     infos: list[FileInfo]
     reference: Reference
     targets: Targets
+    model: StarModel | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -57,8 +62,8 @@ def arguments(what: str) -> argparse.ArgumentParser:
     return parser
 
 
-def field(folder: Path, frames: int, stars: int, size: int = SIDE) -> Field:
-    """Simulate frames, or find those of an earlier call."""
+def field(folder: Path, frames: int, stars: int, size: int = SIDE, psf: bool = False) -> Field:
+    """Simulate frames, or find those of an earlier call; for PSF fluxes, learn the PRF from them, or find that."""
     home = folder / f"tess-{size}px-{frames}frames-{stars}stars"
     if not (home / "done").exists():
         print(f"simulating {frames} frames of {size} x {size} pixels with {stars} stars in {home} ...", flush=True)
@@ -67,7 +72,24 @@ def field(folder: Path, frames: int, stars: int, size: int = SIDE) -> Field:
     infos = [TESS.scan(str(path)) for path in sorted((home / "RAW").glob("*_ffic.fits"))]
     some = infos[:32]
     ref = reference.build(some[len(some) // 2], [TESS.read(i, None).flux[0] for i in some], [i.name for i in some])
-    return Field(infos, ref, targets_of(home, ref))
+    return Field(infos, ref, targets_of(home, ref), _model(home, some, ref) if psf else None)
+
+
+def _model(home: Path, infos: Sequence[FileInfo], ref: Reference) -> StarModel:
+    """Learn PRF and stars from the frames and the true places, as the catalogue has them to 0.02 px; once."""
+    path = home / "stars.npz"
+    if not path.exists():
+        star = read_columns(home / "truth" / "stars.parquet")
+        rng = np.random.default_rng(7)
+        col, row = (star[name] + rng.normal(0.0, 0.02, star["id"].size) for name in ("col", "row"))
+        print("learning the PRF ...", flush=True)
+        frames = [TESS.read(info, None).flux[0] for info in infos]
+        learned = prf.learn(
+            frames, ref.geometry, ref.readout, col, row, star["flux"].astype(np.float64), prf.PrfParams()
+        )
+        model = StarModel(ref.series, learned.prf, star["id"], learned.col, learned.row, learned.flux, learned.numbers)
+        write_star_model(path, model)
+    return read_star_model(path)
 
 
 def targets_of(home: Path, ref: Reference) -> Targets:
@@ -133,6 +155,15 @@ def _read_once(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixel
 
 READ_ONCE = replace(TESS, read=_read_once)
 """TESS whose files are cold again after each reading, so that few files make a long cold block."""
+
+
+def run_psf(infos: Sequence[FileInfo], scene: Field, out: Path) -> None:
+    """Read and measure one block as a worker does, PSF fluxes and all; write it, and make it durable."""
+    stream = FrameStream(READ_ONCE, infos, 0, StreamLog())
+    moments, names = stream.axis()
+    params = extract.ExtractParams(psf=True)
+    block = extract.extract(iter(stream), moments, names, scene.targets, scene.reference, params, scene.model)
+    write_block(out, block)
 
 
 def run_pass(infos: Sequence[FileInfo], plan: Plan, ref: Reference) -> NDArray[np.float32]:

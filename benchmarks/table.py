@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = Path(__file__).parent
-FRAMES = ("extraction", "memory", "growth")
+FRAMES = ("extraction", "accuracy", "memory", "growth")
 """Benchmarks that share the frames of one folder."""
 
 
@@ -40,6 +40,7 @@ class Claim:
 
 
 PASS = "apertures + annulus + mesh, cold files"
+PSF = "apertures + mesh + PSF of all stars to synced blocks, cold files"
 CLAIMS = (
     Claim("extraction", "raw aperture sums against sep and photutils, largest relative difference",
           lambda n: max(n["disagreement"].values()), 1e-6, ""),
@@ -49,6 +50,22 @@ CLAIMS = (
     Claim("extraction", f"{PASS}: faster than fitsio + sep, two processes each",
           lambda n: n["ratios"]["sep_two"], 12.0, "x", at_least=True),
     Claim("extraction", f"{PASS}: faster than astropy + photutils", lambda n: n["ratios"]["photutils"], 500.0, "x", at_least=True),
+    Claim("extraction", f"{PSF}: time / only reading", lambda n: n["ratios"]["psf_reading"], 2.0, "x"),
+    Claim("extraction", f"{PSF}: time / only reading, two processes", lambda n: n["ratios"]["psf_reading_two"], 2.0, "x"),
+    Claim("extraction", f"{PSF}: faster than fitsio + sep", lambda n: n["ratios"]["psf_sep"], 20.0, "x", at_least=True),
+    Claim("extraction", f"{PSF}: faster than fitsio + sep, two processes each",
+          lambda n: n["ratios"]["psf_sep_two"], 12.0, "x", at_least=True),
+    Claim("extraction", f"{PSF}: faster than astropy + photutils, apertures only",
+          lambda n: n["ratios"]["psf_photutils"], 500.0, "x", at_least=True),
+    Claim("extraction", "all of it in memory, a frame", lambda n: 1e3 * n["psf_in_memory_s"], 15.0, "ms"),
+    Claim("extraction", "plan of PSF photometry", lambda n: n["psf_plan_s"], 15.0, "s"),
+    Claim("accuracy", "PRF learned from 32 frames", lambda n: n["numbers"]["learn_s"], 90.0, "s"),
+    Claim("accuracy", "scatter over the photon limit, learned PRF, held-out frames, Tmag 7 to 15, isolated: worst bin",
+          lambda n: max(r["scatter"]["psf"][0] for r in n["rows"]), 1.05, ""),
+    Claim("accuracy", "the same, over that of the true PRF: worst bin",
+          lambda n: max(r["scatter"]["psf"][0] - r["scatter"]["true"][0] for r in n["rows"]), 0.02, ""),
+    Claim("accuracy", "the same, all stars: worst bin", lambda n: max(r["scatter"]["psf"][1] for r in n["rows"]), 1.08, ""),
+    Claim("accuracy", "bias after one zero point: worst bin", lambda n: max(abs(r["bias_ppm"]) for r in n["rows"]), 3000.0, "ppm"),
     Claim("memory", "peak memory of two workers, 1300 full frames", lambda n: n["peak_pss_bytes"] / 2**30, 4.0, "GiB"),
     Claim("growth", "time of a frame, 10^4 over 10^3 frames (synthetic, small), extracted", lambda n: n["frames_ratio"], 1.2, "x"),
     Claim("growth", "time of a star, 10^5 over 10^4 stars, extracted", lambda n: n["stars_ratio"], 1.2, "x"),
