@@ -109,10 +109,10 @@ def test_moments_and_projections_are_sums_over_pixels_and_frames() -> None:
     moments = np.empty((2, width * width, 6))
     args = (kept.cutouts, kept.cut_col, kept.cut_row, planes, model, variance, factors)
     which = np.arange(2)
-    prf_frames.star_moments(*args, used, 1.0, which, first_col, first_row, width, moments)
+    prf_frames.star_moments(*args, used, 0.5, which, first_col, first_row, width, moments)
     residual, response, gram = np.empty((2, 3, n_frame)), np.empty((2, 3, 6)), np.empty((2, 3, 3))
     prf_frames.star_projections(
-        *args, 1.0, which, first_col, first_row, stamps, weight, residual, response, gram
+        *args, 0.5, which, first_col, first_row, stamps, weight, residual, response, gram
     )  # fmt: skip
     middle = ((7, 9), (24, 5))
     for s in range(2):

@@ -85,15 +85,13 @@ def test_a_step_is_that_of_plain_least_squares(monkeypatch: pytest.MonkeyPatch, 
         zero = np.zeros_like(values[0])
         moving = (
             values,
-            (values[1], values[3], values[4], zero, zero, zero),
-            (values[2], values[4], values[5], zero, zero, zero),
+            np.stack([values[1], values[3], values[4], zero, zero, zero]),
+            np.stack([values[2], values[4], values[5], zero, zero, zero]),
         )
         for kind, shapes in enumerate(moving):
             for s in range(n_star):
                 column = np.zeros((n_frame, n_star, n_pixel))
-                column[:, s] = np.einsum(
-                    "ta,ap->tp", factors, np.stack([shape[s] for shape in shapes]).astype(np.float64)
-                )
+                column[:, s] = np.einsum("ta,ap->tp", factors, shapes[:, s].astype(np.float64))
                 columns.append((column * (flux[s] if kind else 1.0)).ravel())
                 if kind:
                     prior = np.zeros(len(place) + 3 * n_star)

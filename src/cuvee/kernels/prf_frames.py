@@ -215,8 +215,8 @@ def _residual(
     value = cutouts[s, t, i, j] - plane[s, t, 0] - plane[s, t, 1] * (j - middle) - plane[s, t, 2] * (i - middle)
     for a in range(6):
         value -= pointing[t, a] * model[a, r, c]
-    limit = clip * (10.0 * math.sqrt(variance[r, c]) + 0.5 * abs(model[0, r, c]))
-    return value if abs(value) <= limit else 0.0
+    limit = 10.0 * math.sqrt(variance[r, c]) + clip * abs(model[0, r, c])
+    return value if abs(value) <= limit or math.isinf(clip) else 0.0
 
 
 @njit(
@@ -262,7 +262,7 @@ def star_moments(
     used : bool array, shape (n_frame,)
         Frames that count.
     clip : float
-        1 to leave out what lies ten standard deviations and half the stars' light off the model; inf for all.
+        What lies ten standard deviations and this share of the stars' light off the model is left out; inf for nothing.
     which : int64 array, shape (n_star,)
         Cutout of each star.
     first_col, first_row : int64 array, shape (n_star,)

@@ -225,7 +225,7 @@ def fit_sky(
     empty = np.isnan(level[0])
     if empty.any():
         level[:, empty] = np.median(level[:, ~empty], axis=1)[:, None] if not empty.all() else 0.0
-    level = level.reshape(n_frame, n_up, n_across)
+    cells = level.reshape(n_frame, n_up, n_across)
     rows, row_slope, row_middle = _spline(up)
     cols, col_slope, col_middle = _spline(across)
     count = np.maximum(np.diff(ptr), 1)
@@ -234,11 +234,11 @@ def fit_sky(
     off_row = np.where(np.diff(ptr) > 0, off_row - np.repeat(row_middle, n_across), 0.0).reshape(n_up, n_across)
     off_col = np.where(np.diff(ptr) > 0, off_col - np.tile(col_middle, n_up), 0.0).reshape(n_up, n_across)
     # The dark pixels of a cell do not lie around its middle; the surface's own slopes say what that makes.
-    mesh = level
+    mesh = cells
     for _ in range(4):
         down = np.einsum("ij,tjk->tik", row_slope, mesh) * off_row
         right = np.einsum("kj,tij->tik", col_slope, mesh) * off_col
-        mesh = level - down - right
+        mesh = cells - down - right
     return Sky(mesh, rows, cols)
 
 
@@ -247,7 +247,7 @@ def _spline(edges: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     from scipy.interpolate import make_interp_spline
 
     n = edges.size - 1
-    middle = 0.5 * (edges[1:] + edges[:-1] - 1)
+    middle = np.asarray(0.5 * (edges[1:] + edges[:-1] - 1), dtype=np.float64)
     if n == 1:
         return np.ones((int(edges[-1]), 1)), np.zeros((1, 1)), middle
     spline = make_interp_spline(middle, np.eye(n), k=min(3, n - 1))

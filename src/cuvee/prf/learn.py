@@ -27,7 +27,8 @@ IntArray = NDArray[np.int64]
 NEEDED = (15, 60, 150, 250)
 """Teachers that a PRF of order 0, 1, 2, 3 needs."""
 
-ITERATIONS = 3
+CLIP = (float("inf"), 0.5, 0.1)
+"""Share of the stars' light by which a pixel may differ from them in each iteration; at first nothing is known of the jitter."""
 
 NOISE_PIXELS = 10.0
 """Pixels whose noise counts in a star's signal-to-noise ratio, to choose teachers by."""
@@ -216,18 +217,18 @@ def learn(
     scene, teachers = first_prf(data, Scene(nothing, *stars, np.zeros((len(frames), 2))), sky, teachers)
     drawn = draw(scene, geometry)
     n_unknown = 0
-    for iteration in range(ITERATIONS):
+    for iteration, clip in enumerate(CLIP):
         # The catalogue's fluxes are farther off than one linear step reaches.
         for _ in range(2 if iteration == 0 else 1):
             scene = settle_stars(data, scene, drawn, sky, teachers)
             del drawn
             drawn = draw(scene, geometry)
         teachers = teachers[in_cutouts(data, scene, teachers)]
-        pointing, scatter = point(data, scene, drawn, sky, teachers, 1.0 if iteration else np.inf)
+        pointing, scatter = point(data, scene, drawn, sky, teachers, clip)
         if iteration:
             teachers = teachers[constant(scatter, scene.flux[teachers])]
         scene = replace(scene, prf=_raised(scene.prf, order), pointing=pointing)
-        scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, free=iteration > 0)
+        scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, iteration > 0, clip)
         scene = _centred(scene)
         del drawn
         drawn = draw(scene, geometry)

@@ -155,7 +155,7 @@ def _steady(pointing: FloatArray) -> NDArray[np.bool_]:
 
 
 def improve_prf(
-    data: Data, scene: Scene, model: NDArray[np.float32], sky: Sky, teachers: IntArray, free: bool
+    data: Data, scene: Scene, model: NDArray[np.float32], sky: Sky, teachers: IntArray, free: bool, clip: float
 ) -> tuple[Scene, int]:
     """Improve the PRF.
 
@@ -168,7 +168,9 @@ def improve_prf(
     teachers : int64 array, shape (n_teacher,)
         Rows of the stars that teach.
     free : bool
-        Whether their fluxes and positions are free; else outliers are taken as they are, too, since nothing is known yet.
+        Whether their fluxes and positions are free.
+    clip : float
+        As in `cuvee.kernels.prf_frames.star_moments`.
 
     Returns
     -------
@@ -189,7 +191,7 @@ def improve_prf(
     steady = _steady(scene.pointing)
     star_moments(
         kept.cutouts, kept.cut_col, kept.cut_row, sky.planes(kept.cut_col, kept.cut_row, kept.cutouts.shape[2]), model,
-        data.variance, scene.factors, steady, 1.0 if free else np.inf, data.cutout[teachers], first_col, first_row, width,
+        data.variance, scene.factors, steady, clip, data.cutout[teachers], first_col, first_row, width,
         moments,
     )  # fmt: skip
     across = np.arange(width)
@@ -232,7 +234,7 @@ def first_prf(data: Data, scene: Scene, sky: Sky, teachers: IntArray) -> tuple[S
     dark = scene.prf
     for _ in range(4):
         teachers = teachers[in_cutouts(data, scene, teachers)]
-        scene, _ = improve_prf(data, replace(scene, prf=dark), nothing, sky, teachers, free=False)
+        scene, _ = improve_prf(data, replace(scene, prf=dark), nothing, sky, teachers, free=False, clip=np.inf)
         coef = scene.prf.coef[0]
         at = (np.arange(coef.shape[0]) - coef.shape[0] // 2) / scene.prf.knots
         seen = coef * np.exp(-(at[:, None] ** 2 + at**2) / (2.0 * WINDOW**2))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.prf import Prf, knot_count
 
-__all__ = ["Placed", "monomials", "place_stamps", "stamps", "sum_rows"]
+__all__ = ["Placed", "monomials", "place_stamps", "spline_rows", "stamps", "sum_rows"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -154,6 +154,18 @@ def stamps(
         place.knot_col, place.weight_col, place.knot_row, place.weight_row, place.phi, coef, prf.knots, values
     )  # fmt: skip
     return place.first_col, place.first_row, values
+
+
+def spline_rows(distance: FloatArray, knots: int, half: int) -> FloatArray:
+    """Return the splines of all knots at distances from the star (px) along one axis, shape (n_distance, n_knot)."""
+    nearest = np.rint(distance)
+    first, weight = _knot_weights(nearest - distance, knots, half)
+    rows = np.zeros((distance.size, knot_count(knots, half)))
+    # The stamp's pixel that is ``nearest`` away; the phase of a star that lies as far on the other side of it.
+    start = first + knots * (nearest.astype(np.int64) + half)
+    for q in range(DEGREE + 1):
+        rows[np.arange(distance.size), start + q] = weight[0, :, q]
+    return rows
 
 
 def sum_rows(knots: int, half: int) -> FloatArray:
