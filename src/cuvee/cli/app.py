@@ -47,7 +47,7 @@ for command, what in (
     (look.show, "Draw a star's light curve and its pixels."),
     (look.explain, "Say where a star's fluxes come from."),
     (look.report, "Write one page about a run, for colleagues."),
-    (look.export, "Write light curves as FITS, CSV, ECSV or VOTable."),
+    (look.export, "Write light curves, or pixels, for other programs."),
     (make.simulate, "Make a workspace of simulated images, with truth."),
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):

@@ -81,11 +81,17 @@ def report(
 def export(
     stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids; none: all stars.")] = None,
     workspace: Workspace = Path(),
-    format_: Annotated[str, typer.Option("--format", "-f", help="fits, csv, ecsv or votable.")] = "fits",
+    format_: Annotated[
+        str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5.")
+    ] = "fits",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("export"),
+    size: Annotated[int | None, typer.Option(help="Pixels a side, odd, for tpf (11 by default) and hdf5 (13).")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Write light curves as files, one a star and observation, that lightkurve, astropy and others open.
+
+    With --format tpf the pixels around the stars, cut out of the raw frames: target pixel files, less the background
+    that the light curve subtracted. With hdf5 the raw pixels as Vineyard's stamps.
 
     Example: cuvee export 144996772 -w my-survey --format fits -o out
     """
@@ -104,5 +110,5 @@ def export(
                 begun = True
             reporter.advance(done)
 
-        n = survey.export(output, format_, ids or None, progress)
+        n = survey.export(output, format_, ids or None, progress, size)
     tell(f"Wrote {count(n, 'file')} into {output}")

@@ -45,7 +45,9 @@ class LightCurveSource(Protocol):
         """Walk through the rows (of some stars) in pieces that fit into memory."""
 
 
-def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bool = False) -> str:
+def file_name(
+    instrument: str, row: Mapping[str, Any], suffix: str, repeated: bool = False, product: str = "llc"
+) -> str:
     """Name the exported file of one row.
 
     Parameters
@@ -58,6 +60,8 @@ def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bo
         ``fits``, ``csv``, ``ecsv`` or ``vot``.
     repeated : bool
         Whether the star has more than one row in this segment, so that detector and series must be in the name as well.
+    product : str
+        ``llc`` for light curves, ``tp`` for target pixels.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def file_name(instrument: str, row: Mapping[str, Any], suffix: str, repeated: bo
     segment, detector, series = (str(row[name]) for name in ("segment", "detector", "series"))
     kind = "tpf" if instrument == "kepler" else "ffi"
     where = f"{segment}-{detector}-{series}" if repeated else segment
-    return f"hlsp_cuvee_{instrument}_{kind}_{where}-{catalog}{star:016d}_{instrument}_v1_llc.{suffix}"
+    return f"hlsp_cuvee_{instrument}_{kind}_{where}-{catalog}{star:016d}_{instrument}_v1_{product}.{suffix}"
 
 
 def export(

@@ -36,7 +36,7 @@ from cuvee.instruments.wcs_text import shifted_wcs, sky_of_pixel
 from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Pixels, Readout
 from cuvee.model.time import DAY, sector_offset
 
-__all__ = ["FIRST_COL", "SCIENCE", "product_name", "read_ffi", "readout", "scan_ffi", "sector_of"]
+__all__ = ["FIRST_COL", "SCIENCE", "plain_rows", "product_name", "read_ffi", "readout", "scan_ffi", "sector_of"]
 
 SCIENCE = 2048
 """Science rows and columns of a CCD."""
@@ -347,3 +347,32 @@ def read_ffi(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
     data = data[:total]  # the rows behind the science rows have been read for the sum alone
     rows = data[image.data :].view(">f4").reshape(geometry.n_row, width)
     return _pixels(path, rows[:, science], xxhash.xxh3_128(data.data).hexdigest())
+
+
+def plain_rows(info: FileInfo) -> tuple[int, int] | None:
+    """Say where the science pixels stand in a plain file, for who wants a few of them and not the frame.
+
+    Parameters
+    ----------
+    info : FileInfo
+        From `scan_ffi`.
+
+    Returns
+    -------
+    offset, stride : int
+        Byte of the first science pixel, and bytes from a row to the next; None where the file is compressed.
+
+    Raises
+    ------
+    BadData
+        ``wrong-shape`` where the file has changed since the scan, and all of `scan_ffi`.
+    """
+    with open_stream(info.path) as (stream, size):
+        _, image = _head(stream, info.path)
+        if size < 0 or is_tiled(image.cards):
+            return None
+        cards = _image(image)
+        geometry, _, first = _science(cards)
+    if geometry != info.geometry:
+        raise BadData(f"{info.path} has changed its shape since it was scanned; run again.", "wrong-shape", info.path)
+    return image.data + 4 * first, 4 * cards.whole("NAXIS1")

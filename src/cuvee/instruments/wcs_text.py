@@ -9,7 +9,7 @@ import math
 
 from cuvee.instruments.fits_bytes import Cards, bad
 
-__all__ = ["header_text", "shifted_wcs", "sky_of_pixel", "tan_to_sky"]
+__all__ = ["header_text", "linear_matrix", "shifted_wcs", "sky_of_pixel", "tan_to_sky"]
 
 _LINEAR = ("CD1_1", "CD1_2", "CD2_1", "CD2_2", "PC1_1", "PC1_2", "PC2_1", "PC2_2", "CDELT1", "CDELT2")
 _REST = ("LONPOLE", "LATPOLE", "EQUINOX")
@@ -66,7 +66,7 @@ def shifted_wcs(cards: Cards, d_col: float, d_row: float) -> str:
         out |= _sip(cards, "A", "B")
         if "AP_ORDER" in cards and "BP_ORDER" in cards:
             out |= _sip(cards, "AP", "BP")
-    matrix = _matrix(cards)
+    matrix = linear_matrix(cards)
     if not MIN_AREA < abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) < MAX_AREA:
         raise bad(cards.path, "is damaged: the matrix of its WCS gives no sensible pixel scale", "header")
     return header_text(out)
@@ -82,7 +82,8 @@ def _sip(cards: Cards, *axes: str) -> dict[str, float | int]:
     return out
 
 
-def _matrix(cards: Cards) -> tuple[float, float, float, float]:
+def linear_matrix(cards: Cards) -> tuple[float, float, float, float]:
+    """Return CD1_1, CD1_2, CD2_1, CD2_2 (deg per px), from the cards CD or from CDELT and PC."""
     if "CD1_1" in cards:
         return (cards.real("CD1_1"), cards.real("CD1_2", 0.0), cards.real("CD2_1", 0.0), cards.real("CD2_2", 0.0))
     scale = cards.real("CDELT1", 1.0), cards.real("CDELT2", 1.0)
@@ -125,7 +126,7 @@ def sky_of_pixel(cards: Cards, x: float, y: float) -> tuple[float, float]:
         raise bad(cards.path, "is damaged: its reference pixel BTC_PIX1, BTC_PIX2 lies far off the CCD", "header")
     if cards.text("CTYPE1").endswith("-SIP"):
         u, v = u + _polynomial(cards, "A", u, v), v + _polynomial(cards, "B", u, v)
-    m = _matrix(cards)
+    m = linear_matrix(cards)
     ra, dec = tan_to_sky(m[0] * u + m[1] * v, m[2] * u + m[3] * v, cards.real("CRVAL1"), cards.real("CRVAL2"))
     if not math.isfinite(ra + dec):
         raise bad(cards.path, "is damaged: its WCS does not lead to the sky", "header")

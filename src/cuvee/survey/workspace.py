@@ -14,13 +14,16 @@ import pyarrow.compute as pc
 
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
-from cuvee.export import export, observations
+from cuvee.export import FORMATS, PIXEL_FORMATS, RawSeries, export, export_pixels, observations
+from cuvee.instruments.registry import instrument
+from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
 from cuvee.store.references import read_reference
 from cuvee.store.targets import read_targets
 from cuvee.survey.light_curve import LightCurve
+from cuvee.survey.raw_series import raw_series
 
 if TYPE_CHECKING:
     from cuvee.quicklook import Stamp
@@ -54,6 +57,11 @@ class Survey:
     def instrument(self) -> str:
         """Name of the instrument."""
         return self.config.workspace.instrument
+
+    @property
+    def device(self) -> Instrument:
+        """The instrument, which reads the raw files."""
+        return instrument(self.instrument)
 
     @property
     def paths(self) -> Paths:
@@ -209,9 +217,25 @@ class Survey:
         format: str = "fits",  # noqa: A002 (the word of the command line)
         ids: Collection[int] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        size: int | None = None,
     ) -> int:
-        """Write light curves into files of their own; see `cuvee.export.export`."""
+        """Write light curves, or with ``tpf`` and ``hdf5`` the pixels behind them, into files of their own.
+
+        See `cuvee.export.export` and `cuvee.export.export_pixels`.
+        """
+        if format in PIXEL_FORMATS:
+            return export_pixels(self, ids, format, Path(folder), size, progress)
+        if format not in FORMATS:
+            raise ConfigError(
+                f"There is no export format {format!r}; choose from {', '.join([*FORMATS, *PIXEL_FORMATS])}."
+            )
+        if size is not None:
+            raise ConfigError(f"--size is for pixels ({', '.join(PIXEL_FORMATS)}); leave it out for {format}.")
         return export(self, ids, format, Path(folder), progress)
+
+    def raw_series(self, segment: str, detector: str, series: str, ids: Collection[int]) -> RawSeries:
+        """Return the raw files behind light curves, and what is needed to cut some stars out of them."""
+        return raw_series(self.paths, self.instrument, segment, detector, series, ids)
 
     def index(self, ids: Collection[int] | None = None) -> pa.Table:
         """Return ``id, segment, detector`` of the rows there are (of some stars); raises ConfigError for a star without any."""
