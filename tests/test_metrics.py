@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
-from cuvee.metrics import MAD_TO_SIGMA, median, point_to_point_scatter, robust_scatter
+from cuvee.metrics import MAD_TO_SIGMA, median, pair_scatter, point_to_point_scatter, robust_scatter, summarise
+from cuvee.model.flags import COSMIC_RAY, SATURATED
+from cuvee.model.records import LightCurves, Targets
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 701])
@@ -75,3 +77,65 @@ def test_point_to_point_scatter_uses_pairs_of_good_neighbours_only() -> None:
     scatter = point_to_point_scatter(np.vstack([flux, flux]), each)
     assert np.isfinite(scatter[0])
     assert np.isnan(scatter[1])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 9, 40, 501])
+def test_pair_scatter_is_that_of_pairs_one_by_one(n: int) -> None:
+    rng = np.random.default_rng(n)
+    flux: NDArray[Any] = rng.normal(100, 7, (20, n)).astype(np.float32)
+    good = rng.random(flux.shape) > 0.2
+    lost = np.where(good, 0.0, np.nan).astype(np.float32)
+    for row, bad, found in zip(flux, ~good, pair_scatter(flux, lost), strict=True):
+        steps = [row[k + 1] - row[k] for k in range(0, n - 1, 2) if not (bad[k] or bad[k + 1])]
+        if steps:
+            expected = MAD_TO_SIGMA / np.sqrt(2) * np.median(np.abs(np.asarray(steps, float) - np.median(steps)))
+            assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        else:
+            assert np.isnan(found)
+
+
+def test_pair_scatter_finds_the_noise_under_variation() -> None:
+    rng = np.random.default_rng(8)
+    flux = 1000 + rng.normal(0, 3.0, (1, 20_000)) + 300 * np.sin(np.arange(20_000) / 2000.0)
+    # Half as many differences: the MAD's relative error is 1.17 / sqrt(10^4).
+    assert pair_scatter(flux, np.zeros(flux.shape, np.float32))[0] == pytest.approx(3.0, rel=0.04)
+
+
+def _curves(counts: list[int], **columns: NDArray[Any]) -> LightCurves:
+    n, total = len(counts), sum(counts)
+    nothing, whole = np.zeros(n), np.arange(n)
+    targets = Targets(
+        whole, whole, nothing, nothing, nothing, np.full(n, "ffi"), nothing, nothing, np.ones((n, 1)),
+        np.zeros(n, np.int32), (1.5,),
+    )  # fmt: skip
+    points = {
+        "time": np.arange(total, dtype=float), "quality": np.zeros(total, np.int32), "flag": np.zeros(total, np.int32),
+        **{name: np.ones(total, np.float32) for name in ("flux", "flux_err", "background", "aperture1_flux")},
+    }  # fmt: skip
+    return LightCurves(targets, "s0001", "1-1", np.full(n, "psf"), np.cumsum([0, *counts]), {**points, **columns}, 0.0)
+
+
+@pytest.mark.parametrize("counts", [[300, 300, 300], [300, 40, 560]])
+def test_each_method_is_summed_up_where_there_are_psf_fluxes(counts: list[int]) -> None:
+    rng = np.random.default_rng(9)
+    small: NDArray[Any] = rng.normal(50, 1, 900).astype(np.float32)
+    psf: NDArray[Any] = rng.normal(70, 2, 900).astype(np.float32)
+    chi2: NDArray[Any] = rng.normal(1, 0.1, 900).astype(np.float32)
+    flag = np.zeros(900, np.int32)
+    flag[[3, 7, 899]] = COSMIC_RAY
+    flag[10:20] |= SATURATED
+    small[10:20] = 1e6
+    chi2[10:20] = 1e6
+    curves = _curves(counts, flag=flag, flux=psf, psf_flux=psf, aperture1_flux=small, psf_chi2=chi2)
+    table = summarise(curves, 1, SATURATED)
+    assert table["n_cosmic_ray"].tolist() == [2, 0, 1]
+    for name, values in (("aperture1", small), ("psf", psf)):
+        for k, (start, stop) in enumerate(zip(curves.offsets, curves.offsets[1:], strict=False)):
+            kept = np.where(flag[start:stop] & SATURATED, np.nan, values[start:stop].astype(float))
+            steps = [b - a for a, b in zip(kept[::2], kept[1::2], strict=False)]
+            expected = median_abs_deviation(steps, scale="normal", nan_policy="omit") / np.sqrt(2)
+            assert table[f"{name}_scatter"][k] == pytest.approx(expected, rel=1e-5)
+    # The median of 75 of 300 normal deviates is good to 1.25 x 0.1 / sqrt(75); of 10, three times less.
+    np.testing.assert_allclose(table["psf_chi2"], 1.0, atol=0.15)
+    bare = _curves(counts)
+    assert not {"aperture1_scatter", "psf_chi2", "n_cosmic_ray"} & set(summarise(bare, 1, SATURATED))

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.records import LightCurves
 
-__all__ = ["MAD_TO_SIGMA", "median", "point_to_point_scatter", "robust_scatter", "summarise"]
+__all__ = ["MAD_TO_SIGMA", "median", "pair_scatter", "point_to_point_scatter", "robust_scatter", "summarise"]
 
 MAD_TO_SIGMA = 1.482602218505602
 """Standard deviation of a normal distribution over its median absolute deviation, 1 / Phi^-1(3/4)."""
 
 FloatArray = NDArray[np.float64]
+
+_EACH = 4
+"""The median chi2 of a star is taken over every fourth of its points, which is as good and four times as fast."""
 
 
 def median(values: NDArray[Any]) -> FloatArray:
@@ -136,6 +140,32 @@ def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_] | None = 
     return scatter
 
 
+def pair_scatter(flux: NDArray[Any], lost: NDArray[np.float32]) -> FloatArray:
+    """Return the scatter between the two points of pairs: the 1st and 2nd, the 3rd and 4th, and so on.
+
+    It estimates what `point_to_point_scatter` does from half as many differences, in less than half the time: for many methods at
+    once.
+
+    Parameters
+    ----------
+    flux : float array, shape (n_star, n_point)
+        In time order; NaN where there is nothing.
+    lost : float32 array, shape (n_star, n_point)
+        0 for points to use, NaN for others.
+
+    Returns
+    -------
+    float64 array, shape (n_star,)
+        Scaled to the standard deviation of one point of white noise, in the unit of ``flux``; NaN where there is no pair.
+    """
+    n = flux.shape[1] // 2 * 2
+    steps = flux[:, 1:n:2] - flux[:, 0:n:2]
+    steps += lost[:, 1:n:2] + lost[:, 0:n:2]
+    with np.errstate(invalid="ignore"):
+        scatter: FloatArray = robust_scatter(steps) / np.sqrt(2.0)
+    return scatter
+
+
 def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[str, NDArray[Any]]:
     """Return one row of numbers a star, for ledgers and pictures.
 
@@ -151,6 +181,8 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
     dict of str to array, each of shape (n_star,)
         ``id``, ``healpix``, ``ra``, ``decl``, ``mag``, ``series``, ``col``, ``row``, ``crowding``, ``best``, ``n_point``, ``n_good``;
         medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s.
+        Where there are PSF fluxes also the `pair_scatter` of every method (``aperture1_scatter``, ..., ``psf_scatter``, e-/s),
+        the median ``psf_chi2``, and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
     """
     targets, points, offsets = curves.targets, curves.points, curves.offsets
     good = (points["quality"] & quality_mask) == 0
@@ -160,16 +192,18 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
     # Ragged points as a padded matrix.
     there = np.arange(counts.max(initial=0)) < counts[:, None]
 
-    def matrix(name: str) -> NDArray[Any]:
-        kept = np.where(good, points[name], np.nan)
-        if kept.size == there.size:
-            return kept.reshape(there.shape)
-        padded = np.full(there.shape, np.nan, kept.dtype)
-        padded[there] = kept
+    def rows(values: NDArray[Any], nothing: Any) -> NDArray[Any]:
+        if values.size == there.size:
+            return values.reshape(there.shape)
+        padded = np.full(there.shape, nothing, values.dtype)
+        padded[there] = values
         return padded
 
+    def matrix(name: str) -> NDArray[Any]:
+        return rows(np.where(good, points[name], np.nan), np.nan)
+
     flux = matrix("flux")
-    return {
+    table = {
         "id": targets.id,
         "healpix": targets.healpix,
         "ra": targets.ra,
@@ -187,3 +221,12 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
         "background": median(matrix("background")),
         "scatter": point_to_point_scatter(flux),
     }
+    if "psf_flux" not in points:
+        return table
+    lost = rows(np.where(good, np.float32(0.0), np.float32(np.nan)), np.nan)
+    methods = [name.removesuffix("_flux") for name in points if name.endswith("_flux")]
+    for method in methods:
+        table[f"{method}_scatter"] = pair_scatter(rows(points[f"{method}_flux"], np.nan), lost)
+    table["psf_chi2"] = median(rows(points["psf_chi2"], np.nan)[:, ::_EACH] + lost[:, ::_EACH])
+    table["n_cosmic_ray"] = rows((points["flag"] & COSMIC_RAY) != 0, False).sum(axis=1)
+    return table
