@@ -25,6 +25,9 @@ N_ROW = 8
 PANEL = 96
 """Rows that are factorised together."""
 
+STRIP = 16
+"""Packed blocks that stay in the cache while the others pass by."""
+
 
 @intrinsic
 def _tile(_typing, packed, left, skip, right, out):
@@ -83,13 +86,16 @@ def subtract_gram(packed: NDArray[np.float32], matrix: NDArray[np.float64]) -> N
         Changed in place, on and right of the diagonal (and in the tiles that the diagonal crosses).
     """
     out = np.empty((N_ROW, 16), np.float32)
-    for j in range(packed.shape[0]):
-        for i in range(j + 1):
-            for skip in (0, N_ROW):
-                _tile(packed, i, skip, j, out)
-                for a in range(N_ROW):
-                    for b in range(16):
-                        matrix[16 * i + skip + a, 16 * j + b] -= out[a, b]
+    n_block = packed.shape[0]
+    for j0 in range(0, n_block, STRIP):
+        j1 = min(j0 + STRIP, n_block)
+        for i in range(j1):
+            for j in range(max(i, j0), j1):
+                for skip in (0, N_ROW):
+                    _tile(packed, i, skip, j, out)
+                    for a in range(N_ROW):
+                        for b in range(16):
+                            matrix[16 * i + skip + a, 16 * j + b] -= out[a, b]
 
 
 @njit([int64(float64[:, ::1])], cache=True, nogil=True)
@@ -141,12 +147,14 @@ def cholesky(matrix: NDArray[np.float64]) -> int:
             for k in range(k1 - k0):
                 for j in range(N_ROW):
                     packed[b, k, j] = matrix[k0 + k, k1 + N_ROW * b + j]
-        for i in range(n_block):
-            for j in range(i, n_block):
-                _tile(packed, i, 0, j, out)
-                for a in range(N_ROW):
-                    for b in range(N_ROW):
-                        matrix[k1 + N_ROW * i + a, k1 + N_ROW * j + b] -= out[a, b]
+        for j0 in range(0, n_block, 4 * STRIP):
+            j1 = min(j0 + 4 * STRIP, n_block)
+            for i in range(j1):
+                for j in range(max(i, j0), j1):
+                    _tile(packed, i, 0, j, out)
+                    for a in range(N_ROW):
+                        for b in range(N_ROW):
+                            matrix[k1 + N_ROW * i + a, k1 + N_ROW * j + b] -= out[a, b]
     return n
 
 

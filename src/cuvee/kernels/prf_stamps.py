@@ -28,7 +28,7 @@ def _boxes(coef: NDArray[np.float64], low: NDArray[np.int64], high: NDArray[np.i
     [
         void(
             int64, int64, float64[:, :, ::1], int64, float64[:, :, ::1], float64[::1], float64[:, :, ::1], int64[::1],
-            int64[::1], int64, float64[:, ::1], float64[:, :, ::1], float64[:, :, ::1],
+            int64[::1], int64, float64[:, ::1], float64[:, ::1], float64[:, :, ::1],
         )
     ],
     cache=True,
@@ -46,14 +46,14 @@ def _draw(
     high: NDArray[np.int64],
     knots: int,
     here: NDArray[np.float64],
-    down: NDArray[np.float64],
+    along: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
     # One star: the six derivatives, [derivative, column, row]. First along the rows, all columns of knots at a time, then along
     # the columns, all rows of pixels at a time: both inner loops are long enough for vectors.
+    # The six weights are spelled out, so that each sum is written once.
     n_term, n_knot, _ = coef.shape
     width = out.shape[1]
-    line = np.empty(n_knot)
     here[:] = 0.0
     for k in range(n_term):
         p = phi[k]
@@ -61,26 +61,28 @@ def _draw(
             for j in range(low[k], high[k]):
                 here[i, j] += p * coef[k, i, j]
     for d in range(3):
+        w0, w1, w2 = weight_row[d, s, 0], weight_row[d, s, 1], weight_row[d, s, 2]
+        w3, w4, w5 = weight_row[d, s, 3], weight_row[d, s, 4], weight_row[d, s, 5]
         for r in range(width):
             o = knot_row + knots * r
-            line[:] = 0.0
-            for q in range(N_WEIGHT):
-                w = weight_row[d, s, q]
-                for j in range(n_knot):
-                    line[j] += w * here[o + q, j]
             for j in range(n_knot):
-                down[d, j, r] = line[j]
-    for a in range(6):
-        d_col = (0, 1, 0, 2, 1, 0)[a]
-        d_row = (0, 0, 1, 0, 1, 2)[a]
-        for c in range(width):
-            o = knot_col + knots * c
-            for r in range(width):
-                out[a, c, r] = 0.0
-            for q in range(N_WEIGHT):
-                w = weight_col[d_col, s, q]
+                along[j, r] = (
+                    w0 * here[o, j] + w1 * here[o + 1, j] + w2 * here[o + 2, j]
+                    + w3 * here[o + 3, j] + w4 * here[o + 4, j] + w5 * here[o + 5, j]
+                )  # fmt: skip
+        for a in range(6):
+            if (0, 0, 1, 0, 1, 2)[a] != d:
+                continue
+            e = (0, 1, 0, 2, 1, 0)[a]
+            v0, v1, v2 = weight_col[e, s, 0], weight_col[e, s, 1], weight_col[e, s, 2]
+            v3, v4, v5 = weight_col[e, s, 3], weight_col[e, s, 4], weight_col[e, s, 5]
+            for c in range(width):
+                o = knot_col + knots * c
                 for r in range(width):
-                    out[a, c, r] += w * down[d_row, o + q, r]
+                    out[a, c, r] = (
+                        v0 * along[o, r] + v1 * along[o + 1, r] + v2 * along[o + 2, r]
+                        + v3 * along[o + 3, r] + v4 * along[o + 4, r] + v5 * along[o + 5, r]
+                    )  # fmt: skip
 
 
 @njit(
@@ -124,11 +126,11 @@ def draw_stamps(
     n_star, width = values.shape[1], values.shape[2]
     low, high = np.empty(n_term, np.int64), np.empty(n_term, np.int64)
     _boxes(coef, low, high)
-    here, down = np.empty((n_knot, n_knot)), np.empty((3, n_knot, width))
+    here, along = np.empty((n_knot, n_knot)), np.empty((n_knot, width))
     out = np.empty((6, width, width))
     for s in range(n_star):
         _draw(
-            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, down, out
+            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, along, out
         )  # fmt: skip
         for a in range(6):
             for r in range(width):
@@ -183,11 +185,11 @@ def draw_scene(
     n_star, width = design.shape[1], design.shape[2]
     low, high = np.empty(n_term, np.int64), np.empty(n_term, np.int64)
     _boxes(coef, low, high)
-    here, down = np.empty((n_knot, n_knot)), np.empty((3, n_knot, width))
+    here, along = np.empty((n_knot, n_knot)), np.empty((n_knot, width))
     out = np.empty((6, width, width))
     for s in range(n_star):
         _draw(
-            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, down, out
+            s, knot_col[s], weight_col, knot_row[s], weight_row, phi[s], coef, low, high, knots, here, along, out
         )  # fmt: skip
         top, left, f = first_row[s], first_col[s], flux[s]
         for r in range(width):
