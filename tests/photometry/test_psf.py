@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from cuvee.photometry.psf import Draw, PsfPlan, plan_psf
-from cuvee.photometry.psf_solve import Lanes, judge_tile, solve
+from cuvee.photometry.psf_solve import Lanes, judge_tile, restore_disturbed, solve
 
 HALF = 5
 SIDE = 2 * HALF + 1
@@ -241,10 +241,12 @@ def judged(scene: Scene, frames: NDArray[np.float64]) -> tuple[Lanes, NDArray[np
     """Solve and judge; return the lanes and where each star stands in them."""
     lanes = project(scene, frames)
     pointing = solve(scene.plan, lanes, np.ones(16, bool))
-    inverse_variance = (1.0 / scene.variance).astype(np.float32)
+    still = ((scene.variance - READ**2) * EXPOSURE).astype(np.float32)
+    reference = (still, (1.0 / scene.variance).astype(np.float32), np.full(scene.col.size, 100.0, np.float32))
     for k, (top, bottom) in enumerate(((0, 120), (80, 200))):
         image = np.ascontiguousarray(frames[:, top:bottom].reshape(16, -1).T, np.float32)
-        judge_tile(scene.plan, lanes, k, image, inverse_variance, pointing)
+        judge_tile(scene.plan, lanes, k, image, reference, pointing)
+    restore_disturbed(lanes)
     place = np.empty(scene.col.size, np.int64)
     place[scene.plan.star] = np.arange(place.size)
     return lanes, place
@@ -301,3 +303,16 @@ def test_a_cosmic_ray_is_taken_out_and_a_flare_stays() -> None:
     assert lanes.flux[k, 8] == pytest.approx(clean.flux[k, 8] + scene.flux[star], rel=0.01)
     others = np.delete(np.arange(place.size), k)
     assert (lanes.hits[others] == clean.hits[others]).mean() > 0.999
+
+
+def test_a_frame_whose_stars_are_all_smeared_holds_no_cosmic_rays() -> None:
+    scene = make_scene(seed=33)
+    frames = scene.frames.copy()
+    smeared = [render(scene.variance.shape, scene.col + dx, scene.row, scene.flux) for dx in (-0.7, 0.7)]
+    frames[6] = np.mean(smeared, axis=0) + scene.level[6]
+    lanes, _ = judged(scene, frames)
+    clean = project(scene, frames)
+    solve(scene.plan, clean, np.ones(16, bool))
+    assert (lanes.chi2[:, 6] > 3.0).mean() > 0.2
+    assert (lanes.hits[:, 6] == 0).all()
+    np.testing.assert_allclose(lanes.flux[:, 6], clean.flux[:, 6], rtol=1e-5, atol=1e-3)

@@ -15,7 +15,7 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Reference, Targets
 from cuvee.photometry import noise
 from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
-from cuvee.photometry.psf_solve import Lanes, judge_tile, solve
+from cuvee.photometry.psf_solve import Lanes, judge_tile, restore_disturbed, solve
 
 __all__ = ["Psf", "PsfPass", "plan_drawn", "plan_stars", "with_still_level"]
 
@@ -24,6 +24,9 @@ TOO_NEAR = 0.3
 
 FULL = 0.9
 """Share of the saturation limit from which a pixel of the reference image takes no part."""
+
+LEAST = 0.01
+"""Share of the targets that may be fainter than the stars as bright as them are."""
 
 BESIDE, FAINTER = 3.0, 2.5
 """A neighbour nearer than this (px) that is fainter by less than this factor is solved for, too, though it is no target."""
@@ -180,7 +183,7 @@ def _solved(
     solved = target.copy()
     if not target.any():
         return solved
-    solved |= flux >= flux[target].min()
+    solved |= flux >= np.quantile(flux[target], LEAST)
     stars = cKDTree(np.column_stack([col, row]))
     near = stars.query_ball_point(np.column_stack([col, row])[target], BESIDE, workers=1)
     for one, others in zip(flux[target].tolist(), near, strict=True):
@@ -250,7 +253,8 @@ class PsfPass:
         there = column >= 0
         pointing = solve(plan, lanes, there)
         for number, image in tiles:
-            judge_tile(plan, lanes, number, image, psf.inverse_variance, pointing)
+            judge_tile(plan, lanes, number, image, (psf.still, psf.inverse_variance, psf.still_level), pointing)
+        restore_disturbed(lanes)
         noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
         bits = np.array([flags.NAN_PIXEL, flags.NO_PSF, flags.COSMIC_RAY], np.int32)
         psf_planes.deliver(

@@ -15,8 +15,9 @@ N_LANE = 16
     [
         void(
             float32[:, ::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],
-            float32[:, :, ::1], float32[:, ::1], float64, float32[:, ::1], float32[:, :, ::1], float32[:, ::1],
-            float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1], float32[:, ::1], int32[:, ::1],
+            float32[:, ::1], float32[:, :, ::1], float32[:, ::1], float64, float32[:, ::1], float32[:, :, ::1],
+            float32[:, ::1], float32[::1], float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1],
+            float32[:, ::1], int32[:, ::1],
         )
     ],
     cache=True,
@@ -32,14 +33,16 @@ def judge(
     box: NDArray[np.int64],
     weight: NDArray[np.float32],
     corner: NDArray[np.int64],
+    reference: NDArray[np.float32],
     stars: NDArray[np.float32],
     inverse_variance: NDArray[np.float32],
     floor: float,
     basis: NDArray[np.float32],
     pointing: NDArray[np.float32],
     level: NDArray[np.float32],
+    still_level: NDArray[np.float32],
     flux: NDArray[np.float32],
-    still: NDArray[np.float32],
+    still_flux: NDArray[np.float32],
     odd: float,
     good: float,
     most: int,
@@ -47,8 +50,9 @@ def judge(
     added: NDArray[np.float32],
     hits: NDArray[np.int32],
 ) -> None:
-    """Compare the pixels of the stars ``first:last`` with the model.
+    """Compare the pixels of the stars ``first:last`` with the reference image, moved, and brighter or fainter, as the frame's are.
 
+    What a PRF does not describe, a halo, a sensitive column, is in the reference image and so does not count: only changes do.
     A cosmic ray hits one pixel, or a few; a star that changes, changes in all pixels of its PRF. So the pixel that fits worst,
     by its residual over the residual's own error when it is left out of the fit, is left out if it is too bright beyond ``odd``,
     and then the next one. It stays out only where what remains fits: else it was no cosmic ray.
@@ -63,20 +67,20 @@ def judge(
         Rows as `cuvee.kernels.star_space.sum_stamps` takes them.
     corner : int64 array, shape (n_star, 2)
         Image row and column of each stamp's pixel [0, 0].
+    reference : float32 array, shape (n_row, n_col)
+        The reference image (e-/s).
     stars : float32 array, shape (6, n_row, n_col)
-        All stars as they are in the reference image, and the derivatives (e-/s).
+        The model of all stars in it, and the derivatives (e-/s).
     inverse_variance : float32 array, shape (n_row, n_col)
         Of the pixels of one frame.
     floor : float
         What the model is believed to at best, as a share of the light in a pixel.
     basis, pointing : float32 arrays, shapes (n_star, n_basis) and (2, n_basis, 16)
         Displacements (px).
-    level : float32 array, shape (n_star, 16)
-        Background at the stars (e-/s/pixel).
-    flux : float32 array, shape (n_star, 16)
+    level, still_level : float32 arrays, shapes (n_star, 16) and (n_star,)
+        Background at the stars, in the frames and in the reference image (e-/s/pixel).
+    flux, still_flux : float32 arrays, shapes (n_star, 16) and (n_star,)
         Fluxes (e-/s).
-    still : float32 array, shape (n_star,)
-        Fluxes in the reference image (e-/s).
     odd : float
         A pixel is looked at whose residual is this many times its error.
     good : float
@@ -105,7 +109,7 @@ def judge(
             x[b] = 0.0
             y[b] = 0.0
             total[b] = 0.0
-            change[b] = flux[s, b] - still[s]
+            change[b] = flux[s, b] - still_flux[s]
             added[s, b] = 0.0
             hits[s, b] = 0
         for k in range(basis.shape[1]):
@@ -125,13 +129,14 @@ def judge(
                 m3, m4, m5 = half * stars[3, row, col], stars[4, row, col], half * stars[5, row, col]
                 a = float64(weight[s, j * side + i]) / raw
                 w[n] = 1.0 / (1.0 / raw + (floor * m0) ** 2)
+                here = reference[row, col] - still_level[s]
                 share[n] = a
                 pull[n] = raw * a
                 told += raw * a * a
                 p = base[s] + j * width[s] + i
                 a32, w32 = float32(a), float32(w[n])
                 for b in range(N_LANE):
-                    light = m0 + x[b] * (m1 + x[b] * m3 + y[b] * m4) + y[b] * (m2 + y[b] * m5)
+                    light = here + x[b] * (m1 + x[b] * m3 + y[b] * m4) + y[b] * (m2 + y[b] * m5)
                     r = image[p, b] - level[s, b] - light - change[b] * a32
                     rest[n, b] = r
                     total[b] += w32 * r * r

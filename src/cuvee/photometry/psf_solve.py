@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cuvee.photometry.psf import FLOOR, PsfPlan
 from cuvee.photometry.psf_pairs import Pairs
 
-__all__ = ["Lanes", "judge_tile", "solve"]
+__all__ = ["Lanes", "judge_tile", "restore_disturbed", "solve"]
 
 N_LANE = 16
 
@@ -28,6 +28,9 @@ BELIEVED = 0.002
 
 ODD, GOOD, MOST_HIT = 6.0, 3.0, 4
 """A pixel this many errors too bright may be a cosmic ray's, if without it and at most three others chi2 is as good as this."""
+
+DISTURBED = 0.2
+"""Share of the stars that do not fit from which it is the frame."""
 
 CLIP = 5.0
 """A star that lies further off than this many robust standard deviations does not tell where a frame points."""
@@ -144,7 +147,7 @@ def judge_tile(
     lanes: Lanes,
     tile: int,
     image: NDArray[np.float32],
-    inverse_variance: NDArray[np.float32],
+    reference: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     pointing: NDArray[np.float64],
 ) -> None:
     """Compare the pixels of a tile's stars with the solution, and take cosmic rays out of the fluxes.
@@ -159,8 +162,9 @@ def judge_tile(
         Number of the tile.
     image : float32 array, shape (n_pixel, 16)
         Its lanes (e-/s).
-    inverse_variance : float32 array, shape (n_row, n_col)
-        As the plan was made with.
+    reference : tuple of float32 arrays, shapes (n_row, n_col), (n_row, n_col) and (n_star,)
+        The reference image (e-/s), the inverse variance that the plan was made with, and the background at the stars
+        (e-/s/pixel).
     pointing : float64 array, shape (2, n_basis, 16)
         From `solve`.
     """
@@ -169,12 +173,21 @@ def judge_tile(
     rows = plan.rows
     first, last = int(rows.of_tile[tile]), int(rows.of_tile[tile + 1])
     if last > first:
+        still, inverse_variance, still_level = reference
         psf_judge.judge(
-            image, first, last, rows.base, rows.width, rows.box, rows.weight, plan.corner, plan.images, inverse_variance,
-            BELIEVED, plan.basis.astype(np.float32), pointing.astype(np.float32), lanes.level, lanes.flux,
-            plan.flux.astype(np.float32), ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
+            image, first, last, rows.base, rows.width, rows.box, rows.weight, plan.corner, still, plan.images,
+            inverse_variance, BELIEVED, plan.basis.astype(np.float32), pointing.astype(np.float32), lanes.level, still_level,
+            lanes.flux, plan.flux.astype(np.float32), ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
         )  # fmt: skip
         lanes.flux[first:last] -= lanes.added[first:last]
+
+
+def restore_disturbed(lanes: Lanes) -> None:
+    """Put back what was taken out of frames in which most stars do not fit: no rain of particles, but stars that moved."""
+    odd = (lanes.chi2 > GOOD) | (lanes.hits > 0)
+    disturbed = odd.mean(axis=0) > DISTURBED if odd.size else np.zeros(N_LANE, bool)
+    lanes.flux[:, disturbed] += lanes.added[:, disturbed]
+    lanes.hits[:, disturbed] = 0
 
 
 def _residual(
