@@ -16,19 +16,23 @@ from cuvee.extract.params import ExtractParams
 from cuvee.model.records import Geometry, Readout, Reference
 from cuvee.photometry.noise import output_of, pixel_variance
 from cuvee.photometry.rounding import round_to_noise
-from cuvee.provenance.backgrounds import annulus_background, faint_background, mean_image, mesh_background
+from cuvee.provenance.backgrounds import (
+    MeshHere,
+    annulus_background,
+    faint_background,
+    mean_image,
+    measure_mesh,
+    mesh_background,
+)
 from cuvee.provenance.raw import RawFrame
-from cuvee.provenance.sums import Sum, circle, weighted_sum
+from cuvee.provenance.sums import EPS, Sum, circle, compare, weighted_sum
 from cuvee.run.inputs import read_mask
 from cuvee.store.atomic import content_hash
 from cuvee.store.references import read_reference, readout_from
 
-__all__ = ["Made", "account_of", "compare", "made_of"]
+__all__ = ["Made", "account_of", "made_of", "mesh_of", "noise_terms", "pixel_rows", "rounding_of", "tolerance_of_level"]
 
 Facts = dict[str, Any]
-
-EPS = 2.0**-23
-"""Spacing of float32 relative to the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +140,43 @@ def _path_of(steps: Sequence[Mapping[str, Any]], data_id: str) -> str:
     return next((str(s["path"]) for s in steps if s["product"] == "reference" and s["data_id"] == data_id), "")
 
 
-def compare(redone: float, stored: float, tolerance: float) -> Facts:
-    """Hold a number that was computed again against the stored one; two that are no numbers agree."""
-    both_nan = math.isnan(redone) and math.isnan(stored)
-    difference = redone - stored
-    return {
-        "redone": redone,
-        "stored": stored,
-        "difference": difference,
-        "tolerance": tolerance,
-        "agrees": both_nan or abs(difference) <= tolerance,
-    }
+def mesh_of(made: Made, raw: RawFrame | None, stars: NDArray[np.float64] | None = None) -> MeshHere | None:
+    """Measure the mesh in a frame; None where no mesh was used, or where its pixels are not known.
+
+    Parameters
+    ----------
+    made : Made
+        From `made_of`.
+    raw : RawFrame or None
+        The frame.
+    stars : float64 array, shape (n_row, n_col), optional
+        Light of all stars, where PSF fluxes were measured (e-/s).
+    """
+    image = None if raw is None else _still_image(made, raw)
+    if raw is None or image is None or made.background != "mesh":
+        return None
+    return measure_mesh(_finite(raw), image, made.geometry, made.params, stars)
+
+
+def _still_image(made: Made, raw: RawFrame) -> NDArray[np.float32] | None:
+    """Return the image that says which pixels are clean: of a stamp the mean of its own frames."""
+    image = made.reference.image if made.reference is not None else None
+    if raw.info.kind != "ffi":
+        image = mean_image(raw.pixels.flux, raw.info.moments.quality).astype(np.float32)
+    return None if image is None else np.ascontiguousarray(image, np.float32)
+
+
+def _finite(raw: RawFrame) -> NDArray[np.float32]:
+    return np.where(np.isfinite(raw.flux), raw.flux, np.float32(np.nan))
 
 
 def account_of(
-    made: Made, raw: RawFrame | None, place: Facts | None, col: float, row: float, values: Mapping[str, Any]
+    made: Made,
+    raw: RawFrame | None,
+    place: Facts | None,
+    places: Sequence[tuple[float, float]],
+    values: Mapping[str, Any],
+    mesh: MeshHere | None,
 ) -> Facts:
     """Redo a point's fluxes from the pixels.
 
@@ -162,25 +188,28 @@ def account_of(
         The frame; without it there are pixels and weights, but no values.
     place : dict or None
         From `cuvee.provenance.raw.find_pixels`.
-    col, row : float
-        The star, in detector coordinates (px).
+    places : sequence of tuple of float
+        Column and row of the star (px); then others for which the cells of the mesh are wanted.
     values : mapping
         The point's columns as stored.
+    mesh : MeshHere or None
+        From `mesh_of`.
 
     Returns
     -------
     dict
         ``background``, ``readout``, ``apertures``, ``troubles``.
     """
-    background, level_err = _background(made, raw, col, row)
+    col, row = places[0]
+    background, level_err = _background(made, raw, places, mesh)
     stored = float(values["background"])
     level_tolerance = 0.0
     if background["level"] is not None:
-        tolerance = _level_tolerance(background, made.round_noise)
+        tolerance = tolerance_of_level(background, made.round_noise)
         background |= compare(float(background["level"]), stored, tolerance)
         level_tolerance = tolerance if background["kind"] != "none" else 0.0
     level = math.nan if background["subtracted"] is None else float(background["subtracted"])
-    readout = _noise_terms(made, col)
+    readout = noise_terms(made, col)
     apertures = []
     for k, radius in enumerate(_radii(made)):
         name = f"aperture{k + 1}"
@@ -199,7 +228,7 @@ def account_of(
             one |= _one(done, level_err, flux, flux_err, level_tolerance, made)
             one["nan_pixels"] = int((~np.isfinite(value)).sum())
             one["saturated_pixels"] = int((counts >= made.readout.saturation).sum())
-        one["pixels"] = _pixel_rows(rows, cols, weight, value, counts, made.geometry, place, raw is not None)
+        one["pixels"] = pixel_rows(rows, cols, weight, value, counts, made.geometry, place, raw is not None)
         apertures.append(one)
     return {"background": background, "readout": readout, "apertures": apertures, "troubles": list(made.troubles)}
 
@@ -222,7 +251,9 @@ def _weights(
     return cols, rows, np.ones(rows.size)
 
 
-def _background(made: Made, raw: RawFrame | None, col: float, row: float) -> tuple[Facts, float]:
+def _background(
+    made: Made, raw: RawFrame | None, places: Sequence[tuple[float, float]], mesh: MeshHere | None
+) -> tuple[Facts, float]:
     """Return how the background comes about and what of it was subtracted, and its error."""
     facts: Facts = {
         "kind": made.background,
@@ -235,7 +266,7 @@ def _background(made: Made, raw: RawFrame | None, col: float, row: float) -> tup
         facts["subtracted"] = 0.0
     if raw is None:
         return facts, math.nan
-    stamp = raw.info.kind != "ffi"
+    col, row = places[0]
     geometry = made.geometry
     if made.background == "none":
         facts |= {"level": 0.0, "error": 0.0}
@@ -250,24 +281,22 @@ def _background(made: Made, raw: RawFrame | None, col: float, row: float) -> tup
         facts |= faint_background(raw.flux, mean_image(raw.pixels.flux, raw.info.moments.quality), geometry)
         facts["subtracted"] = facts["level"]
         return facts, float(facts["error"])
-    image = made.reference.image if made.reference is not None else None
-    if stamp:
-        image = mean_image(raw.pixels.flux, raw.info.moments.quality).astype(np.float32)
-    if image is None:
+    if made.background == "mesh" and mesh is not None:
+        facts |= mesh_background(mesh, places)
+    elif made.background == "annulus" and (image := _still_image(made, raw)) is not None:
+        facts |= annulus_background(_finite(raw), image, geometry, made.params, col, row)
+    else:
         return facts, math.nan
-    redo = mesh_background if made.background == "mesh" else annulus_background
-    frame = np.where(np.isfinite(raw.flux), raw.flux, np.float32(np.nan))
-    facts |= redo(frame, np.ascontiguousarray(image, np.float32), geometry, made.params, col, row)
     facts["subtracted"] = facts["level"]
     return facts, float(facts["error"])
 
 
-def _level_tolerance(background: Mapping[str, Any], round_noise: float) -> float:
+def tolerance_of_level(background: Mapping[str, Any], round_noise: float) -> float:
     """How far the redone background may be from the stored one: what sixteen sums in single precision lose, and half a step of rounding."""
-    return 8.0 * EPS * abs(float(background["level"])) + 0.5 * _step(float(background["error"]), round_noise)
+    return 8.0 * EPS * abs(float(background["level"])) + 0.5 * rounding_of(float(background["error"]), round_noise)
 
 
-def _step(error: float, round_noise: float) -> float:
+def rounding_of(error: float, round_noise: float) -> float:
     """Step to which a value of this error was rounded."""
     if not (round_noise > 0.0 and math.isfinite(error) and error > 0.0):
         return 0.0
@@ -275,7 +304,7 @@ def _step(error: float, round_noise: float) -> float:
 
 
 def _one(done: Sum, level_err: float, flux: float, flux_err: float, level_tolerance: float, made: Made) -> Facts:
-    step = _step(done.flux_err, made.round_noise)
+    step = rounding_of(done.flux_err, made.round_noise)
     size = max(abs(done.total), abs(done.flux))
     tolerance = done.area * level_tolerance + 2.0 * EPS * size + 0.5 * step
     facts: Facts = {"sum": done.total, "light2": done.light2, "light2_guessed": done.guessed, "variance": done.variance}
@@ -288,7 +317,8 @@ def _one(done: Sum, level_err: float, flux: float, flux_err: float, level_tolera
     return facts
 
 
-def _noise_terms(made: Made, col: float) -> Facts:
+def noise_terms(made: Made, col: float) -> Facts:
+    """Return the terms of the noise model at a column."""
     readout = made.readout
     at = int(output_of(np.array([col]), readout)[0])
     return {
@@ -301,7 +331,8 @@ def _noise_terms(made: Made, col: float) -> Facts:
     }
 
 
-def _pixel_rows(rows: Any, cols: Any, weight: Any, value: Any, counts: Any, geometry: Geometry, place: Facts | None, known: bool) -> list[Facts]:  # fmt: skip
+def pixel_rows(rows: Any, cols: Any, weight: Any, value: Any, counts: Any, geometry: Geometry, place: Facts | None, known: bool) -> list[Facts]:  # fmt: skip
+    """Return a table of pixels; ``rows`` and ``cols`` count from the first pixel of the image."""
     table = []
     for j, i, w, v, c in zip(rows, cols, weight, value, counts, strict=True):
         col, row = int(i) + geometry.col0, int(j) + geometry.row0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,14 @@ from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.background.annulus import N_LEAST_CLEAN
-from cuvee.background.layout import cell_position
+from cuvee.background.layout import cell_position, cubic_rows
 from cuvee.background.mesh import N_PICK
 from cuvee.extract.measure import N_LEAST
 from cuvee.extract.params import ExtractParams
 from cuvee.model.records import Geometry
 from cuvee.provenance.sums import Clipped, clipped_mean, clipped_median, mesh_nodes
 
-__all__ = ["annulus_background", "faint_background", "mean_image", "mesh_background"]
+__all__ = ["MeshHere", "annulus_background", "faint_background", "mean_image", "measure_mesh", "mesh_background"]
 
 FloatArray = NDArray[np.float64]
 Facts = dict[str, Any]
@@ -44,10 +46,76 @@ def _pixels(col: NDArray[Any], row: NDArray[Any], base: NDArray[Any], value: Flo
     }
 
 
-def mesh_background(
-    frame: NDArray[Any], image: NDArray[np.float32], geometry: Geometry, params: ExtractParams, col: float, row: float
-) -> Facts:
-    """Background from the mesh.
+@dataclass(frozen=True, slots=True)
+class MeshHere:
+    """The mesh as one frame fills it.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Where the pixels lie.
+    row_edges, col_edges : int64 array
+        Borders of the cells, from 0.
+    mean, error : float64 array, shape (n_cell_row, n_cell_col)
+        Clipped mean of each cell's pixels, and its error (e-/s/pixel).
+    shift : float64 array, shape (n_cell_row, n_cell_col, 2)
+        Centroid of these pixels less the centre of the cell, in cells.
+    pixels : dict
+        Columns, rows, bases, values of each cell's pixels, and how they were clipped.
+    beside_stars : bool
+        Whether the base of a pixel is the light of all stars in it, and not what it stands out by in the reference image.
+    """
+
+    geometry: Geometry
+    row_edges: NDArray[np.int64]
+    col_edges: NDArray[np.int64]
+    mean: FloatArray
+    error: FloatArray
+    shift: FloatArray
+    pixels: dict[tuple[int, int], tuple[Any, ...]]
+    beside_stars: bool
+
+    def at(self, col: float, row: float) -> Facts:
+        """Interpolate the mesh.
+
+        Parameters
+        ----------
+        col, row : float
+            A place on the detector (px).
+
+        Returns
+        -------
+        dict
+            ``level`` and ``error`` (e-/s/pixel); ``position`` in cells; the ``nodes`` with their ``value``, ``error``, ``weight``.
+        """
+        n_up, n_across = self.mean.shape
+        value, value_err = mesh_nodes(self.mean, self.error, self.shift)
+        x, y = np.array([col - self.geometry.col0]), np.array([row - self.geometry.row0])
+        place_row, place_col = cell_position(y, self.row_edges), cell_position(x, self.col_edges)
+        (up, weight_up), (across, weight_across) = cubic_rows(place_row, n_up), cubic_rows(place_col, n_across)
+        nodes: list[Facts] = []
+        for i, wi in zip(up[0].tolist(), weight_up[0], strict=True):
+            for j, wj in zip(across[0].tolist(), weight_across[0], strict=True):
+                weight = float(np.float32(wi * wj))
+                if weight != 0.0:
+                    node = {"cell_row": i, "cell_col": j, "weight": weight}
+                    nodes.append(node | {"value": float(value[i, j]), "error": float(value_err[i, j])})
+        return {
+            "level": sum(node["weight"] * node["value"] for node in nodes),
+            "error": float(np.sqrt(sum((node["weight"] * node["error"]) ** 2 for node in nodes))),
+            "position": {"cell_row": float(place_row[0]), "cell_col": float(place_col[0])},
+            "nodes": nodes,
+        }
+
+
+def measure_mesh(
+    frame: NDArray[Any],
+    image: NDArray[np.float32],
+    geometry: Geometry,
+    params: ExtractParams,
+    stars: FloatArray | None = None,
+) -> MeshHere:
+    """Measure the mesh in a frame.
 
     Parameters
     ----------
@@ -59,47 +127,59 @@ def mesh_background(
         Where the pixels lie.
     params : ExtractParams
         Side of the mesh.
-    col, row : float
-        The star, in detector coordinates (px).
+    stars : float64 array, shape (n_row, n_col), optional
+        Light of all stars (e-/s), beside which the pixels are looked at where PSF fluxes are measured.
 
     Returns
     -------
-    dict
-        ``level`` and ``error`` (e-/s/pixel); ``position`` of the star in cells; ``nodes`` with their ``value``, ``error``, ``weight``; ``cells``,
-        those that enter the nodes, with ``mean``, ``shift`` and ``pixels``; and the ``means`` of all cells.
+    MeshHere
     """
-    x, y = np.array([col - geometry.col0]), np.array([row - geometry.row0])
     layout = background.tiles(frame.shape, params.mesh_size, 0)
-    mesh = background.mesh(background.clean_pixels(image, layout), image, layout, x, y)
-    n_up, n_across = mesh.shape
+    mesh = background.mesh(background.clean_pixels(image, layout), image, layout, np.zeros(0), np.zeros(0))
+    n_across = mesh.shape[1]
     mean, error = np.full(mesh.shape, np.nan), np.full(mesh.shape, np.nan)
     pixels: dict[tuple[int, int], tuple[Any, ...]] = {}
     tile = np.searchsorted(mesh.of_tile, np.arange(mesh.grid.size), side="right") - 1
     for k, at in enumerate(mesh.grid):
         entries = slice(int(mesh.ptr[k]), int(mesh.ptr[k + 1]))
         top, _, left, right = layout.outer[tile[k]]
-        number, base = mesh.pixel[entries, 0], mesh.base[entries].astype(np.float64)
+        number = mesh.pixel[entries, 0]
         rows, cols = top + number // (right - left), left + number % (right - left)
+        base = (mesh.base[entries] if stars is None else stars[rows, cols].astype(np.float32)).astype(np.float64)
         value = frame[rows, cols].astype(np.float64)
         clipped = clipped_mean(value - base, _KAPPA, _N_PASS, N_LEAST)
         cell = int(at) // n_across, int(at) % n_across
         mean[cell], error[cell] = clipped.level, clipped.error
         pixels[cell] = cols, rows, base, value, clipped
-    value, value_err = mesh_nodes(mean, error, mesh.shift)
-    nodes: list[Facts] = [
-        {"cell_row": int(c) // n_across, "cell_col": int(c) % n_across, "weight": float(w)}
-        for c, w in zip(mesh.cell[0], mesh.weight[0].astype(np.float64), strict=True)
-        if w != 0.0
-    ]
-    for node in nodes:
-        place = node["cell_row"], node["cell_col"]
-        node |= {"value": float(value[place]), "error": float(value_err[place])}
+    return MeshHere(geometry, layout.row_edges, layout.col_edges, mean, error, mesh.shift, pixels, stars is not None)
+
+
+def mesh_background(mesh: MeshHere, places: Sequence[tuple[float, float]]) -> Facts:
+    """Background from the mesh.
+
+    Parameters
+    ----------
+    mesh : MeshHere
+        From `measure_mesh`.
+    places : sequence of tuple of float
+        Columns and rows for which it is wanted (px); the star's place comes first.
+
+    Returns
+    -------
+    dict
+        What `MeshHere.at` says of the first place; ``cells``, those that enter the nodes of any place, with ``mean``, ``shift`` and ``pixels``;
+        and the ``means`` of all cells.
+    """
+    geometry = mesh.geometry
+    here = [mesh.at(*place) for place in places]
+    nodes = [node for one in here for node in one["nodes"]]
     # Slope and curvature at a node need the cells beside it, at the border the next two.
+    n_up, n_across = mesh.mean.shape
     window = [_window([node[name] for node in nodes], n) for name, n in (("cell_row", n_up), ("cell_col", n_across))]
     cells = []
     for i in window[0]:
         for j in window[1]:
-            cols, rows, base, values, clipped = pixels[i, j]
+            cols, rows, base, values, clipped = mesh.pixels[i, j]
             cells.append(
                 {
                     "cell_row": i,
@@ -113,23 +193,18 @@ def mesh_background(
                 }
             )
     return {
+        **here[0],
         "kind": "mesh",
-        "level": sum(node["weight"] * node["value"] for node in nodes),
-        "error": float(np.sqrt(sum((node["weight"] * node["error"]) ** 2 for node in nodes))),
+        "beside_stars": mesh.beside_stars,
         "kappa": _KAPPA,
         "n_pass": _N_PASS,
         "n_least": N_LEAST,
         "n_pick": N_PICK,
-        "row_edges": (layout.row_edges + geometry.row0).tolist(),
-        "col_edges": (layout.col_edges + geometry.col0).tolist(),
-        "position": {
-            "cell_row": float(cell_position(y, layout.row_edges)[0]),
-            "cell_col": float(cell_position(x, layout.col_edges)[0]),
-        },
-        "nodes": nodes,
+        "row_edges": (mesh.row_edges + geometry.row0).tolist(),
+        "col_edges": (mesh.col_edges + geometry.col0).tolist(),
         "cells": cells,
-        "means": mean.tolist(),
-        "errors": error.tolist(),
+        "means": mesh.mean.tolist(),
+        "errors": mesh.error.tolist(),
     }
 
 
@@ -145,8 +220,10 @@ def annulus_background(
 
     Parameters
     ----------
-    frame, image, geometry, params, col, row
-        As in `mesh_background`; the annulus for the side of the mesh.
+    frame, image, geometry, params
+        As in `measure_mesh`; the annulus for the side of the mesh.
+    col, row : float
+        The star, in detector coordinates (px).
 
     Returns
     -------

@@ -19,7 +19,7 @@ from cuvee.survey import Survey
 
 __all__ = ["Chain"]
 
-_BEHIND = {"lightcurves": ("fluxes", "targets"), "fluxes": ("reference",), "targets": ("partition",)}
+_BEHIND = {"lightcurves": ("fluxes", "targets"), "fluxes": ("reference", "stars"), "targets": ("partition",)}
 """Which inputs of a product are products themselves, made by a stage before."""
 
 
@@ -71,7 +71,7 @@ class Chain:
                 return other.series == series.series and block in ("", other.part)
             if kind == "partition":  # the others hold neighbours only
                 return other.part.rpartition("@")[2] == str(healpix >> 2 * (29 - PARTITION_ORDER))
-            return kind != "reference" or other.series == series.series
+            return kind not in ("reference", "stars") or other.series == series.series
 
         while todo:
             kind, data_id = todo.pop(0)

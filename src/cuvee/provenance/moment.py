@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.collect import choose_aperture, enclosed_light
+from cuvee.collect.aperture import by_distance_from_middle
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.metrics import median, point_to_point_scatter
 from cuvee.model.flags import EDGE, FLAGS, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.records import Geometry
 from cuvee.model.time import DAY, earth_position, observer_time
-from cuvee.provenance.account import compare
+from cuvee.provenance.sums import compare
 
 __all__ = ["choice_of", "time_of"]
 
@@ -72,9 +73,9 @@ def time_of(
 
 def choice_of(
     points: Mapping[str, NDArray[Any]], best: str, setting: str, radii: Sequence[float], geometry: Geometry | None,
-    col: float, row: float, device: Instrument,
+    col: float, row: float, device: Instrument, psf: bool,
 ) -> Facts:  # fmt: skip
-    """Say why ``flux`` is that of one aperture.
+    """Say why ``flux`` is that of one aperture, or of the PSF.
 
     Parameters
     ----------
@@ -92,6 +93,8 @@ def choice_of(
         The star (px).
     device : Instrument
         For its quality bits and its typical star.
+    psf : bool
+        Whether there are PSF fluxes, too: all of the star's light, of which the pixels need show only a part.
 
     Returns
     -------
@@ -106,6 +109,10 @@ def choice_of(
         room = min(x, geometry.n_col - x, y, geometry.n_row - y)
         whole = np.array([[room >= radius for radius in radii]])
     shares = enclosed_light(radii, device.fwhm) if radii else (1.0,)
+    order = by_distance_from_middle(len(names))
+    if psf:
+        names, shares, order = [*names, "psf"], (*shares, 1.0), np.append(order, len(names))
+        whole = None if whole is None else np.column_stack([whole, [True]])
     bad = default_mask(FLAGS) & ~(EDGE if whole is not None else 0)
     good = ((points["flag"] & bad) == 0) & ((points["quality"] & default_mask(device.quality)) == 0)
     fluxes = [points[f"{name}_flux"][None, :] for name in names]
@@ -115,7 +122,7 @@ def choice_of(
         table.append(
             {
                 "name": name,
-                "radius": radii[k] if radii else None,
+                "radius": radii[k] if k < len(radii) else None,
                 "scatter": scatter,
                 "enclosed": shares[k],
                 "relative": scatter / shares[k],
@@ -123,7 +130,9 @@ def choice_of(
                 "whole": bool(whole[0, k]) if whole is not None else None,
             }
         )
-    redone = names[int(choose_aperture(fluxes, good[None, :], shares, whole)[0])] if setting == "best" else setting
+    redone = (
+        names[int(choose_aperture(fluxes, good[None, :], shares, whole, order)[0])] if setting == "best" else setting
+    )
     return {
         "setting": setting,
         "best": best,

@@ -11,8 +11,9 @@ from cuvee.errors import BadData, ConfigError, StoreError
 from cuvee.instruments.registry import instrument
 from cuvee.model.flags import FLAGS, describe
 from cuvee.model.keys import DataId, block_of
-from cuvee.provenance.account import account_of, made_of
+from cuvee.provenance.account import account_of, made_of, mesh_of
 from cuvee.provenance.moment import choice_of, time_of
+from cuvee.provenance.psf_account import fitted_of, psf_of
 from cuvee.provenance.raw import find_pixels, read_raw
 from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
@@ -101,7 +102,13 @@ def explain_point(
         facts["troubles"] = [str(error)]
         return facts
     col, row = float(seen["col"]), float(seen["row"])
-    facts |= account_of(made, raw, facts["place"], col, row, values)
+    fitted, missing = fitted_of(survey.path, steps, made, int(values["cadence"]))
+    mesh = mesh_of(made, raw, None if fitted is None else fitted.scene.light)
+    places = [(col, row)] + ([] if fitted is None else fitted.places(curve.id))
+    facts |= account_of(made, raw, facts["place"], places, values, mesh)
+    facts["troubles"] += missing
+    if fitted is not None:
+        facts["psf"] = psf_of(made, fitted, curve.id, raw, mesh, facts["place"], facts["readout"]["variance"], values)
     facts["troubles"] += _clock(facts, survey, curve, steps, file, made.reference, raw)
     mine = np.flatnonzero(curve.observation == curve.observation[i])
     mine = mine[np.argsort(curve.points["cadence"][mine], kind="stable")]
@@ -115,6 +122,12 @@ def explain_point(
         col,
         row,
         device,
+        any(
+            source["input_kind"] == "stars"
+            for step in steps
+            if step["product"] == "fluxes"
+            for source in step["inputs"]
+        ),
     )
     return facts
 

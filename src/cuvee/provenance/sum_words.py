@@ -7,29 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.model.records import BJD_OFFSET
+from cuvee.provenance.phrases import number, verdict
+from cuvee.provenance.psf_words import psf_line, psf_lines
 
 __all__ = ["aperture_lines", "choice_lines", "file_lines", "time_lines"]
 
 _MOST_PIXELS = 150
 _WIDTHS = {"col": 7, "row": 7, "x": 6, "y": 6, "value": 15, "weight": 12, "product": 15, "before": 15}
-
-
-def _number(value: float | None, digits: int = 4, width: int = 0) -> str:
-    return ("not a number" if value is None else f"{value:.{digits}f}").rjust(width)
-
-
-def _verdict(facts: Mapping[str, Any], unit: str) -> str:
-    """Say whether a number that was done again is the stored one."""
-    if facts["agrees"]:
-        if not facts["difference"]:
-            return "as stored"
-        return f"as stored, to {abs(facts['difference']):.1e} {unit} (rounding allows {facts['tolerance']:.1e})"
-    stored = f"{_number(facts['stored'])} {unit}"
-    if facts["difference"] is None:
-        return f"BUT STORED IS {stored}"
-    return (
-        f"BUT STORED IS {stored}, {abs(facts['difference']):.2e} away, where rounding allows {facts['tolerance']:.1e}"
-    )
 
 
 def file_lines(point: Mapping[str, Any]) -> list[str]:
@@ -65,6 +49,10 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
     """Write out the flux in the aperture that ``flux`` holds, its background and its error; the others in a line each."""
     lines = [f"  ! {sentence}" for sentence in point["troubles"]]
     apertures = point.get("apertures", [])
+    if best == "psf" and "psf" in point:
+        lines += psf_lines(point["psf"], point)
+        if "background" in point["psf"]:
+            lines += ["", *_background_lines({**point["background"], **point["psf"]["background"]}, True)]
     for one in apertures:
         if one["name"] == best:
             lines += ["", *_pixel_lines(one, point, _shape(one, col, row)), *_flux_lines(one, point)]
@@ -72,11 +60,13 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
             if "variance" in one:
                 lines += ["", *_error_lines(one, point["readout"])]
     others = [one for one in apertures if one["name"] != best and "sum" in one]
+    if best != "psf" and "psf" in point:
+        lines += ["", *psf_line(point["psf"])]
     if others:
-        lines += ["", "  THE OTHER APERTURES (--json lists their pixels, too)"]
+        lines += ["", f"  THE {'' if best == 'psf' else 'OTHER '}APERTURES (--json lists their pixels, too)"]
         lines += [
-            f"    {one['name']}: {_number(one['sum'])} - {one['area']:.5f} x {_number(point['background']['subtracted'])}"
-            f" = {_number(one['flux']['redone'])} e-/s, {'as stored' if one['flux']['agrees'] else _verdict(one['flux'], 'e-/s')}"
+            f"    {one['name']}: {number(one['sum'])} - {one['area']:.5f} x {number(point['background']['subtracted'])}"
+            f" = {number(one['flux']['redone'])} e-/s, {'as stored' if one['flux']['agrees'] else verdict(one['flux'], 'e-/s')}"
             for one in others
         ]
     return lines
@@ -85,14 +75,14 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
 def _shape(one: Mapping[str, Any], col: float | None, row: float | None) -> str:
     if one["radius"] is None:
         return "the pixels of the mask; each has the weight 1"
-    where = f"column {_number(col, 5)}, row {_number(row, 5)}"
+    where = f"column {number(col, 5)}, row {number(row, 5)}"
     return f"a circle of {one['radius']:g} px round {where}; a pixel's weight is its area within the circle"
 
 
 def _cell(name: str, value: Any) -> str:
     if name in ("col", "row", "x", "y"):
         return str(value).rjust(_WIDTHS[name])
-    return _number(value, 7 if name == "weight" else 5, _WIDTHS[name])
+    return number(value, 7 if name == "weight" else 5, _WIDTHS[name])
 
 
 def _pixel_lines(one: Mapping[str, Any], point: Mapping[str, Any], shape: str) -> list[str]:
@@ -132,16 +122,16 @@ def _flux_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
         level = point["values"]["background"] if level is None else level
         return [
             f"    area, the sum of the weights        {one['area']:18.6f} px",
-            f"    stored: flux {_number(stored)} e-/s, background {_number(level)} e-/s/pixel;",
-            f"    so the sum of the products must have been flux + area x background = {_number(one['implied_sum'])} e-/s",
+            f"    stored: flux {number(stored)} e-/s, background {number(level)} e-/s/pixel;",
+            f"    so the sum of the products must have been flux + area x background = {number(one['implied_sum'])} e-/s",
         ]
     flux, level = one["flux"], point["background"]["subtracted"]
     lines = [
-        f"    sum of the products, S              {_number(one['sum'], 6, 18)} e-/s",
+        f"    sum of the products, S              {number(one['sum'], 6, 18)} e-/s",
         f"    area, the sum of the weights, A     {one['area']:18.6f} px",
-        f"    background of a pixel, B (below)    {_number(level, 6, 18)} e-/s",
-        f"    flux = S - A x B                    {_number(flux['redone'], 6, 18)} e-/s",
-        f"    stored                              {_number(flux['stored'], 6, 18)} e-/s: {_verdict(flux, 'e-/s')}",
+        f"    background of a pixel, B (below)    {number(level, 6, 18)} e-/s",
+        f"    flux = S - A x B                    {number(flux['redone'], 6, 18)} e-/s",
+        f"    stored                              {number(flux['stored'], 6, 18)} e-/s: {verdict(flux, 'e-/s')}",
     ]
     if "rounding_step" in one:
         lines.append(
@@ -152,12 +142,12 @@ def _flux_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
 
 def _pass_lines(passes: Sequence[Mapping[str, Any]], what: str) -> list[str]:
     return [
-        f"      round {k + 1}: {row['n']} pixels, {what} {_number(row['level'], 5)}, spread {_number(row['spread'], 5)}"
+        f"      round {k + 1}: {row['n']} pixels, {what} {number(row['level'], 5)}, spread {number(row['spread'], 5)}"
         for k, row in enumerate(passes)
     ]
 
 
-def _background_lines(facts: Mapping[str, Any]) -> list[str]:
+def _background_lines(facts: Mapping[str, Any], fitted: bool = False) -> list[str]:
     lines = ["  THE BACKGROUND"]
     kind = facts["kind"]
     if facts["level"] is None and kind != "none" and "redone" not in facts:
@@ -170,8 +160,8 @@ def _background_lines(facts: Mapping[str, Any]) -> list[str]:
             return lines
         column = "The column background is 0"
         if facts["level"]:
-            column = f"The column background says what the mission took off, in the mean over the largest aperture: {_number(facts['level'])}"
-        return [*lines, f"    {column}, {_verdict(facts, 'e-/s')}"]
+            column = f"The column background says what the mission took off, in the mean over the largest aperture: {number(facts['level'])}"
+        return [*lines, f"    {column}, {verdict(facts, 'e-/s')}"]
     if kind == "mesh":
         lines += _mesh_lines(facts)
     else:
@@ -192,21 +182,24 @@ def _background_lines(facts: Mapping[str, Any]) -> list[str]:
         )
         lines += _pass_lines(facts["passes"], what)
         lines.append("    (--json lists the pixels: col, row, value, base, kept)")
-    lines.append(
-        f"    B = {_number(facts['level'], 6)} +- {_number(facts['error'], 6)} e-/s/pixel, {_verdict(facts, 'e-/s')}"
-    )
-    return lines
+    here = f"    B = {number(facts['level'], 6)} +- {number(facts['error'], 6)} e-/s/pixel"
+    if not fitted:
+        return [*lines, f"{here}, {verdict(facts, 'e-/s')}"]
+    return [
+        *lines,
+        f"{here} at the place where the star was fitted; the column background, at that of the catalogue: {number(facts['redone'], 6)}, {verdict(facts, 'e-/s')}",
+    ]
 
 
 def _mesh_lines(facts: Mapping[str, Any]) -> list[str]:
     place, nodes = facts["position"], facts["nodes"]
     n_row, n_col = len(facts["row_edges"]) - 1, len(facts["col_edges"]) - 1
     cells = {(cell["cell_row"], cell["cell_col"]): cell for cell in facts["cells"]}
+    base = "the light of all stars that were fitted to it" if facts["beside_stars"] else "what it stands out by there"
     lines = [
         (
             f"    A mesh of {n_row} x {n_col} cells. The star lies at cell row {place['cell_row']:.4f}, cell column {place['cell_col']:.4f} (cells count from 0, at "
-            f"their centres). A cell's mean is that of its pixels free of stars in the reference image (at most {facts['n_pick']}), each less what it "
-            f"stands out by there, clipped at {facts['kappa']:g} spreads in at most {facts['n_pass']} rounds. Slope and curvature of the mesh turn it into the value "
+            f"their centres). A cell's mean is that of its pixels free of stars in the reference image (at most {facts['n_pick']}), each less {base}, clipped at {facts['kappa']:g} spreads in at most {facts['n_pass']} rounds. Slope and curvature of the mesh turn it into the value "
             "at the centre; cubic convolution gives the weights."
         ),
         "      cell        columns         rows   pixels         mean     at centre      weight       product",
@@ -219,8 +212,8 @@ def _mesh_lines(facts: Mapping[str, Any]) -> list[str]:
         )
         used = sum(cell["pixels"]["kept"])
         lines.append(
-            f"    {f'{i},{j}':>6} {columns:>14} {rows:>12} {used:8d} {_number(cell['mean'], 5, 12)} {_number(node['value'], 5, 13)}"
-            f" {node['weight']:11.7f} {_number(_product(node['value'], node['weight']), 5, 13)}"
+            f"    {f'{i},{j}':>6} {columns:>14} {rows:>12} {used:8d} {number(cell['mean'], 5, 12)} {number(node['value'], 5, 13)}"
+            f" {node['weight']:11.7f} {number(_product(node['value'], node['weight']), 5, 13)}"
         )
     lines.append("    B is the sum of the products (--json lists the pixels of these cells and of those beside them)")
     return lines
@@ -236,13 +229,13 @@ def _error_lines(one: Mapping[str, Any], readout: Mapping[str, Any]) -> list[str
     light = "before" if any("before_subtraction" in pixel for pixel in one["pixels"]) else "value"
     lines = [
         "  ITS ERROR",
-        f"    photons     sum of weight^2 x {light} / exposure = {_number(one['light2'])} / {readout['exposure']:.3f} s{guess}",
-        f"                                                 {_number(terms['photons'], 8, 18)} (e-/s)^2",
+        f"    photons     sum of weight^2 x {light} / exposure = {number(one['light2'])} / {readout['exposure']:.3f} s{guess}",
+        f"                                                 {number(terms['photons'], 8, 18)} (e-/s)^2",
         "    reading     sum of weight^2 x reads (read noise^2 + gain^2 / 12) / exposure^2",
         f"                = {one['area2']:.5f} x {readout['n_read']} ({readout['read_noise_here']:g}^2 + {readout['gain_here']:g}^2 / 12) / {readout['exposure']:.3f}^2",
-        f"                                                 {_number(terms['reading'], 8, 18)} (e-/s)^2",
-        f"    background  (A x error of B)^2               {_number(terms['background'], 8, 18)} (e-/s)^2",
-        f"    flux_err, the root of their sum              {_number(one['flux_err']['redone'], 8, 18)} e-/s, {_verdict(one['flux_err'], 'e-/s')}",
+        f"                                                 {number(terms['reading'], 8, 18)} (e-/s)^2",
+        f"    background  (A x error of B)^2               {number(terms['background'], 8, 18)} (e-/s)^2",
+        f"    flux_err, the root of their sum              {number(one['flux_err']['redone'], 8, 18)} e-/s, {verdict(one['flux_err'], 'e-/s')}",
         f"    Gain (e-/count), read noise (e-) and exposure are from {readout['from']}; output {readout['output'] + 1} of {len(readout['gain'])}.",
     ]
     if readout["assumed"]:
@@ -254,7 +247,7 @@ def time_lines(facts: Mapping[str, Any]) -> list[str]:
     """Say how the time comes about."""
     lines = [
         "  ITS TIME",
-        f"    The exposure runs from BTJD {_number(facts['start'], 8)} to {_number(facts['stop'], 8)}, so its middle is {_number(facts['mid'], 8)} (header times; the clock of early releases put right)",
+        f"    The exposure runs from BTJD {number(facts['start'], 8)} to {number(facts['stop'], 8)}, so its middle is {number(facts['mid'], 8)} (header times; the clock of early releases put right)",
     ]
     if facts["observer"] is None:
         lines.append("    For which direction that holds is not known, so it is taken as it is.")
@@ -265,7 +258,7 @@ def time_lines(facts: Mapping[str, Any]) -> list[str]:
             f"    Observer r ({facts['observer_is']}): {x:.3f}, {y:.3f}, {z:.3f} light-seconds from the barycentre (ICRS).",
             f"    Roemer term r . (n - n0) = {facts['light_path']:.6f} s",
         ]
-    lines.append(f"    time = BTJD {_number(facts['redone'], 8)}, {_verdict(facts, 'd')}")
+    lines.append(f"    time = BTJD {number(facts['redone'], 8)}, {verdict(facts, 'd')}")
     if facts["stored"] is not None:
         lines.append(f"    stored: BTJD {facts['stored']:.8f} = BJD_TDB {facts['stored'] + BJD_OFFSET:.7f}")
     return lines
@@ -291,7 +284,7 @@ def choice_lines(facts: Mapping[str, Any]) -> list[str]:
         note += "  clipped by the edge" if one["whole"] is False else ""
         note += "  median not positive" if one["median"] is not None and not one["median"] > 0.0 else ""
         lines.append(
-            f"    {one['name']} {_number(one['radius'], 2, 8)} {_number(one['scatter'], 5, 15)} {one['enclosed']:15.5f} {_number(one['relative'], 5, 15)}{note}"
+            f"    {one['name']:>9} {'' if one['radius'] is None else number(one['radius'], 2):>8} {number(one['scatter'], 5, 15)} {one['enclosed']:15.5f} {number(one['relative'], 5, 15)}{note}"
         )
     if not facts["agrees"]:
         lines.append(f"    BUT from the points as they are stored it would be {facts['redone']}.")

@@ -14,7 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Clipped", "Sum", "circle", "circle_overlap", "clipped_mean", "clipped_median", "mesh_nodes", "weighted_sum"]
+__all__ = [
+    "EPS",
+    "Clipped",
+    "Sum",
+    "circle",
+    "circle_overlap",
+    "clipped_mean",
+    "clipped_median",
+    "compare",
+    "mesh_nodes",
+    "weighted_sum",
+]
+
+EPS = 2.0**-23
+"""Spacing of float32 relative to the number."""
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -301,3 +315,16 @@ def weighted_sum(
     flux = total - area * level
     error = math.sqrt(sum(variance.values())) if math.isfinite(flux) else math.nan
     return Sum(total, area, area2, light2, flux, error, variance, guessed)
+
+
+def compare(redone: float, stored: float, tolerance: float) -> dict[str, Any]:
+    """Hold a number that was computed again against the stored one; two that are no numbers agree."""
+    both_nan = math.isnan(redone) and math.isnan(stored)
+    difference = redone - stored
+    return {
+        "redone": redone,
+        "stored": stored,
+        "difference": difference,
+        "tolerance": tolerance,
+        "agrees": both_nan or abs(difference) <= tolerance,
+    }

@@ -21,6 +21,7 @@ _NOUNS = {
     "partition": ("part of the catalogue", "parts of the catalogue"),
     "reference": ("reference image", "reference images"),
     "stamp": ("stamp", "stamps"),
+    "stars": ("PRF with its stars", "PRFs with their stars"),
     "table": ("table", "tables"),
     "targets": ("list of targets", "lists of targets"),
 }
@@ -30,6 +31,7 @@ _TITLES = {
     "targets": "targets",
     "reference": "reference image",
     "partition": "catalogue",
+    "stars": "PRF and stars",
 }
 _WIDTH = 100
 _SHOWN = 4
@@ -98,7 +100,7 @@ def _point_lines(point: dict[str, Any], seen: Mapping[str, Any]) -> list[str]:
     lines += [
         f"    {name} {values[name]:.3f} +- {_plain(values[name + '_err'])} e-/s"
         for name in values
-        if name.startswith("aperture") and name.endswith("_flux") and values[name] is not None
+        if name.startswith(("aperture", "psf")) and name.endswith("_flux") and values[name] is not None
     ]
     lines += _bit_lines("quality", point["quality"]) + _bit_lines("flag", point["flag"])
     if "file" in point:
