@@ -316,3 +316,22 @@ def test_a_frame_whose_stars_are_all_smeared_holds_no_cosmic_rays() -> None:
     assert (lanes.chi2[:, 6] > 3.0).mean() > 0.2
     assert (lanes.hits[:, 6] == 0).all()
     np.testing.assert_allclose(lanes.flux[:, 6], clean.flux[:, 6], rtol=1e-5, atol=1e-3)
+
+
+def test_frames_that_lie_far_off_are_told_and_spoil_no_others() -> None:
+    scene = make_scene(seed=33)
+    frames = scene.frames.copy()
+    for lane, away in ((2, 0.4), (5, 1.0), (6, 3.0)):
+        frames[lane] = render(scene.variance.shape, scene.col + away, scene.row, scene.flux) + scene.level[lane]
+    lanes = project(scene, frames)
+    pointing = solve(scene.plan, lanes, np.ones(16, bool))
+    assert np.isfinite(lanes.flux).all()
+    lost = lanes.missing.min(axis=0) == 1.0
+    assert np.flatnonzero(lost).tolist() == [5, 6]
+    assert pointing[0, 0, 2] == pytest.approx(0.4, abs=1e-3)
+    usual, _ = solved(scene, scene.frames)
+    flux = np.empty_like(usual)
+    flux[scene.plan.star] = lanes.flux
+    untouched = [0, 1, 3, 4, *range(7, 16)]
+    sigma = np.sqrt(scene.plan.variance[np.argsort(scene.plan.star)])
+    assert np.nanmax(np.abs(flux - usual)[:, untouched] / np.where(np.isfinite(sigma), sigma, np.nan)[:, None]) < 0.1

@@ -23,6 +23,9 @@ SETTLED, UNSETTLED = 1e-2, 1e-3
 SETTLED_POINTING = 2e-6
 """Change of the pointing (px) at which it is left alone."""
 
+STRIDE, REACH, FAR = 0.5, 1.5, 0.5
+"""How far the displacement goes in a round, and how far at all (px); where the third order has an end, and with it the fluxes."""
+
 BELIEVED = 0.002
 """What the model is believed to at best, as a share of the light in a pixel, where pixels are compared with it."""
 
@@ -95,7 +98,8 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     Returns
     -------
     float64 array, shape (2, n_basis, 16)
-        Displacement of each frame in column and row: coefficients of ``plan.basis`` (px).
+        Displacement of each frame in column and row: coefficients of ``plan.basis`` (px). Of a frame farther than `FAR` from
+        the reference all weight is marked as missing.
     """
     from cuvee.kernels import star_space
 
@@ -133,12 +137,14 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
                 usable = _agreeing(plan, lanes, usable)
             change = _pointing(plan, lanes, usable)
             step = float(np.abs(change).max())
-            pointing += change
+            pointing = np.clip(pointing + np.clip(change, -STRIDE, STRIDE), -REACH, REACH)
         lanes.flux += lanes.change
         if turn > 0 and step < SETTLED_POINTING:
             changed = (np.abs(lanes.change) > SETTLED * sigma).any(axis=1)
             if np.count_nonzero(changed) <= few:
                 break
+    # The corners of the detector are displaced most.
+    lanes.missing[:, np.abs(pointing).sum(axis=1).max(axis=0) > FAR] = 1.0
     return pointing
 
 
