@@ -52,7 +52,7 @@ def test_a_sloping_sky_under_stars_in_one_corner_of_each_cell() -> None:
     # Dark pixels are then all in the other corners: their mean place is not the middle.
     col, row = np.repeat(np.arange(16.0, 256, 64), 3), np.tile(np.arange(16.0, 192, 64), 4)
     flux = np.full(12, 3e4)
-    pixel = dark_pixels(sky.shape, np.zeros(sky.shape, np.bool_), col, row, flux, 0.05)
+    pixel = dark_pixels(np.zeros(sky.shape, np.bool_), col, row, flux, 0.05)
     far = np.hypot(pixel[:, None] % 256 - col, pixel[:, None] // 256 - row).min(axis=1)
     assert far.min() > 15
     frames = [(sky * (1 + 0.1 * t) + rng.normal(0.0, 0.5, sky.shape)).astype(np.float32) for t in range(3)]
@@ -73,7 +73,7 @@ def test_sky_of_images_of_few_cells(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     bad = np.zeros(shape, np.bool_)
     bad[:5] = True
-    pixel = dark_pixels(shape, bad, *NO_STARS, 0.05)
+    pixel = dark_pixels(bad, *NO_STARS, 0.05)
     assert (pixel // shape[1]).min() >= 5
     found = fit_sky(keep_all([rng.normal(50.0, 0.5, shape) for _ in range(4)], pixel), shape)
     assert np.abs(found.mean_image() - 50.0).max() < 0.2
@@ -82,7 +82,7 @@ def test_sky_of_images_of_few_cells(shape: tuple[int, int]) -> None:
 def test_a_cell_without_a_good_pixel_gets_the_usual_level() -> None:
     bad = np.zeros((128, 128), np.bool_)
     bad[:64, :64] = True
-    pixel = dark_pixels((128, 128), bad, *NO_STARS, 0.05)
+    pixel = dark_pixels(bad, *NO_STARS, 0.05)
     frames = [np.full((128, 128), level, np.float32) for level in (10.0, 20.0)]
     found = fit_sky(keep_all(frames, pixel), (128, 128))
     np.testing.assert_allclose(found.mean_image(), 15.0)

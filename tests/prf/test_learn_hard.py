@@ -129,6 +129,24 @@ def test_stars_in_one_place_and_a_crowd(field: Field) -> None:
     assert np.median(np.abs(total / field.flux[twice] - 1.0)[bright]) < 0.01
 
 
+@pytest.mark.parametrize("offset", [(0.9, -0.8), (-0.5, 0.5)])
+def test_a_catalogue_that_is_off_by_most_of_a_pixel(field: Field, plain: Learned, offset: tuple[float, float]) -> None:
+    col, row, flux = field.catalogue
+    learned = run(field, catalogue=(col + offset[0], row + offset[1], flux))
+    near_truth(field, learned)
+    bright = plain.teachers[field.flux[plain.teachers] > 3000.0]
+    assert np.quantile(np.abs(learned.col - plain.col)[bright], 0.9) < 1e-3
+    assert np.quantile(np.abs(learned.row - plain.row)[bright], 0.9) < 1e-3
+
+
+def test_frames_without_jitter() -> None:
+    """Nothing tells the pixel phase from the shape then, but what comes out still fits the frames."""
+    still = make_field("gauss", size=160, n_star=250, n_frame=8, seed=9, faintest=14.0, jitter=0.0)
+    learned = run(still)
+    assert np.abs(learned.pointing).max() < 5e-4
+    assert off_truth(still, learned) < 0.02
+
+
 def test_few_stars_make_a_constant_prf() -> None:
     small = make_field("gauss", size=128, n_star=60, n_frame=8, seed=5, faintest=11.0)
     learned = run(small)

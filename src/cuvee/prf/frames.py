@@ -109,15 +109,11 @@ def _edges(n: int) -> IntArray:
     return np.round(np.linspace(0, n, max(1, round(n / CELL)) + 1)).astype(np.int64)
 
 
-def dark_pixels(
-    shape: tuple[int, int], bad: NDArray[np.bool_], col: FloatArray, row: FloatArray, flux: FloatArray, faint: float
-) -> IntArray:
+def dark_pixels(bad: NDArray[np.bool_], col: FloatArray, row: FloatArray, flux: FloatArray, faint: float) -> IntArray:
     """Choose the pixels in which the sky is measured: the darkest by the catalogue, whatever the frames show in them.
 
     Parameters
     ----------
-    shape : tuple of int
-        Rows and columns of the frames.
     bad : bool array, shape (n_row, n_col)
         Pixels to leave out.
     col, row, flux : float64 array, shape (n_star,)
@@ -132,6 +128,7 @@ def dark_pixels(
     """
     from cuvee.kernels.prf_frames import expected_light
 
+    shape = bad.shape
     light = np.zeros(shape)
     expected_light(col, row, flux, faint, light)
     light[bad] = np.inf

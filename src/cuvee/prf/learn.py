@@ -100,6 +100,47 @@ def _whole(weight: NDArray[np.float32], geometry: Geometry, col: FloatArray, row
     return np.asarray(~blocked[r, c])
 
 
+def _prepare(
+    frames: Sequence[NDArray[Any]],
+    geometry: Geometry,
+    readout: Readout,
+    stars: tuple[FloatArray, FloatArray, FloatArray],
+    params: PrfParams,
+    bad: NDArray[np.bool_] | None,
+) -> tuple[Data, IntArray]:
+    """Choose the teachers, read the frames, and weigh their pixels."""
+    col, row, flux = stars
+    read = read_variance(readout, geometry.col0, geometry.n_col)
+    level = np.asarray(frames[len(frames) // 2][::7, ::7], np.float64)
+    level = level[np.isfinite(level)]
+    noise = np.sqrt(max(float(np.median(level)) if level.size else 0.0, 0.0) / readout.exposure + read)
+    usual = float(np.median(noise))
+    teachers = _candidates(geometry, stars, usual, readout.exposure, params)
+    size = 2 * (params.half + MARGIN) + 1
+    cut_col = np.rint(col[teachers]).astype(np.int64) - geometry.col0 - size // 2
+    cut_row = np.rint(row[teachers]).astype(np.int64) - geometry.row0 - size // 2
+    left_out = np.zeros((geometry.n_row, geometry.n_col), np.bool_) if bad is None else bad
+    dark = dark_pixels(left_out, col - geometry.col0, row - geometry.row0, flux, 0.1 * usual)
+    kept = keep(frames, cut_col, cut_row, size, dark, noise)
+    left_out = left_out | kept.bad | (kept.mean >= readout.saturation)
+    variance = (np.maximum(kept.mean, 0.0) / readout.exposure + read).astype(np.float32)
+    weight = np.where(left_out, np.float32(0.0), 1.0 / variance).astype(np.float32)
+    cutout = np.full(col.size, -1)
+    cutout[teachers] = np.arange(teachers.size)
+    whole = _whole(weight, geometry, col[teachers], row[teachers])
+    return Data(kept, geometry, variance, weight, stars, cutout, params), teachers[whole][: params.stars]
+
+
+def _need(teachers: IntArray, params: PrfParams) -> None:
+    """Raise `AlgorithmError` if there are too few teachers."""
+    if teachers.size < NEEDED[0]:
+        raise AlgorithmError(
+            f"Only {teachers.size} stars are bright, whole and isolated enough to teach the PRF, and it takes {NEEDED[0]}: "
+            "use aperture photometry, or a lower signal-to-noise ratio.",
+            {"n_teacher": teachers.size, "snr": params.snr},
+        )
+
+
 def _centred(scene: Scene) -> Scene:
     """Move the stars to the mean pointing."""
     mean = scene.pointing.mean(axis=0)
@@ -176,33 +217,8 @@ def learn(
         np.asarray(row, np.float64)[usable],
         np.asarray(flux, np.float64)[usable],
     )
-    read = read_variance(readout, geometry.col0, geometry.n_col)
-    level = np.asarray(frames[len(frames) // 2][::7, ::7], np.float64)
-    level = level[np.isfinite(level)]
-    noise = np.sqrt(max(float(np.median(level)) if level.size else 0.0, 0.0) / readout.exposure + read)
-    usual = float(np.median(noise))
-    teachers = _candidates(geometry, stars, usual, readout.exposure, params)
-
-    size = 2 * (params.half + MARGIN) + 1
-    cut_col = np.rint(stars[0][teachers]).astype(np.int64) - geometry.col0 - size // 2
-    cut_row = np.rint(stars[1][teachers]).astype(np.int64) - geometry.row0 - size // 2
-    left_out = np.zeros(shape, np.bool_) if bad is None else bad
-    dark = dark_pixels(shape, left_out, stars[0] - geometry.col0, stars[1] - geometry.row0, stars[2], 0.1 * usual)
-    kept = keep(frames, cut_col, cut_row, size, dark, noise)
-    left_out = left_out | kept.bad | (kept.mean >= readout.saturation)
-    variance = (np.maximum(kept.mean, 0.0) / readout.exposure + read).astype(np.float32)
-    weight = np.where(left_out, np.float32(0.0), 1.0 / variance).astype(np.float32)
-    cutout = np.full(usable.size, -1)
-    cutout[teachers] = np.arange(teachers.size)
-    data = Data(kept, geometry, variance, weight, stars, cutout, params)
-
-    teachers = teachers[_whole(weight, geometry, stars[0][teachers], stars[1][teachers])][: params.stars]
-    if teachers.size < NEEDED[0]:
-        raise AlgorithmError(
-            f"Only {teachers.size} stars are bright, whole and isolated enough to teach the PRF, and it takes {NEEDED[0]}: "
-            "use aperture photometry, or a lower signal-to-noise ratio.",
-            {"n_teacher": teachers.size, "n_star": usable.size, "snr": params.snr},
-        )
+    data, teachers = _prepare(frames, geometry, readout, stars, params, bad)
+    _need(teachers, params)
     order = min(params.order, sum(teachers.size >= n for n in NEEDED) - 1)
     n_knot = knot_count(params.knots, params.half)
     nothing = Prf(
@@ -213,7 +229,7 @@ def learn(
         centre=(geometry.col0 + 0.5 * (geometry.n_col - 1), geometry.row0 + 0.5 * (geometry.n_row - 1)),
         scale=(0.5 * geometry.n_col, 0.5 * geometry.n_row),
     )
-    sky = fit_sky(kept, shape)
+    sky = fit_sky(data.kept, shape)
     scene, teachers = first_prf(data, Scene(nothing, *stars, np.zeros((len(frames), 2))), sky, teachers)
     drawn = draw(scene, geometry)
     n_unknown = 0
@@ -224,20 +240,22 @@ def learn(
             del drawn
             drawn = draw(scene, geometry)
         teachers = teachers[in_cutouts(data, scene, teachers)]
+        _need(teachers, params)
         pointing, scatter = point(data, scene, drawn, sky, teachers, clip)
         if iteration:
             teachers = teachers[constant(scatter, scene.flux[teachers])]
+        _need(teachers, params)
         scene = replace(scene, prf=_raised(scene.prf, order), pointing=pointing)
         scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, iteration > 0, clip)
         scene = _centred(scene)
         del drawn
         drawn = draw(scene, geometry)
         if iteration < 2:
-            sky = fit_sky(kept, shape, drawn.model, scene.factors)
+            sky = fit_sky(data.kept, shape, drawn.model, scene.factors)
     scene = settle_stars(data, scene, drawn, sky, teachers)
     del drawn
     residual = mean_residual(data, scene, draw(scene, geometry), sky)
-    variance = np.where(left_out, np.float32(np.inf), variance)
+    variance = np.where(data.weight > 0.0, data.variance, np.inf).astype(np.float32)
     taught = (scene.col[teachers], scene.row[teachers], scene.flux[teachers])
     mismatch = monitor(scene.prf, residual, variance / np.float32(len(frames)), geometry, *taught)
 

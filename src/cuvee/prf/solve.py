@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import AlgorithmError
 from cuvee.model.prf import Prf
-from cuvee.prf.spline import place_stamps, sum_rows
+from cuvee.prf.spline import Placed, place_stamps, sum_rows
 
 __all__ = ["Lesson", "improve"]
 
@@ -82,7 +82,7 @@ class _Layout:
     active: list[IntArray]
     start: list[int]
     exponents: list[tuple[int, int]]
-    half_box: list[float]
+    reach: list[float]
 
     @property
     def size(self) -> int:
@@ -150,6 +150,113 @@ def _fill(layout: _Layout, bands: FloatArray, parts: dict[tuple[int, int], int],
             matrix[layout.start[j] + other[other >= 0], mine_at + which] = values[other >= 0]
 
 
+def _teachers_matrix(prf: Prf, lesson: Lesson, layout: _Layout, place: Placed, keep: FloatArray) -> FloatArray:
+    """Return the coefficients' normal matrix, its upper triangle, nothing eliminated or held yet; padded to whole packed blocks."""
+    from cuvee.kernels.prf_normal import add_bands
+
+    n_knot = prf.coef.shape[1]
+    u, v = (lesson.col - prf.centre[0]) / prf.scale[0], (lesson.row - prf.centre[1]) / prf.scale[1]
+    # The products of the polynomials of two terms are polynomials, and many are the same.
+    parts: dict[tuple[int, int], int] = {}
+    for a, b in layout.exponents:
+        for c, d in layout.exponents:
+            parts.setdefault((a + c, b + d), len(parts))
+    reach = np.array([layout.reach[0] if k == 0 else layout.reach[-1] for k in range(len(parts))])
+    low = np.maximum(np.ceil(n_knot // 2 - reach * prf.knots), 0).astype(np.int64)
+    high = np.minimum(np.floor(n_knot // 2 + reach * prf.knots) + 1, n_knot).astype(np.int64)
+    bands = np.zeros((len(parts), n_knot, n_knot, 121))
+    factors = np.stack([u**a * v**b for a, b in parts])
+    add_bands(
+        place.knot_col, place.weight_col, place.knot_row, place.weight_row, lesson.moments, keep, lesson.weight,
+        lesson.flux, factors, prf.knots, low, high, bands,
+    )  # fmt: skip
+    size = -(-layout.size // 16) * 16
+    matrix = np.zeros((size, size))
+    _fill(layout, bands, parts, matrix)
+    padding = np.arange(layout.size, size)
+    matrix[padding, padding] = 1.0
+    return matrix
+
+
+def _eliminated(own: FloatArray, own_right: FloatArray, cross: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what the stars' own unknowns take away: with own = L L^T, L^-1 cross and L^-1 own_right."""
+    try:
+        low = np.linalg.cholesky(own)
+    except np.linalg.LinAlgError:
+        raise AlgorithmError(
+            f"The flux and position of one of {own.shape[0]} stars cannot be told from its pixels while the PRF is learned: "
+            "mark the bad pixels of the frames.",
+            {"n_star": own.shape[0]},
+        ) from None
+    taken, taken_right = np.empty_like(cross), np.empty_like(own_right)
+    for i in range(3):
+        pivot = low[:, i, i]
+        done = np.einsum("sj,sjn->sn", low[:, i, :i], taken[:, :i])
+        taken[:, i] = (cross[:, i] - done) / pivot[:, None]
+        taken_right[:, i] = (own_right[:, i] - (low[:, i, :i] * taken_right[:, :i]).sum(axis=1)) / pivot
+    return taken, taken_right
+
+
+def _add_stars(
+    prf: Prf, lesson: Lesson, layout: _Layout, place: Placed, keep: FloatArray, hold: float, matrix: FloatArray
+) -> FloatArray:
+    """Return the right-hand sides of the coefficients, shape (n_term, n_knot^2).
+
+    Where ``hold``, the inverse variance of a position, is positive, fluxes and positions are eliminated from ``matrix``, too.
+    """
+    from cuvee.kernels.prf_dense import subtract_gram
+    from cuvee.kernels.prf_normal import star_terms
+
+    n_star, n_knot = lesson.flux.size, prf.coef.shape[1]
+    time_mean = lesson.residual[:, :, :1] * (lesson.moments[0] / lesson.moments[0, 0])
+    residual = lesson.residual - (1.0 - keep)[:, None, None] * time_mean
+    stamps = lesson.stamps.reshape(6, n_star, -1)
+    size = matrix.shape[0]
+    right = np.zeros((place.phi.shape[1], n_knot * n_knot))
+    for k in range(0, n_star, CHUNK):
+        part = slice(k, min(k + CHUNK, n_star))
+        n, phi = part.stop - k, place.phi[part]
+        first = np.empty((n, n_knot * n_knot))
+        cross, own, own_right = np.empty((n, 3, n_knot * n_knot)), np.empty((n, 3, 3)), np.empty((n, 3))
+        star_terms(
+            place.knot_col[part], np.ascontiguousarray(place.weight_col[:, part]), place.knot_row[part],
+            np.ascontiguousarray(place.weight_row[:, part]), lesson.moments, keep[part], lesson.weight[part],
+            residual[part], lesson.flux[part], np.ascontiguousarray(stamps[:, part]), prf.knots, n_knot, first, cross,
+            own, own_right,
+        )  # fmt: skip
+        right += np.einsum("sk,sn->kn", phi, first)
+        if not hold > 0.0:
+            continue
+        own[:, range(1, 3), range(1, 3)] += hold
+        own_right[:, 1:] -= hold * lesson.off_prior[part]
+        taken, taken_right = _eliminated(own, own_right, cross)
+        right -= np.einsum("sk,sn->kn", phi, np.einsum("sj,sjn->sn", taken_right, taken))
+        packed = np.zeros((3 * n, size), np.float32)
+        for t, active in enumerate(layout.active):
+            values = phi[:, t, None, None] * taken[:, :, active]
+            packed[:, layout.start[t] : layout.start[t + 1]] = values.reshape(3 * n, -1)
+        subtract_gram(np.ascontiguousarray(packed.reshape(3 * n, size // 16, 16).transpose(1, 0, 2)), matrix)
+    return right
+
+
+def _hold(prf: Prf, layout: _Layout, right: FloatArray, centred: bool, matrix: FloatArray) -> FloatArray:
+    """Add smoothness and constraints to the matrix; return the right-hand side of the unknowns, shape (n_row of it,)."""
+    held, n_sum = _constraints(prf)
+    vector = np.zeros(matrix.shape[0])
+    for t, active in enumerate(layout.active):
+        here = slice(layout.start[t], layout.start[t + 1])
+        now = prf.coef[t].ravel()[active]
+        prior = SMOOTH * _smoothness(prf, LOOSE[min(t, 1)])[active][:, active].tocoo()
+        rows = held[: None if centred else n_sum][:, active] / SUM_ERROR
+        goal = np.zeros(rows.shape[0])
+        goal[:n_sum] = (1.0 if t == 0 else 0.0) / SUM_ERROR
+        matrix[here, here] += np.einsum("ci,cj->ij", rows, rows)
+        matrix[here.start + prior.row, here.start + prior.col] += prior.data
+        vector[here] = right[t][active] - prior @ now
+        vector[here] += np.einsum("ci,c->i", rows, goal - np.einsum("ci,i->c", rows, now))
+    return vector
+
+
 def improve(prf: Prf, lesson: Lesson, eliminate: bool, position_error: float) -> tuple[Prf, int]:
     """Improve the coefficients of a PRF.
 
@@ -180,92 +287,22 @@ def improve(prf: Prf, lesson: Lesson, eliminate: bool, position_error: float) ->
     AlgorithmError
         If the normal equations are singular.
     """
-    from cuvee.kernels.prf_dense import cholesky, solve_cholesky, subtract_gram
-    from cuvee.kernels.prf_normal import add_bands, star_terms
+    from cuvee.kernels.prf_dense import cholesky, solve_cholesky
 
-    n_star, n_knot = lesson.flux.size, prf.coef.shape[1]
     layout = _layout(prf)
     place = place_stamps(prf, lesson.col, lesson.row)
-    phi = place.phi
-    u, v = (lesson.col - prf.centre[0]) / prf.scale[0], (lesson.row - prf.centre[1]) / prf.scale[1]
     keep = lesson.variance / (lesson.variance + lesson.moments[0, 0] * (MISFIT * lesson.flux) ** 2)
-    time_mean = lesson.residual[:, :, :1] * (lesson.moments[0] / lesson.moments[0, 0])
-    residual = lesson.residual - (1.0 - keep)[:, None, None] * time_mean
-    stamps = lesson.stamps.reshape(6, n_star, -1)
-
-    # The products of the polynomials of two terms are polynomials, and many are the same.
-    parts: dict[tuple[int, int], int] = {}
-    for a, b in layout.exponents:
-        for c, d in layout.exponents:
-            parts.setdefault((a + c, b + d), len(parts))
-    box = np.array([layout.half_box[0] if k == 0 else layout.half_box[-1] for k in range(len(parts))])
-    low = np.maximum(np.ceil(n_knot // 2 - box * prf.knots), 0).astype(np.int64)
-    high = np.minimum(np.floor(n_knot // 2 + box * prf.knots) + 1, n_knot).astype(np.int64)
-    bands = np.zeros((len(parts), n_knot, n_knot, 121))
-    factors = np.stack([u**a * v**b for a, b in parts])
-    add_bands(
-        place.knot_col, place.weight_col, place.knot_row, place.weight_row, lesson.moments, keep, lesson.weight,
-        lesson.flux, factors, prf.knots, low, high, bands,
-    )  # fmt: skip
-    size = -(-layout.size // 16) * 16
-    matrix = np.zeros((size, size))
-    _fill(layout, bands, parts, matrix)
-    del bands
-
-    right = np.zeros((phi.shape[1], n_knot * n_knot))
-    for k in range(0, n_star, CHUNK):
-        part = slice(k, min(k + CHUNK, n_star))
-        n = part.stop - k
-        first = np.empty((n, n_knot * n_knot))
-        cross, own, own_right = np.empty((n, 3, n_knot * n_knot)), np.empty((n, 3, 3)), np.empty((n, 3))
-        star_terms(
-            place.knot_col[part], np.ascontiguousarray(place.weight_col[:, part]), place.knot_row[part],
-            np.ascontiguousarray(place.weight_row[:, part]), lesson.moments, keep[part], lesson.weight[part], residual[part],
-            lesson.flux[part], np.ascontiguousarray(stamps[:, part]), prf.knots, n_knot, first, cross, own, own_right,
-        )  # fmt: skip
-        right += np.einsum("sk,sn->kn", phi[part], first)
-        if not eliminate:
-            continue
-        hold = 1.0 / position_error**2
-        own[:, range(1, 3), range(1, 3)] += hold
-        own_right[:, 1:] -= hold * lesson.off_prior[part]
-        # own = L L^T; the rows of L^-1 cross are what the stars' own unknowns take away.
-        low_factor = np.linalg.cholesky(own)
-        taken = np.empty_like(cross)
-        taken_right = np.empty_like(own_right)
-        for i in range(3):
-            pivot = low_factor[:, i, i]
-            done = np.einsum("sj,sjn->sn", low_factor[:, i, :i], taken[:, :i])
-            taken[:, i] = (cross[:, i] - done) / pivot[:, None]
-            taken_right[:, i] = (own_right[:, i] - (low_factor[:, i, :i] * taken_right[:, :i]).sum(axis=1)) / pivot
-        right -= np.einsum("sk,sn->kn", phi[part], np.einsum("sj,sjn->sn", taken_right, taken))
-        packed = np.zeros((3 * n, size), np.float32)
-        for t, active in enumerate(layout.active):
-            values = phi[part, t, None, None] * taken[:, :, active]
-            packed[:, layout.start[t] : layout.start[t + 1]] = values.reshape(3 * n, -1)
-        subtract_gram(np.ascontiguousarray(packed.reshape(3 * n, size // 16, 16).transpose(1, 0, 2)), matrix)
-
-    held, n_sum = _constraints(prf)
-    vector = np.zeros(size)
-    for t, active in enumerate(layout.active):
-        here = slice(layout.start[t], layout.start[t + 1])
-        now = prf.coef[t].ravel()[active]
-        prior = SMOOTH * _smoothness(prf, LOOSE[min(t, 1)])[active][:, active].tocoo()
-        rows_held = held[: None if eliminate else n_sum][:, active] / SUM_ERROR
-        goal = np.zeros(rows_held.shape[0])
-        goal[:n_sum] = (1.0 if t == 0 else 0.0) / SUM_ERROR
-        matrix[here, here] += np.einsum("ci,cj->ij", rows_held, rows_held)
-        matrix[here.start + prior.row, here.start + prior.col] += prior.data
-        vector[here] = right[t][active] - prior @ now
-        vector[here] += np.einsum("ci,c->i", rows_held, goal - np.einsum("ci,i->c", rows_held, now))
-    padding = np.arange(layout.size, size)
-    matrix[padding, padding] = 1.0
+    matrix = _teachers_matrix(prf, lesson, layout, place, keep)
+    hold = position_error**-2 if eliminate else 0.0
+    right = _add_stars(prf, lesson, layout, place, keep, hold, matrix)
+    vector = _hold(prf, layout, right, eliminate, matrix)
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     matrix *= scale[:, None]
     matrix *= scale
     vector *= scale
     failed = cholesky(matrix)
-    if failed < size:
+    if failed < matrix.shape[0]:
+        n_star = lesson.flux.size
         raise AlgorithmError(
             f"The normal equations of the PRF are singular at unknown {failed} of {layout.size}, with {n_star} stars: "
             "lower the order or the knots of the PRF.",

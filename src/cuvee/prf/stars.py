@@ -104,7 +104,7 @@ def field_shift(scene: Scene, col: FloatArray, row: FloatArray, teachers: IntArr
         matrix = np.einsum("s,si,sj->ij", weight, rows, rows)
         right = np.einsum("s,si,sk->ki", weight, rows, moved)
         shift = solve_blocks(np.broadcast_to(matrix, (2, *matrix.shape)), right).T
-        left = np.hypot(*(moved - rows @ shift).T)
+        left = np.hypot(*(moved - np.einsum("si,ik->sk", rows, shift)).T)
         weight = (left <= 5.0 * np.median(left)).astype(np.float64)
     return np.asarray(np.einsum("si,ik->sk", phi, shift))
 
