@@ -2,7 +2,8 @@
 
 One file a star and observation, ``tess_{tic}_{sector}_{camera}_{chip}.h5``, with the datasets of the group ``header`` (``TID``, ``sector``, ``camera``, ``chip``,
 ``ra``, ``dec``, ``Tmag``, ``x``, ``y``, ``cx``, ``cy``) and of ``TPF``. The pixels are those of the frames, background included. TIME is the barycentric start of the
-exposure in the direction of the CCD's reference pixel, the clock put right as in cuvee's own light curves. X_POS and Y_POS are where pixel (1045, 1001) of the
+exposure in the direction of the CCD's reference pixel, the clock put right as in cuvee's own light curves. ``ra`` and ``dec`` are those of the
+epoch of the frames, as ``x`` and ``y`` are. X_POS and Y_POS are where pixel (1045, 1001) of the
 CCD looks in each frame. Of MY_QUALITY bit 1 says that this is not known, bit 2 that an asteroid passed.
 """
 
@@ -78,13 +79,14 @@ def hdf5_bytes(instrument: str, target: TargetPixels) -> bytes:
     passed = (target.column("flag") & ASTEROID) != 0
     camera, chip = (int(part) for part in str(row["detector"]).split("-"))
     x, y = float(row["col"]) + FIRST_COL, float(row["row"])
+    wcs = target.wcs
     header: dict[str, Any] = {
         "TID": int(row["id"]),
         "sector": int(str(row["segment"])[1:]),
         "camera": camera,
         "chip": chip,
-        "ra": float(row["ra"]),
-        "dec": float(row["dec"]),
+        "ra": float(row["ra"]) if wcs is None else wcs.ra,
+        "dec": float(row["dec"]) if wcs is None else wcs.dec,
         "Tmag": float(row["mag"]),
         "x": x,
         "y": y,

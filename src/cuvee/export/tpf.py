@@ -69,7 +69,7 @@ def pixel_noise(target: TargetPixels) -> NDArray[np.float64]:
     readout = target.axis.readout
     light = target.flux.astype(np.float64)
     if target.subtracted is not None:
-        light += target.subtracted
+        light += np.nan_to_num(target.subtracted)
     cols = target.col0 + np.arange(light.shape[2], dtype=np.float64)
     reading = pixel_variance(readout)[output_of(cols, readout)]
     return np.asarray(np.sqrt(np.maximum(light, 0.0) / readout.exposure + reading))
@@ -102,14 +102,14 @@ def _rows(target: TargetPixels) -> NDArray[Any]:
     return rows
 
 
-def _wcs_values(target: TargetPixels) -> list[tuple[str, str, str | float, str]]:
+def _wcs_values(target: TargetPixels) -> list[tuple[str, str, str | float | int, str]]:
     """Return the WCS of the images: keyword in a table's cell, keyword of an image, value, comment."""
     if target.wcs is None:
         return []
     wcs = target.wcs
     scale = float(np.sqrt(abs(np.linalg.det(wcs.matrix))))
     steps = -scale, scale
-    cards: list[tuple[str, str, str | float, str]] = [
+    cards: list[tuple[str, str, str | float | int, str]] = [
         ("1CTYP5", "CTYPE1", "RA---TAN", "right ascension, gnomonic"),
         ("2CTYP5", "CTYPE2", "DEC--TAN", "declination, gnomonic"),
         ("1CUNI5", "CUNIT1", "deg", "unit of axis 1"),
@@ -128,7 +128,7 @@ def _wcs_values(target: TargetPixels) -> list[tuple[str, str, str | float, str]]
     return cards
 
 
-def _place(instrument: str, target: TargetPixels) -> list[tuple[str, str, str | float, str]]:
+def _place(instrument: str, target: TargetPixels) -> list[tuple[str, str, str | float | int, str]]:
     """Return where the images lie on the detector, in the mission's own count of its pixels."""
     first = _FIRST_PIXEL.get(instrument, (0, 0))
     return [
@@ -137,10 +137,10 @@ def _place(instrument: str, target: TargetPixels) -> list[tuple[str, str, str | 
         ("2CTY5P", "CTYPE2P", "RAWY", "detector row"),
         ("1CUN5P", "CUNIT1P", "PIXEL", "unit of detector column"),
         ("2CUN5P", "CUNIT2P", "PIXEL", "unit of detector row"),
-        ("1CRP5P", "CRPIX1P", 1.0, "reference pixel"),
-        ("2CRP5P", "CRPIX2P", 1.0, "reference pixel"),
-        ("1CRV5P", "CRVAL1P", float(target.col0 + first[0]), f"[pixel] column; 1st science column = {first[0]}"),
-        ("2CRV5P", "CRVAL2P", float(target.row0 + first[1]), f"[pixel] row; 1st science row = {first[1]}"),
+        ("1CRP5P", "CRPIX1P", 1, "reference pixel"),
+        ("2CRP5P", "CRPIX2P", 1, "reference pixel"),
+        ("1CRV5P", "CRVAL1P", target.col0 + first[0], f"[pixel] column; 1st science column = {first[0]}"),
+        ("2CRV5P", "CRVAL2P", target.row0 + first[1], f"[pixel] row; 1st science row = {first[1]}"),
         ("1CDL5P", "CDELT1P", 1.0, "[pixel] step"),
         ("2CDL5P", "CDELT2P", 1.0, "[pixel] step"),
     ]
