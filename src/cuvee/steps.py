@@ -65,7 +65,7 @@ def choose_targets(inputs: Inputs, config: Config, device: Instrument) -> Target
 
 
 def learn_prf(inputs: Inputs, config: Config, device: Instrument) -> StarModel:
-    """Learn the PRF of a series from its reference set, and with it where its stars are and how bright."""
+    """Learn the PRF of a series from its reference set, and where its stars are and how bright, those too that no catalogue has."""
     _, members = inputs["member"]
     still = inputs["reference"]
     ids, col, row, flux = catalog_scene(
@@ -76,7 +76,20 @@ def learn_prf(inputs: Inputs, config: Config, device: Instrument) -> StarModel:
         learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, config.prf)
     except AlgorithmError as error:
         raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
-    return StarModel(still.series, learned.prf, ids, learned.col, learned.row, learned.flux, learned.numbers)
+    variance = learned.variance / np.float32(len(frames))
+    light = np.maximum(still.image - np.float32(np.nanmedian(still.image)), np.float32(0.0))
+    new = prf.find_stars(learned.prf, learned.residual, variance, light, still.geometry)
+    known = (learned.col, learned.row, learned.flux)
+    numbers = {
+        **learned.numbers,
+        "n_found": new[0].size,
+        "width_mismatch": learned.mismatch.width,
+        "width_error": learned.mismatch.width_error,
+        "chi2_brightest": float(learned.mismatch.chi2[0]) if learned.mismatch.chi2.size else float("nan"),
+    }
+    col, row, flux = (np.concatenate(pair) for pair in zip(known, new, strict=True))
+    everyone = np.concatenate([ids, np.zeros(new[0].size, np.int64)])
+    return StarModel(still.series, learned.prf, everyone, col, row, flux, numbers)
 
 
 def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001

@@ -30,7 +30,9 @@ class StarModel:
     flux : float64 array
         Mean flux in the reference frames (e-/s).
     numbers : mapping of str to float
-        How well it fits: stars it was learned from, chi2, width mismatch ...
+        How well it fits: ``n_teacher`` stars that it was learned from, ``n_found`` stars that the catalogue lacks, by what fraction
+        the stars are wider than the PRF and its error (``width_mismatch``, ``width_error``), reduced chi2 of the brightest
+        (``chi2_brightest``), ``order`` of its variation over the detector, ``n_unknown`` coefficients.
     """
 
     series: str

@@ -9,5 +9,6 @@ from cuvee.prf.learn import Learned, learn
 from cuvee.prf.monitor import Mismatch, monitor
 from cuvee.prf.params import PrfParams
 from cuvee.prf.spline import stamps
+from cuvee.prf.unknown import find_stars
 
-__all__ = ["Learned", "Mismatch", "PrfParams", "learn", "monitor", "stamps"]
+__all__ = ["Learned", "Mismatch", "PrfParams", "find_stars", "learn", "monitor", "stamps"]

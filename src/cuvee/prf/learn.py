@@ -53,6 +53,8 @@ class Learned:
         Shift of the stars along columns and rows in each frame (px); its mean is 0.
     variance : float32 array, shape (n_row, n_col)
         Variance of a pixel of one frame that was used ((e-/s)^2); inf where a pixel was left out.
+    residual : float32 array, shape (n_row, n_col)
+        The mean of the frames less sky and stars (e-/s).
     teachers : int64 array, shape (n_teacher,)
         Rows of the stars that taught in the end.
     numbers : mapping of str to float
@@ -67,6 +69,7 @@ class Learned:
     flux: FloatArray
     pointing: FloatArray
     variance: NDArray[np.float32]
+    residual: NDArray[np.float32]
     teachers: IntArray
     numbers: Mapping[str, float]
     mismatch: Mismatch
@@ -269,6 +272,7 @@ def learn(
         flux=out[2],
         pointing=scene.pointing,
         variance=variance,
+        residual=residual.astype(np.float32),
         teachers=usable[teachers],
         mismatch=mismatch,
         numbers={"n_teacher": teachers.size, "n_unknown": n_unknown, "order": scene.prf.order},
