@@ -73,16 +73,26 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
             ``background``
                 ``kind``, ``level`` and ``error`` (e-/s/pixel), compared with the stored column. ``annulus``: mean of value - base over the ``pixels``, of which
                 those beyond ``kappa`` spreads are clipped, at most ``n_pass`` ``passes``; ``base`` is by how much a pixel stands out in the
-                reference image. ``mesh``: sum of ``nodes``' weight x value; a node's value is its cell's mean (as for an annulus) moved to the cell's
+                reference image; with PSF fluxes (``beside_stars``), the light of all stars in it. ``mesh``: sum of ``nodes``' weight x value; a node's value is its cell's mean (as for an annulus) moved to the cell's
                 centre: mean - shift_row x slope_row - shift_col x slope_col - curvature / 24, slope and curvature from the ``means`` of the cells
                 beside it (`cuvee.provenance.sums.mesh_nodes`). ``faint_third``: the clipped median. ``none``: nothing was subtracted;
+            ``psf``
+                where PSF fluxes were measured: ``why_not`` says in words why this star has none, else None; ``col``, ``row``, ``reference_flux`` of the star as
+                fitted; ``pointing``: ``coefficients`` in column and row of the ``basis``, which add up to the ``shift`` of the frame here (px); ``background``: the mesh
+                at ``col`` and ``row``, ``level`` = B; ``pixels``, each with ``value`` = D (where it is ``mended``, that of the reference image), ``others`` = M, the
+                light of all other stars in this frame, ``prf`` = P, ``weight`` = w and ``product`` = w (D - M). Their sums are ``sum``, ``weight`` and ``norm`` =
+                sum of w P; ``solution`` = (sum - B x weight) / norm; ``flux`` is that less what a ``cosmic_ray`` added (``taken``), compared; ``tolerance``: what
+                ends the solution (``settled``, ``pointing``), single precision (``background``, ``arithmetic``) and rounding leave open (e-/s).
+                ``neighbours``: each other star's ``flux``, where it is ``from`` and its ``light`` in the sum; ``variance``: ``reference`` + ``sky``, at least a fifth of
+                the former, + ``background`` make ``flux_err``^2, with ``sky`` = ``squares`` (level - ``still_level``) / exposure and ``background`` = (``lean`` x
+                error of the level)^2; ``alone``, without the other stars of its ``group``; ``chi2``, reduced, compared;
             ``readout``
                 ``exposure`` (s), ``n_read``, ``gain_here``, ``read_noise_here``, ``variance`` = n_read (read_noise^2 + gain^2 / 12) / exposure^2, ``saturation``, cards ``assumed``;
             ``time``
                 ``start``, ``stop``, ``mid``, valid in ``direction``; ``star``; ``observer`` (light-seconds from the barycentre); ``light_path`` (s) = (unit vector of
                 the star - that of the direction) . observer; time = mid + light_path / 86400, compared;
             ``choice``
-                each aperture's ``scatter``, ``enclosed`` light, ``relative`` = their quotient; ``redone``, the smallest; ``best``, as stored;
+                each aperture's, and the PSF's, ``scatter``, ``enclosed`` light, ``relative`` = their quotient; ``redone``, the smallest; ``best``, as stored;
             ``troubles``
                 sentences about what could not be redone.
 

@@ -15,7 +15,7 @@ from cuvee.errors import StoreError
 from cuvee.extract.psf import SPOILT, TOO_NEAR
 from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.psf import StarModel
-from cuvee.photometry.psf_solve import MOST_ROUNDS, SETTLED, SETTLED_POINTING, UNSETTLED
+from cuvee.photometry.psf_solve import DISTURBED, FAR, GOOD, MOST_ROUNDS, SETTLED, SETTLED_POINTING, UNSETTLED
 from cuvee.photometry.rounding import round_to_noise
 from cuvee.provenance.account import Made, pixel_rows, rounding_of, tolerance_of_level
 from cuvee.provenance.backgrounds import MeshHere, measure_mesh
@@ -49,11 +49,14 @@ class Fitted:
         Their fluxes in the frame as the solution had them; NaN for those that are not kept (e-/s).
     pointing : float64 array, shape (2, n_basis)
         Displacement of the frame (px).
+    unfit : float
+        Share of the targets whose pixels do not fit.
     """
 
     scene: Scene
     kept: NDArray[np.float64]
     pointing: NDArray[np.float64]
+    unfit: float
 
     def places(self, star_id: int) -> list[tuple[float, float]]:
         """Return where the model has a star: nowhere, or at a column and a row (px)."""
@@ -86,7 +89,10 @@ def fitted_of(
     """
     fluxes = next(step for step in steps if step["product"] == "fluxes")
     if not any(source["input_kind"] == "stars" for source in fluxes["inputs"]):
-        return None, []
+        wanted = made.params.psf and made.reference is not None
+        return None, [
+            "No PRF could be learned from the frames (cuvee status says why), so there is no PSF flux."
+        ] * wanted
     if made.reference is None:
         return None, ["Without the reference image the PSF flux cannot be redone."]
     products = {}
@@ -109,7 +115,10 @@ def fitted_of(
         return None, ["The flux block has no frame here, so there is no PSF flux."]
     ids = table.id[block.rows]
     flux = np.where(block.planes["flag"][:, at] & COSMIC_RAY, np.nan, block.planes["psf_flux"][:, at])
-    return Fitted(scene_of(model, ids, made.reference), _by_star(model, ids, flux), np.array(pointing, float)), []
+    chi2 = block.planes["psf_chi2"][:, at]
+    unfit = int((chi2 > GOOD).sum()) / max(int(np.isfinite(chi2).sum()), 1)
+    scene = scene_of(model, ids, made.reference)
+    return Fitted(scene, _by_star(model, ids, flux), np.array(pointing, float), unfit), []
 
 
 def _by_star(model: StarModel, ids: NDArray[np.int64], flux: NDArray[Any]) -> NDArray[np.float64]:
@@ -191,13 +200,15 @@ def psf_of(
     facts["missing"] = float(weight[solved.mended].sum() / weight.sum())
     if not math.isfinite(here["level"]):
         facts["why_not"] = "There is no background."
+    elif (away := float(np.abs(fitted.pointing).sum(axis=1).max())) > FAR:
+        facts["why_not"] = f"The frame lies up to {away:.2f} px off the reference; beyond {FAR:g} px no flux is given."
     elif facts["missing"] > SPOILT:
         facts["why_not"] = (
             f"Pixels with {100 * facts['missing']:.1f} % of its weights are not numbers; beyond {100 * SPOILT:.0f} % no flux is given."
         )
     still = measure_mesh(scene.reference.image, scene.reference.image, geometry, made.params, scene.light).at(col, row)
     facts |= _error(rows, star, solved, here, float(np.nan_to_num(still["level"])), made)
-    facts |= _flux(rows, solved, facts, made, values)
+    facts |= _flux(rows, solved, facts, fitted, made, values)
     return facts
 
 
@@ -207,7 +218,8 @@ def _no_place(scene: Scene, star: int | None) -> str:
         return "The star is none of those that the PRF was learned with."
     beside = scene.brighter_beside(star)
     if beside is not None:
-        return f"The brighter star {beside} is nearer than {TOO_NEAR:g} px; no pixels tell the two apart."
+        name = beside or "that no catalogue has"
+        return f"The brighter star {name} is nearer than {TOO_NEAR:g} px; no pixels tell the two apart."
     return "The star lies beyond the pixels."
 
 
@@ -244,7 +256,7 @@ def _error(rows: Rows, star: int, solved: Solved, here: Facts, still: float, mad
     }  # fmt: skip
 
 
-def _flux(rows: Rows, solved: Solved, facts: Facts, made: Made, values: Mapping[str, Any]) -> Facts:
+def _flux(rows: Rows, solved: Solved, facts: Facts, fitted: Fitted, made: Made, values: Mapping[str, Any]) -> Facts:
     """Hold flux and error against the stored ones."""
     given = facts["why_not"] is None
     flux = (facts["sum"] - facts["background"]["level"] * facts["weight"]) / facts["norm"]
@@ -260,7 +272,9 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, made: Made, values: Mapping[
         "arithmetic": 8.0 * EPS * float(size),
         "rounding": 0.5 * step,
     }
-    rays = cosmic_rays(rows, solved, sum(tolerance.values()))
+    rays = cosmic_rays(rows, solved, facts["variance"]["still_level"], sum(tolerance.values()))
+    # Whether the frame was disturbed, all its stars tell together; of this one, the flag does.
+    taken = rays.added if int(values["flag"]) & COSMIC_RAY else 0.0
     out: Facts = {"solution": flux, "cosmic_ray": None, "tolerance": tolerance}
     out["settled"] = {"change": SETTLED, "except": UNSETTLED, "pointing": SETTLED_POINTING, "rounds": MOST_ROUNDS}
     out["slope"] = list(solved.slope)
@@ -271,10 +285,11 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, made: Made, values: Mapping[
             {"col": facts["pixels"][k]["col"], "row": facts["pixels"][k]["row"], "excess": excess}
             for k, excess in zip(rays.hit, rays.excess, strict=True)
         ]
-        out["cosmic_ray"] = {"pixels": pixels, "chi2_before": rays.chi2_before, "added": rays.added}
+        out["cosmic_ray"] = {"pixels": pixels, "chi2_before": rays.chi2_before, "added": rays.added, "taken": taken}
+        out["cosmic_ray"] |= {"unfit": fitted.unfit, "disturbed": DISTURBED}
     # Where stars can hardly be told apart, rounding of their matrix is blown up as the variance is.
     inflated = facts["variance"]["reference"] / facts["variance"]["alone"]
-    final = flux - rays.added if given else math.nan
+    final = flux - taken if given else math.nan
     if step:
         rounded = round_to_noise(np.array([final], np.float32), np.array([error]), made.round_noise)
         out |= {"rounding_step": step, "rounded_flux": float(rounded[0])}

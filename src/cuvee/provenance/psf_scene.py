@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cuvee.extract.psf import BESIDE, FAINTER, FULL, TOO_NEAR
+from cuvee.extract.psf import BESIDE, FAINTER, FULL, LEAST, TOO_NEAR
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
 from cuvee.photometry.noise import output_of, pixel_variance
@@ -129,11 +129,11 @@ def _apart(model: StarModel) -> NDArray[np.bool_]:
 def _wanted(
     model: StarModel, apart: NDArray[np.bool_], target: NDArray[np.bool_], reference: Reference
 ) -> NDArray[np.bool_]:
-    """Return which stars on the image are targets, as bright as one, or beside one and not much fainter."""
+    """Return which stars on the image are targets, as bright as nearly all of these are, or beside one and not much fainter."""
     target = target & apart
     geometry = reference.geometry
     x, y = model.col - geometry.col0, model.row - geometry.row0
-    wanted = target | (model.flux >= (model.flux[target].min() if target.any() else np.inf))
+    wanted = target | (model.flux >= (np.quantile(model.flux[target], LEAST) if target.any() else np.inf))
     stars, places = np.flatnonzero(apart), np.column_stack([x, y])
     tree = cKDTree(places[stars])
     for one in np.flatnonzero(target):

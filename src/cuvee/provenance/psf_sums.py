@@ -217,7 +217,7 @@ class Rays:
     slack: float
 
 
-def cosmic_rays(rows: Rows, solved: Solved, tolerance: float) -> Rays:
+def cosmic_rays(rows: Rows, solved: Solved, still_level: float, tolerance: float) -> Rays:
     """Look for pixels that are too bright for the star's PRF.
 
     Parameters
@@ -226,14 +226,16 @@ def cosmic_rays(rows: Rows, solved: Solved, tolerance: float) -> Rays:
         Made the row.
     solved : Solved
         From `solve_star`.
+    still_level : float
+        Background at the star in the reference image (e-/s/pixel).
     tolerance : float
-        Of its flux (e-/s).
+        Of the flux (e-/s).
 
     Returns
     -------
     Rays
-        As `cuvee.kernels.psf_judge` finds them: against the light of all stars in the reference image, displaced to second order, and the
-        change of this one.
+        As `cuvee.kernels.psf_judge` finds them: against the reference image, displaced to second order as the model of all stars is, and
+        the change of this one.
     """
     row, still = solved.row, rows.scene.model.flux[solved.row.near]
     mine = int(np.flatnonzero(row.near == row.star)[0])
@@ -241,7 +243,8 @@ def cosmic_rays(rows: Rows, solved: Solved, tolerance: float) -> Rays:
     floor = BELIEVED * (still @ row.values[0])
     w = 1.0 / (1.0 / rows.scene.inverse_variance[row.rows, row.cols] + floor**2)
     pull = row.weight * share
-    light = still @ displaced(row.values, solved.x, solved.y)
+    light = rows.scene.reference.image[row.rows, row.cols] - still_level
+    light = light + still @ (displaced(row.values, solved.x, solved.y) - row.values[0])
     rest = (
         np.where(solved.mended, np.nan, solved.value) - solved.level - light - (solved.flux[mine] - still[mine]) * share
     )

@@ -28,7 +28,7 @@ def psf_line(one: Mapping[str, Any]) -> list[str]:
     if "flux" not in one:
         return [*lines, f"    stored: {number(one['stored_flux'])} +- {number(one['stored_flux_err'])} e-/s"]
     ray = one["cosmic_ray"]
-    less = f" - {number(ray['added'])} of a cosmic ray" if ray else ""
+    less = f" - {number(ray['taken'])} of a cosmic ray" if ray and ray["taken"] else ""
     return [
         *lines,
         (
@@ -132,13 +132,24 @@ def _ray_lines(one: Mapping[str, Any]) -> list[str]:
     where = ", ".join(
         f"({pixel['col']}, {pixel['row']}) by {pixel['excess']:.1f} of its errors" for pixel in ray["pixels"]
     )
-    return [
+    lines = [
         (
             f"    Too bright for the star's PRF, as if hit by a cosmic ray: pixel {where}. Without them the reduced chi2 is {number(one['chi2'], 2)} "
             f"instead of {number(ray['chi2_before'], 2)}."
         ),
         f"    what they had added to the flux     {number(ray['added'], 6, 18)} e-/s",
-        f"    flux without them                   {number(one['solution'] - ray['added'], 6, 18)} e-/s",
+    ]
+    if ray["taken"]:
+        return [
+            *lines,
+            f"    flux without them                   {number(one['solution'] - ray['added'], 6, 18)} e-/s",
+        ]
+    return [
+        *lines,
+        (
+            f"    It is not taken out, for in this frame more than {100 * ray['disturbed']:.0f} % of all stars do not fit (of the targets, {100 * ray['unfit']:.0f} % have "
+            "a chi2 that says so): no cosmic rays do that."
+        ),
     ]
 
 
@@ -154,7 +165,7 @@ def _neighbour_lines(one: Mapping[str, Any]) -> list[str]:
     for star in others[:_MOST_NEIGHBOURS]:
         away = ((star["col"] - one["col"]) ** 2 + (star["row"] - one["row"]) ** 2) ** 0.5
         lines.append(
-            f"    {star['id']:>20} {away:9.3f} {number(star['flux'], 3, 15)} {number(star['reference_flux'], 3, 15)} {number(star['light'], 4, 16)}   {star['from']}"
+            f"    {star['id'] or 'in no catalogue':>20} {away:9.3f} {number(star['flux'], 3, 15)} {number(star['reference_flux'], 3, 15)} {number(star['light'], 4, 16)}   {star['from']}"
         )
     if len(others) > _MOST_NEIGHBOURS:
         rest = sum(star["light"] for star in others[_MOST_NEIGHBOURS:])
