@@ -177,6 +177,26 @@ def test_the_file_is_sound_and_does_not_pose_as_the_missions(file: Path) -> None
                 assert not silent
 
 
+def test_lightkurve_works_on_with_it(file: Path, tmp_path: Path, lightkurve_read: Reader) -> None:
+    """Its cutouts, coordinates and copies look in corners of the header that reading does not."""
+    tpf = lightkurve_read(file, quality_bitmask="none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tpf.to_fits(
+            tmp_path / "copy_tp.fits"
+        )  # ahead of the cutout, which does damage to any file's columns (lightkurve 2.5)
+        small = tpf.cutout(center=(5, 5), size=5)
+    x, y = small.column - tpf.column, small.row - tpf.row
+    assert x > 0
+    np.testing.assert_array_equal(small.flux, tpf.flux[:, y : y + 5, x : x + 5])
+    np.testing.assert_array_equal(lightkurve_read(tmp_path / "copy_tp.fits", quality_bitmask="none").flux, tpf.flux)
+    ra, dec = tpf.get_coordinates()
+    assert ra.shape == tpf.shape
+    cosine = np.cos(np.radians(tpf.dec))
+    assert np.hypot((ra[:, 5, 5] - tpf.ra) * cosine, dec[:, 5, 5] - tpf.dec).max() < 21.0 / 3600.0
+    small.hdu.close()
+
+
 def test_cuvee_reads_its_own_file(survey: Survey, star: int, file: Path, table: Any) -> None:
     info = TESS.scan(str(file))
     pixels = TESS.read(info, None)

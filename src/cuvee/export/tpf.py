@@ -103,28 +103,28 @@ def _rows(target: TargetPixels) -> NDArray[Any]:
 
 
 def _wcs_values(target: TargetPixels) -> list[tuple[str, str, str | float | int, str]]:
-    """Return the WCS of the images: keyword in a table's cell, keyword of an image, value, comment."""
+    """Return the WCS of the images: keyword in the cells of column n of a table, keyword of an image, value, comment."""
     if target.wcs is None:
         return []
     wcs = target.wcs
     scale = float(np.sqrt(abs(np.linalg.det(wcs.matrix))))
     steps = -scale, scale
     cards: list[tuple[str, str, str | float | int, str]] = [
-        ("1CTYP5", "CTYPE1", "RA---TAN", "right ascension, gnomonic"),
-        ("2CTYP5", "CTYPE2", "DEC--TAN", "declination, gnomonic"),
-        ("1CUNI5", "CUNIT1", "deg", "unit of axis 1"),
-        ("2CUNI5", "CUNIT2", "deg", "unit of axis 2"),
-        ("1CRPX5", "CRPIX1", wcs.col - target.col0 + 1.0, "[pixel] the star's column; 1 = 1st"),
-        ("2CRPX5", "CRPIX2", wcs.row - target.row0 + 1.0, "[pixel] the star's row; 1 = 1st"),
-        ("1CRVL5", "CRVAL1", wcs.ra, "[deg] right ascension there"),
-        ("2CRVL5", "CRVAL2", wcs.dec, "[deg] declination there"),
-        ("1CDLT5", "CDELT1", steps[0], "[deg] scale of axis 1"),
-        ("2CDLT5", "CDELT2", steps[1], "[deg] scale of axis 2"),
+        ("1CTYP{n}", "CTYPE1", "RA---TAN", "right ascension, gnomonic"),
+        ("2CTYP{n}", "CTYPE2", "DEC--TAN", "declination, gnomonic"),
+        ("1CUNI{n}", "CUNIT1", "deg", "unit of axis 1"),
+        ("2CUNI{n}", "CUNIT2", "deg", "unit of axis 2"),
+        ("1CRPX{n}", "CRPIX1", wcs.col - target.col0 + 1.0, "[pixel] the star's column; 1 = 1st"),
+        ("2CRPX{n}", "CRPIX2", wcs.row - target.row0 + 1.0, "[pixel] the star's row; 1 = 1st"),
+        ("1CRVL{n}", "CRVAL1", wcs.ra, "[deg] right ascension there"),
+        ("2CRVL{n}", "CRVAL2", wcs.dec, "[deg] declination there"),
+        ("1CDLT{n}", "CDELT1", steps[0], "[deg] scale of axis 1"),
+        ("2CDLT{n}", "CDELT2", steps[1], "[deg] scale of axis 2"),
     ]
     for i in (1, 2):
         for j in (1, 2):
             value = float(wcs.matrix[i - 1, j - 1]) / steps[i - 1]
-            cards.append((f"{i}{j}PC5", f"PC{i}_{j}", value, "turn of the pixels"))
+            cards.append((f"{i}{j}PC{{n}}", f"PC{i}_{j}", value, "turn of the pixels"))
     return cards
 
 
@@ -132,17 +132,17 @@ def _place(instrument: str, target: TargetPixels) -> list[tuple[str, str, str | 
     """Return where the images lie on the detector, in the mission's own count of its pixels."""
     first = _FIRST_PIXEL.get(instrument, (0, 0))
     return [
-        ("WCSN5P", "WCSNAMEP", "PHYSICAL", "name of the second WCS"),
-        ("1CTY5P", "CTYPE1P", "RAWX", "detector column"),
-        ("2CTY5P", "CTYPE2P", "RAWY", "detector row"),
-        ("1CUN5P", "CUNIT1P", "PIXEL", "unit of detector column"),
-        ("2CUN5P", "CUNIT2P", "PIXEL", "unit of detector row"),
-        ("1CRP5P", "CRPIX1P", 1, "reference pixel"),
-        ("2CRP5P", "CRPIX2P", 1, "reference pixel"),
-        ("1CRV5P", "CRVAL1P", target.col0 + first[0], f"[pixel] column; 1st science column = {first[0]}"),
-        ("2CRV5P", "CRVAL2P", target.row0 + first[1], f"[pixel] row; 1st science row = {first[1]}"),
-        ("1CDL5P", "CDELT1P", 1.0, "[pixel] step"),
-        ("2CDL5P", "CDELT2P", 1.0, "[pixel] step"),
+        ("WCSN{n}P", "WCSNAMEP", "PHYSICAL", "name of the second WCS"),
+        ("1CTY{n}P", "CTYPE1P", "RAWX", "detector column"),
+        ("2CTY{n}P", "CTYPE2P", "RAWY", "detector row"),
+        ("1CUN{n}P", "CUNIT1P", "PIXEL", "unit of detector column"),
+        ("2CUN{n}P", "CUNIT2P", "PIXEL", "unit of detector row"),
+        ("1CRP{n}P", "CRPIX1P", 1, "reference pixel"),
+        ("2CRP{n}P", "CRPIX2P", 1, "reference pixel"),
+        ("1CRV{n}P", "CRVAL1P", target.col0 + first[0], f"[pixel] column; 1st science column = {first[0]}"),
+        ("2CRV{n}P", "CRVAL2P", target.row0 + first[1], f"[pixel] row; 1st science row = {first[1]}"),
+        ("1CDL{n}P", "CDELT1P", 1.0, "[pixel] step"),
+        ("2CDL{n}P", "CDELT2P", 1.0, "[pixel] step"),
     ]
 
 
@@ -211,6 +211,7 @@ def tpf_bytes(instrument: str, target: TargetPixels) -> bytes:
     first: list[Card] = [
         *EMPTY,
         ("NEXTEND", 2, "number of extensions"),
+        ("EXTNAME", "PRIMARY", "name of this HDU"),
         ("ORIGIN", "cuvee", "not a product of the mission"),
         ("CREATOR", "cuvee TargetPixelFile", "program that made this file"),
         *primary_cards(instrument, target.observation.row),
@@ -221,9 +222,14 @@ def tpf_bytes(instrument: str, target: TargetPixels) -> bytes:
         *(("COMMENT", f"FLAG {bit.value}: {bit.name}", "") for bit in FLAGS),
         *(("COMMENT", f"QUALITY {bit.value}: {bit.name}", "") for bit in QUALITY.get(instrument, ())),
     ]
-    in_cell: list[Card] = [(key, value, comment) for key, _, value, comment in wcs + place]
+    # All images alike, as in the missions' files: some readers look at one column, some at another.
+    in_cells: list[Card] = [
+        (key.format(n=_ORDER.index(name) + 1), value, comment)
+        for name in _IMAGES
+        for key, _, value, comment in wcs + place
+    ]
     table = header_text(
-        [*table_shape(rows.dtype.itemsize, rows.size), *_columns(size), *in_cell, *_table(instrument, target), *words]
+        [*table_shape(rows.dtype.itemsize, rows.size), *_columns(size), *in_cells, *_table(instrument, target), *words]
     )
     aperture = np.where(np.isfinite(target.flux).any(axis=0), _COLLECTED, 0)
     aperture = np.where(target.aperture & (aperture > 0), aperture | _OPTIMAL, aperture).astype(">i4")
