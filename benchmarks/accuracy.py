@@ -220,7 +220,8 @@ def report(
     share = np.zeros(truth.id.size)
     share[psf.plan.star] = psf.plan.share
     moved = truth.moved[n_learn:]
-    pointing = np.array([one or [np.nan, np.nan] for one in block.meta["pointing"]])
+    # At the middle of the detector the terms in u and v are nothing.
+    pointing = np.array([np.array(one)[:, 0] if one else (np.nan, np.nan) for one in block.meta["pointing"]])
     off = pointing - moved
     off -= off.mean(axis=0)
     light = truth.flux[star][:, None]

@@ -65,15 +65,15 @@ class Lanes:
 
     def __init__(self, plan: PsfPlan) -> None:
         n_star, n_bright = plan.star.size, plan.bright.size
-        self.seen, self.missing, self.level, self.level_err = (lines((n_star, N_LANE)) for _ in range(4))
-        self.moved, self.moved_missing = (lines((2 * n_bright, N_LANE)) for _ in range(2))
-        self.flux, self.change, self.rest = (lines((n_star, N_LANE)) for _ in range(3))
-        self.chi2, self.added = (lines((n_star, N_LANE)) for _ in range(2))
+        self.seen, self.missing, self.level, self.level_err = (_lines((n_star, N_LANE)) for _ in range(4))
+        self.moved, self.moved_missing = (_lines((2 * n_bright, N_LANE)) for _ in range(2))
+        self.flux, self.change, self.rest = (_lines((n_star, N_LANE)) for _ in range(3))
+        self.chi2, self.added = (_lines((n_star, N_LANE)) for _ in range(2))
         self.hits = np.zeros((n_star, N_LANE), np.int32)
-        self.in_col, self.in_row, self.rest_col, self.rest_row = (lines((n_bright, N_LANE)) for _ in range(4))
+        self.in_col, self.in_row, self.rest_col, self.rest_row = (_lines((n_bright, N_LANE)) for _ in range(4))
 
 
-def lines(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _lines(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return float32 memory that starts with a line of the cache."""
     memory = np.empty(4 * math.prod(shape) + 64, np.uint8)
     start = -memory.ctypes.data % 64
