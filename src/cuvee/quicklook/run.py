@@ -17,7 +17,7 @@ from cuvee.quicklook.noise import NoiseCurve, noise_curve, relative_numbers
 from cuvee.quicklook.scatter import figure_scatter
 from cuvee.quicklook.words import band_of
 
-__all__ = ["figure_run"]
+__all__ = ["figure_run", "psf_noise"]
 
 
 def figure_run(
@@ -65,11 +65,48 @@ def _model(
     numbers = [best.removeprefix("aperture") for best in stars["best"]]
     chosen = np.array([int(number) - 1 if number.isdigit() else 0 for number in numbers])
     area = np.pi * np.asarray(radii)[np.minimum(chosen, len(radii) - 1)] ** 2
+    # Apertures enclose only a share of the light; the PSF flux is all of it, and has the noise of a few pixels.
+    share = np.asarray(enclosed_light(np.sqrt(area / np.pi), device.fwhm))
+    fitted = stars["best"] == "psf"
+    area[fitted], share[fitted] = _psf_pixels(device.fwhm), 1.0
     near = [np.abs(stars["mag"] - m) < 0.5 for m in mag]
-    n_pixel = np.array([np.mean(area[at]) if at.any() else np.mean(area) for at in near])
-    # Apertures enclose only a share of the light.
-    share = np.asarray(enclosed_light(np.sqrt(n_pixel / np.pi), device.fwhm))
+    n_pixel, light = (
+        np.array([np.mean(values[at]) if at.any() else np.mean(values) for at in near]) for values in (area, share)
+    )
     background = float(np.nanmedian(stars["background"]))
     variance = float(np.median(pixel_variance(readout)))
-    zero_point = device.zero_point + 2.5 * np.log10(share)
+    zero_point = device.zero_point + 2.5 * np.log10(light)
     return noise_curve(mag, zero_point, background, n_pixel, variance, readout.exposure)
+
+
+def _psf_pixels(fwhm: float) -> float:
+    """Return how many pixels' noise is in the PSF flux of a Gaussian star: 4 pi times its variance, blurred by the pixel."""
+    return float(4.0 * np.pi * (fwhm**2 / (8.0 * np.log(2.0)) + 1.0 / 12.0))
+
+
+def psf_noise(
+    name: str, stars: Mapping[str, NDArray[Any]], readout: Readout, n_pixel: float, ends: tuple[float, float]
+) -> NoiseCurve:
+    """Return the noise that the PSF flux of a single star on the median background should have.
+
+    Parameters
+    ----------
+    name : str
+        The instrument.
+    stars : mapping of str to array, each of shape (n_star,)
+        The detector's numbers.
+    readout : Readout
+        How the detector was read out.
+    n_pixel : float
+        Pixels whose noise is in the flux, as `cuvee.quicklook.prf.noise_pixels` gives them.
+    ends : tuple of float
+        Magnitudes from where to where.
+
+    Returns
+    -------
+    NoiseCurve
+        Relative to the flux. Exact where the star's photons, or those of the background, are all there is.
+    """
+    mag = np.linspace(*ends, 60)
+    background, variance = float(np.nanmedian(stars["background"])), float(np.median(pixel_variance(readout)))
+    return noise_curve(mag, instrument(name).zero_point, background, n_pixel, variance, readout.exposure)

@@ -24,6 +24,7 @@ _STAGES = {
     "catalog": "read the tables of stars",
     "reference": "made the reference images",
     "targets": "chose the stars to measure",
+    "prf": "learned the PRF, and where all stars are",
     "extract": "measured all stars in blocks of frames",
     "extract-series": "measured the stars in stamps",
     "collect": "gathered light curves from the blocks",

@@ -30,17 +30,33 @@ from cuvee.quicklook.style import (
 )
 from cuvee.report.detector import Timeline
 
-__all__ = ["BAD_FRAME", "figure_background", "figure_pointing", "quality_rows"]
+__all__ = [
+    "BAD_FRAME",
+    "BTJD",
+    "GOOD",
+    "LEFT",
+    "OUT",
+    "RIGHT",
+    "figure_background",
+    "figure_pointing",
+    "quality_rows",
+    "scaled_axis",
+    "shade",
+    "span",
+]
 
 FloatArray = NDArray[np.float64]
 BAD_FRAME = "file cannot be used"
 _MISSING = "no frame"
-_LEFT, _RIGHT = 2.85, 12.15
+LEFT, RIGHT = 2.85, 12.15
+"""Edges of the panels over time (inches), so that they stand below one another on the page."""
 _LONG_GAP = 8
 """Missing cadences in a row from which they are shaded."""
-_GOOD: dict[str, Any] = {"marker": "o", "markersize": 4.0, "markeredgewidth": 0.0, "color": BLUE}
-_OUT: dict[str, Any] = {"marker": "x", "markersize": 7.0, "markeredgewidth": 1.8, "color": VERMILION}
-_BTJD = r"BTJD = BJD$_\mathrm{TDB}$ - 2457000 (d)"
+GOOD: dict[str, Any] = {"marker": "o", "markersize": 4.0, "markeredgewidth": 0.0, "color": BLUE}
+OUT: dict[str, Any] = {"marker": "x", "markersize": 7.0, "markeredgewidth": 1.8, "color": VERMILION}
+"""How frames are drawn, and those that the default mask leaves out."""
+BTJD = r"BTJD = BJD$_\mathrm{TDB}$ - 2457000 (d)"
+"""What the axis of time is called."""
 
 
 def quality_rows(
@@ -76,7 +92,7 @@ def quality_rows(
     return [row for row in rows if row[3].any()]
 
 
-def _shade(ax: Axes, timeline: Timeline) -> None:
+def shade(ax: Axes, timeline: Timeline) -> None:
     """Shade long stretches without a frame."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], ~timeline.seen, [0]])))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
@@ -84,7 +100,8 @@ def _shade(ax: Axes, timeline: Timeline) -> None:
             ax.axvspan(timeline.time[start], timeline.time[stop - 1], color="#EFEFEF", zorder=0, linewidth=0)
 
 
-def _span(timeline: Timeline) -> tuple[float, float]:
+def span(timeline: Timeline) -> tuple[float, float]:
+    """Return where the axis of time begins and ends."""
     low, high = float(timeline.time.min()), float(timeline.time.max())
     margin = 0.012 * (high - low) + 0.02
     return low - margin, high + margin
@@ -118,8 +135,8 @@ def figure_background(timeline: Timeline, bits: Sequence[Bit], bad: Sequence[int
     rows = quality_rows(timeline, bits, bad)
     strip = 0.34 * max(1, len(rows))
     figure = slide(title or "Background and quality", height=4.9 + strip)
-    ax = place(figure, _LEFT, _RIGHT, 1.25 + strip, 4.2 + strip)
-    _shade(ax, timeline)
+    ax = place(figure, LEFT, RIGHT, 1.25 + strip, 4.2 + strip)
+    shade(ax, timeline)
     low, middle, high = timeline.background
     ax.fill_between(timeline.time, low, high, color=SKY, alpha=0.35, linewidth=0, zorder=1)
     ax.plot(*_broken(timeline.time, middle), color=BLUE, linewidth=2.0, zorder=3)
@@ -130,13 +147,13 @@ def figure_background(timeline: Timeline, bits: Sequence[Bit], bad: Sequence[int
     ax.set_title(
         "line: median over the detector; band: where 80 % of it lies; grey: no frames", fontsize=12.5, color=GREY
     )
-    ax.set_xlim(*_span(timeline))
+    ax.set_xlim(*span(timeline))
     ax.tick_params(labelbottom=False)
     tidy(ax)
-    lower = place(figure, _LEFT, _RIGHT, 0.85, 0.95 + strip, sharex=ax)
-    _shade(lower, timeline)
+    lower = place(figure, LEFT, RIGHT, 0.85, 0.95 + strip, sharex=ax)
+    shade(lower, timeline)
     _draw_rows(lower, timeline, rows)
-    lower.set_xlabel(_BTJD)
+    lower.set_xlabel(BTJD)
     return figure
 
 
@@ -209,14 +226,14 @@ def figure_pointing(timeline: Timeline, bits: Sequence[Bit], pixel: float = floa
     figure = slide(title or "Pointing", height=5.2)
     out = timeline.quality & default_mask(tuple(bits)) != 0
     limit = _reach([timeline.col, timeline.row], timeline.seen & ~out)
-    upper = place(figure, _LEFT, _RIGHT, 2.85, 4.5)
-    lower = place(figure, _LEFT, _RIGHT, 0.85, 2.5, sharex=upper)
+    upper = place(figure, LEFT, RIGHT, 2.85, 4.5)
+    lower = place(figure, LEFT, RIGHT, 0.85, 2.5, sharex=upper)
     for ax, values, word in ((upper, timeline.col, "column"), (lower, timeline.row, "row")):
-        _shade(ax, timeline)
+        shade(ax, timeline)
         low, middle, high = values
         ax.axhline(0.0, color=GREY, linewidth=1.0, zorder=1)
         ax.fill_between(timeline.time, low, high, color=SKY, alpha=0.35, linewidth=0, zorder=1)
-        for which, look in ((timeline.seen & ~out, _GOOD), (timeline.seen & out, _OUT)):
+        for which, look in ((timeline.seen & ~out, GOOD), (timeline.seen & out, OUT)):
             inside = which & (np.abs(middle) <= limit)
             ax.plot(timeline.time[inside], middle[inside], ls="none", zorder=3, **look)
             for sign, marker in ((1.0, "^"), (-1.0, "v")):
@@ -228,10 +245,8 @@ def figure_pointing(timeline: Timeline, bits: Sequence[Bit], pixel: float = floa
         ax.set_ylabel(f"{word} (px)")
         tidy(ax)
         if np.isfinite(pixel):
-            right = ax.secondary_yaxis("right", functions=_scaled(pixel))
-            right.set_ylabel("(arcsec)")
-            right.spines["right"].set_visible(True)
-    upper.set_xlim(*_span(timeline))
+            scaled_axis(ax, pixel, "(arcsec)")
+    upper.set_xlim(*span(timeline))
     upper.tick_params(labelbottom=False)
     words = (
         f"median over {timeline.n_star} stars; band: where two thirds of them lie"
@@ -240,12 +255,12 @@ def figure_pointing(timeline: Timeline, bits: Sequence[Bit], pixel: float = floa
     )
     words += "; crosses: frames left out (▼▲: off the chart)" if out.any() else ""
     upper.set_title(words, fontsize=12.5, color=GREY)
-    lower.set_xlabel(_BTJD)
+    lower.set_xlabel(BTJD)
     return figure
 
 
-def _scaled(factor: float) -> tuple[Any, Any]:
-    """Return the two functions between an axis and one in another unit."""
+def scaled_axis(ax: Axes, factor: float, words: str) -> None:
+    """Put an axis in another unit on the right, whose numbers are ``factor`` times those on the left."""
 
     def there(value: Any) -> Any:
         return value * factor
@@ -253,7 +268,9 @@ def _scaled(factor: float) -> tuple[Any, Any]:
     def back(value: Any) -> Any:
         return value / factor
 
-    return there, back
+    right = ax.secondary_yaxis("right", functions=(there, back))
+    right.set_ylabel(words)
+    right.spines["right"].set_visible(True)
 
 
 def _reach(both: Sequence[FloatArray], good: NDArray[np.bool_]) -> float:

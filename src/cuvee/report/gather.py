@@ -132,6 +132,10 @@ class RunFacts:
         Detectors that have light curves, with the table of their stars' numbers.
     references : mapping of DataId to path
         Reference image of each series.
+    models : mapping of DataId to path
+        PRF and stars of each series that has PSF fluxes.
+    blocks : mapping of DataId to paths
+        Flux blocks of these series, in the order of time.
     files : mapping of DataId to GroupFiles
         Good raw files by detector.
     bad : tuple of BadFrame
@@ -154,6 +158,8 @@ class RunFacts:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[tuple[DataId, Path], ...] = ()
     references: Mapping[DataId, Path] = field(default_factory=dict)
+    models: Mapping[DataId, Path] = field(default_factory=dict)
+    blocks: Mapping[DataId, tuple[Path, ...]] = field(default_factory=dict)
     files: Mapping[DataId, GroupFiles] = field(default_factory=dict)
     bad: tuple[BadFrame, ...] = ()
     troubles: tuple[Trouble, ...] = ()
@@ -196,6 +202,7 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
     unusable = {row["path"] for row in quarantined}
     groups = [(DataId.parse(row["data_id"]), root / row["path"]) for row in products if row["kind"] == "summary"]
     references = {DataId.parse(row["data_id"]): root / row["path"] for row in products if row["kind"] == "reference"}
+    models = {DataId.parse(row["data_id"]): root / row["path"] for row in products if row["kind"] == "stars"}
     no_wcs = {row["file"] for row in frames if not row["has_wcs"]}
     return RunFacts(
         number,
@@ -208,6 +215,8 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
         defaults,
         tuple(sorted(groups, key=lambda item: item[0])),
         references,
+        models,
+        _blocks_of(models, products, root),
         _group_files([row for row in files if row["path"] not in unusable], no_wcs),
         tuple(_place_bad(quarantined, files, frames)),
         tuple(
@@ -229,6 +238,19 @@ def _seconds(started: str, finished: str) -> float:
         return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
     except ValueError:
         return float("nan")
+
+
+def _blocks_of(
+    models: Mapping[DataId, Path], products: list[dict[str, Any]], root: Path
+) -> dict[DataId, tuple[Path, ...]]:
+    """Return the flux blocks of each series that has a PRF."""
+    found: dict[DataId, list[tuple[str, Path]]] = defaultdict(list)
+    if models:
+        for row in products:
+            block = DataId.parse(row["data_id"]) if row["kind"] == "fluxes" and row["path"] else None
+            if block is not None and (series := block._replace(part="")) in models:
+                found[series].append((block.part, root / row["path"]))
+    return {series: tuple(path for _, path in sorted(parts)) for series, parts in found.items()}
 
 
 def _group_of(row: Mapping[str, Any]) -> DataId:

@@ -38,6 +38,7 @@ from cuvee.report.markup import (
     tag,
 )
 from cuvee.report.pictures import Picture
+from cuvee.report.psf import WIDE
 from cuvee.report.section import Section
 
 __all__ = ["make_page"]
@@ -209,6 +210,11 @@ def _attention(facts: RunFacts, sections: Sequence[Section]) -> Html:
                     ]
                 )
             )
+        for one in section.psf:
+            width = one.width[0]
+            if abs(width) > WIDE:
+                words = f": the stars are {number(100.0 * abs(width), 1)} % {'wider' if width > 0.0 else 'narrower'} than the PRF; PSF fluxes carry errors that grow with the brightness."
+                items.append(join([link(f"{slug(str(section.group))}-psf", section.title), words]))
         missing = section.n_missing - sum(one.group == section.group and one.cadence >= 0 for one in facts.bad)
         if missing > 0:
             words = f": {plural(missing, 'cadence')} of {section.n_frame + section.n_missing:,} from first to last {'is' if missing == 1 else 'are'} missing from the data."
@@ -235,6 +241,7 @@ def _contents(sections: Sequence[Section]) -> Html:
         anchor = slug(str(sections[0].group))
         names = (
             ("noise", "Scatter"),
+            ("psf", "Apertures and PSF"),
             ("background", "Background"),
             ("pointing", "Pointing"),
             ("stars", "Stars"),

@@ -31,6 +31,7 @@ from cuvee.report.gather import BadFrame, RunFacts
 from cuvee.report.judge import NoiseRow, noise_table
 from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
 from cuvee.report.pictures import Picture, picture
+from cuvee.report.psf import PsfFacts, gather_psf, psf_part
 from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
 from cuvee.store.references import read_reference
 from cuvee.survey import Survey
@@ -66,6 +67,8 @@ class Section:
         Median over frames of the detector's median (e-/s/pixel).
     jitter : tuple of float
         Scatter of the pointing, column and row (px).
+    psf : tuple of PsfFacts
+        What the PSF fluxes of its series rest on; empty where there are none.
     outlines : tuple of Outline
         Its pixels on the sky.
     stars : mapping of str to array
@@ -83,6 +86,7 @@ class Section:
     noise: tuple[NoiseRow, ...] = ()
     background: float = float("nan")
     jitter: tuple[float, float] = (float("nan"), float("nan"))
+    psf: tuple[PsfFacts, ...] = ()
     outlines: tuple[Outline, ...] = ()
     stars: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
@@ -177,9 +181,13 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
             survey.instrument, survey.config.extract.radii, stars, images[0].readout if images else None, heading
         )
         pieces.append(_noise_part(picture(drawn, dpi), title, noise, anchor))
+    pixel = pixel_size(footprints[0]) if footprints else float("nan")
+    psf = gather_psf(facts, group)
+    if psf:
+        radii = survey.config.extract.radii
+        pieces.append(psf_part(psf, stars, timeline, device, radii, pixel, _short(group), dpi, anchor))
     if timeline is not None:
         pieces.append(_background_part(timeline, device, bad, _short(group), dpi, anchor))
-        pixel = pixel_size(footprints[0]) if footprints else float("nan")
         pieces.append(_pointing_part(timeline, device, pixel, _short(group), dpi, anchor))
     pieces.append(gallery(survey.instrument, shown, dpi, anchor))
     if np.isfinite(stars["ra"]).any():
@@ -190,6 +198,7 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
         html=join(pieces, "\n"),
         background=float("nan") if timeline is None else _middle(timeline.background[1]),
         jitter=(float("nan"), float("nan")) if timeline is None else _jitter(timeline, device),
+        psf=psf,
         outlines=tuple(outlines),
         stars={name: stars[name][brightest] for name in ("ra", "decl", "mag")},
         n_frame=0 if timeline is None else int(timeline.seen.sum()),

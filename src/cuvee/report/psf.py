@@ -1,0 +1,333 @@
+"""The PSF fluxes of a detector on the page: the PRF, where the frames point, and for which stars they are the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.collect import enclosed_light
+from cuvee.model.instrument import Instrument
+from cuvee.model.keys import DataId
+from cuvee.model.psf import StarModel
+from cuvee.model.records import Reference
+from cuvee.quicklook.methods import MethodBin, figure_methods, method_bins, method_words, methods_of
+from cuvee.quicklook.prf import figure_prf, noise_pixels, view_prf
+from cuvee.quicklook.run import psf_noise
+from cuvee.quicklook.words import band_of
+from cuvee.report.detector import Timeline
+from cuvee.report.displacement import figure_displacement, gather_displacement, good_frames, scatter_of, terms_of
+from cuvee.report.gather import RunFacts
+from cuvee.report.markup import Html, figure, join, number, percent, plural, table, tag
+from cuvee.report.pictures import picture
+from cuvee.store.references import read_reference
+from cuvee.store.star_models import read_star_model
+
+__all__ = ["WIDE", "PsfFacts", "fit_words", "gather_psf", "psf_part"]
+
+WIDE = 0.01
+"""Width mismatch from which a PRF is not that of the stars."""
+SURE = 5.0
+"""Standard deviations from which a width mismatch is none by chance."""
+_FINEST = 120
+"""Pixels an inch of these pictures at most; they are many, and hold no fine points."""
+
+
+@dataclass(frozen=True, slots=True)
+class PsfFacts:
+    """What PSF photometry of a series rests on.
+
+    Parameters
+    ----------
+    series : str
+        Name of the series.
+    model : StarModel
+        PRF and stars.
+    reference : Reference
+        The reference image.
+    blocks : tuple of Path
+        Its flux blocks.
+    """
+
+    series: str
+    model: StarModel
+    reference: Reference
+    blocks: tuple[Path, ...]
+
+    @property
+    def width(self) -> tuple[float, float]:
+        """By what fraction the stars are wider than the PRF, and the error of that; NaN where nobody has looked."""
+        numbers = self.model.numbers
+        return numbers.get("width_mismatch", float("nan")), numbers.get("width_error", float("nan"))
+
+
+def gather_psf(facts: RunFacts, group: DataId) -> tuple[PsfFacts, ...]:
+    """Read what the PSF fluxes of a detector rest on.
+
+    Parameters
+    ----------
+    facts : RunFacts
+        From `cuvee.report.gather.gather_run`.
+    group : DataId
+        The detector.
+
+    Returns
+    -------
+    tuple of PsfFacts
+        One a series; none where there are no PSF fluxes, or where PRF or reference image have been cleared away.
+
+    Raises
+    ------
+    StoreError
+        If a file is damaged.
+    """
+    found = []
+    for series, path in sorted(facts.models.items()):
+        image = facts.references.get(series)
+        if series.group == group and path.is_file() and image is not None and image.is_file():
+            found.append(
+                PsfFacts(series.series, read_star_model(path), read_reference(image), facts.blocks.get(series, ()))
+            )
+    return tuple(found)
+
+
+def psf_part(
+    every: Sequence[PsfFacts],
+    stars: Mapping[str, NDArray[Any]],
+    timeline: Timeline | None,
+    device: Instrument,
+    radii: tuple[float, ...],
+    pixel: float,
+    title: str,
+    dpi: int,
+    anchor: str,
+) -> Html:
+    """Make the part of a detector's section that is about its PSF fluxes.
+
+    Parameters
+    ----------
+    every : sequence of PsfFacts
+        From `gather_psf`; at least one.
+    stars : mapping of str to array
+        The detector's numbers.
+    timeline : Timeline or None
+        Its frames.
+    device : Instrument
+        The instrument.
+    radii : tuple of float
+        Radii of the apertures (px).
+    pixel : float
+        Size of a pixel (arcsec); NaN where unknown.
+    title : str
+        What to call the detector.
+    dpi : int
+        Pixels an inch of the pictures.
+    anchor : str
+        What the anchors of this detector begin with.
+
+    Returns
+    -------
+    Html
+    """
+    dpi = min(dpi, _FINEST)
+    pieces: list[object] = [tag("h3", "Apertures and the PSF", id=f"{anchor}-psf")]
+    pieces += _methods_part(every[0], stars, device, radii, title, dpi)
+    for facts in every:
+        name = title if len(every) == 1 else f"{title}, {facts.series}"
+        pieces += _prf_part(facts, pixel, name, dpi)
+        if timeline is not None:
+            pieces += _displacement_part(facts, timeline, device, name, dpi)
+    return join(pieces, "\n")
+
+
+def _methods_part(
+    facts: PsfFacts,
+    stars: Mapping[str, NDArray[Any]],
+    device: Instrument,
+    radii: tuple[float, ...],
+    title: str,
+    dpi: int,
+) -> list[object]:
+    methods = methods_of(stars)
+    shares = (*enclosed_light(radii, device.fwhm), 1.0)
+    if len(shares) != len(methods):
+        return [tag("p", "The table of stars does not tell the methods apart; run again to make it anew.")]
+    fine, whole = (
+        method_bins(stars, shares, device.zero_point, 0.5),
+        method_bins(stars, shares, device.zero_point, 1.0, 1),
+    )
+    pieces: list[object] = [tag("p", _best_words(stars, methods, radii))]
+    if fine:
+        prf, readout = facts.model.prf, facts.reference.readout
+        ends = (fine[0].low, fine[-1].high)
+        model = psf_noise(device.name, stars, readout, noise_pixels(prf, *prf.centre), ends)
+        heading = f"Apertures and the PSF: {title}"
+        drawn = figure_methods(fine, methods, radii, model, heading, readout.exposure, band_of(device.name))
+        alt = f"Median scatter of {len(methods)} methods against magnitude, which of them is the flux of how many stars, and the reduced chi2 of the PSF fit. {_win_words(fine, methods, radii)}"  # fmt: skip
+        caption = (
+            "Medians in half a magnitude. Scatter is from one point to the next and counts for the star's own light: it is divided by the share of "
+            "the light that an aperture takes in, and by the flux after the star's magnitude. The dashed line is what photons, background "
+            "and readout let a PSF flux have. Where the reduced χ² rises with brightness, the PRF is not quite that of the "
+            "stars; where it is high at all magnitudes, stars are missing in the model."
+        )
+        pieces += [tag("p", _win_words(fine, methods, radii)), figure(picture(drawn, dpi), alt, caption)]
+    return [*pieces, _methods_table(whole, methods)] if whole else pieces
+
+
+def _best_words(stars: Mapping[str, NDArray[Any]], methods: Sequence[str], radii: tuple[float, ...]) -> str:
+    """Say which flux is how many stars', and what became of cosmic rays."""
+    seen = stars["n_good"] > 0
+    shares = [(float(np.mean(stars["best"][seen] == name)) if seen.any() else float("nan"), name) for name in methods]
+    listed = ", ".join(
+        f"{method_words(name, radii)} for {percent(share)}" for share, name in sorted(shares, reverse=True)
+    )
+    lost = int(np.count_nonzero(seen & ~np.isfinite(stars["psf_scatter"])))
+    words = f"What flux holds, of the {int(seen.sum()):,} stars with good points: {listed}."
+    if lost:
+        words += f" {plural(lost, 'star')} {'has' if lost == 1 else 'have'} no PSF flux (a brighter star lies on top, or most pixels are saturated)."
+    hit, n_point = int(stars["n_cosmic_ray"].sum()), int(stars["n_point"].sum())
+    words += f" Cosmic rays were taken out of {plural(hit, 'point')} of {n_point:,} (flag cosmic_ray)."
+    return words
+
+
+def _win_words(bins: Sequence[MethodBin], methods: Sequence[str], radii: tuple[float, ...]) -> str:
+    """Say at which magnitudes the median star scatters least in which method."""
+    places: list[list[Any]] = []
+    for one in bins:
+        winner = methods[int(np.argmin(one.over_psf))]
+        if places and places[-1][0] == winner and places[-1][2] == one.low:
+            places[-1][2] = one.high
+        else:
+            places.append([winner, one.low, one.high])
+    named = {name: "the PSF flux" if name == "psf" else method_words(name, radii) for name in methods}
+    listed = [f"{named[name]} from {low:g} to {high:g} mag" for name, low, high in places]
+    return f"The median star scatters least in {'; in '.join(listed)}."
+
+
+def _methods_table(bins: Sequence[MethodBin], methods: Sequence[str]) -> Html:
+    names = [method_words(name) for name in methods]
+    head = [
+        "stars",
+        "number",
+        *(f"{name} (ppm)" for name in names),
+        *(f"flux is {name}" for name in names),
+        "reduced χ²",
+        "cosmic rays",
+    ]
+    rows = [
+        (
+            f"{one.low:.0f} to {one.high:.0f} mag",
+            f"{one.n_star:,}",
+            *(number(1e6 * value) for value in one.scatter),
+            *(percent(share) for share in one.best),
+            number(one.chi2[1], 2),
+            f"{one.n_cosmic_ray:,}",
+        )
+        for one in bins
+    ]
+    words = (
+        "Median scatter of each method over the star's own light, the share of the stars whose flux is the method's, the median of the stars' "
+        "reduced χ², and the points from which a cosmic ray was taken out."
+    )
+    return table(head, rows, words)
+
+
+def fit_words(facts: PsfFacts) -> tuple[Html, bool]:
+    """Say in a sentence or two whether the PRF fits, and whether one should worry."""
+    numbers = facts.model.numbers
+    width, error = facts.width
+    taught = numbers.get("n_teacher", float("nan"))
+    words = (
+        f"Learned from {number(taught)} bright and isolated stars" if np.isfinite(taught) else "Learned from the frames"
+    )
+    order = numbers.get("order", 0.0)
+    words += (
+        f", varying over the detector as a polynomial of order {number(order)}."
+        if order
+        else ", the same all over the detector."
+    )
+    found = numbers.get("n_found", 0.0)
+    if found:
+        words += f" {plural(int(found), 'star')} that the catalogue lacks {'was' if found == 1 else 'were'} found and fitted, too."
+    if not np.isfinite(width):
+        return join([words, " How well it fits was not noted."]), False
+    sigmas = abs(width) / error if error > 0.0 else float("inf")
+    measured = f"the stars are {number(100.0 * abs(width), 2)} ± {number(100.0 * error, 2)} % {'wider' if width > 0.0 else 'narrower'} than the PRF"
+    chi2 = numbers.get("chi2_brightest", float("nan"))
+    tail = (
+        f"; reduced χ² of the brightest that taught is {number(chi2, 1)} on the mean of the reference frames, whose noise is "
+        "many times smaller than that of a frame."
+        if np.isfinite(chi2)
+        else "."
+    )
+    if abs(width) > WIDE:
+        return join([words, " ", tag("strong", "The PRF does not fit"), f": {measured}{tail}"]), True
+    if sigmas > SURE:
+        sure = f"{sigmas:.0f} standard deviations" if np.isfinite(sigmas) else "without any doubt"
+        return join(
+            [words, f" The PRF fits to better than one per cent, but not to its errors: {measured} ({sure}){tail}"]
+        ), False
+    return join([words, f" The PRF fits: {measured}{tail}"]), False
+
+
+def _prf_part(facts: PsfFacts, pixel: float, title: str, dpi: int) -> list[object]:
+    prf, place = facts.model.prf, facts.reference.geometry
+    low = (float(place.col0), float(place.row0))
+    high = (low[0] + place.n_col - 1.0, low[1] + place.n_row - 1.0)
+    middle = (0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1]))
+    spots = (
+        ("centre", *middle), ("lower left", low[0], low[1]), ("lower right", high[0], low[1]),
+        ("upper left", low[0], high[1]), ("upper right", high[0], high[1]),
+    )  # fmt: skip
+    views = [view_prf(prf, *spot) for spot in spots]
+    words, bad = fit_words(facts)
+    drawn = figure_prf(views, f"The PRF: {title}", pixel)
+    widths = ", ".join(f"{number(view.fwhm, 2)} px {view.name}" for view in views)
+    alt = f"The PRF at the centre and the corners of the detector, and its radial profiles; full width at half maximum: {widths}."
+    caption = (
+        f"Share of a star's light in a pixel at some distance from the star, integrated over the pixel already. The profile is the mean over "
+        f"all directions, below over that in the centre. The pictures and the model end at {prf.half} px."
+    )
+    head = tag("h4", "The PRF")
+    return [head, tag("p", words, class_="verdict" if bad else None), figure(picture(drawn, dpi), alt, caption)]
+
+
+def _displacement_part(facts: PsfFacts, timeline: Timeline, device: Instrument, title: str, dpi: int) -> list[object]:
+    head = tag("h4", "Displacement of the frames")
+    found = gather_displacement(facts.blocks)
+    if found is None:
+        return [
+            head,
+            tag("p", "Too few bright stars tell where the frames point, or the flux blocks have been cleared away."),
+        ]
+    place = facts.reference.geometry
+    terms = terms_of(found, place.n_col, place.n_row, facts.model.prf.half)
+    lost = int(np.count_nonzero(~np.isfinite(terms.col)))
+    good = good_frames(found.cadence, timeline, device.quality)
+    spread = [
+        number(scatter_of(values[good]), digits)
+        for values, digits in ((terms.col, 4), (terms.row, 4), (terms.roll, 2), (terms.scale, 1))
+    ]
+    words = (
+        f"Against the reference image, over {plural(int(good.sum()), 'good frame')}: scatter {spread[0]} px in column and {spread[1]} px in row "
+        "in the middle of the detector"
+    )
+    if np.isfinite(terms.roll).any():
+        words += f", {spread[2]} arcsec in roll and {spread[3]} ppm in scale"
+    words += "."
+    if lost:
+        words += f" {plural(lost, 'frame')} {'was' if lost == 1 else 'were'} left without a displacement, and with it without PSF fluxes."
+    drawn = figure_displacement(found.cadence, terms, timeline, device.quality, f"Displacement: {title}")
+    caption = (
+        "As the PSF fluxes have it: fitted to the brightest stars in each frame together with all fluxes. Roll turns columns towards rows; scale is how "
+        "much farther apart the stars are, by focus or differential aberration. Diamonds: frames without."
+    )
+    return [
+        head,
+        tag("p", words),
+        figure(picture(drawn, dpi), f"Displacement of the frames over time. {words}", caption),
+    ]
