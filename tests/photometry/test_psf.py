@@ -335,3 +335,36 @@ def test_frames_that_lie_far_off_are_told_and_spoil_no_others() -> None:
     untouched = [0, 1, 3, 4, *range(7, 16)]
     sigma = np.sqrt(scene.plan.variance[np.argsort(scene.plan.star)])
     assert np.nanmax(np.abs(flux - usual)[:, untouched] / np.where(np.isfinite(sigma), sigma, np.nan)[:, None]) < 0.1
+
+
+def test_a_transit_is_on_the_right_one_of_two_neighbours() -> None:
+    """They stand 1.5 px apart, and one is two magnitudes fainter."""
+    rng = np.random.default_rng(9)
+    shape = (200, 220)
+    n = 60
+    col, row = rng.uniform(10.0, 210.0, n), rng.uniform(10.0, 190.0, n)
+    flux = np.full(n, 2e4)
+    angle = rng.uniform(0.0, 2.0 * np.pi, n)
+    col = np.concatenate([col, col + 1.5 * np.cos(angle)])
+    row = np.concatenate([row, row + 1.5 * np.sin(angle)])
+    flux = np.concatenate([flux, flux / 10.0**0.8])
+    depth = np.ones((2 * n, 16))
+    depth[n:, 8:] = 0.9
+    moved = rng.normal(0.0, 0.05, (16, 2))
+    still = render(shape, col, row, flux) + 100.0
+    variance = still / EXPOSURE + READ**2
+    frames = []
+    for lane in range(16):
+        frame = render(shape, col + moved[lane, 0], row + moved[lane, 1], flux * depth[:, lane]) + 100.0
+        frames.append(frame + np.sqrt(frame / EXPOSURE + READ**2) * rng.standard_normal(shape))
+    outer = np.array([[0, 120, 0, 220], [80, 200, 0, 220]])
+    plan = plan_psf(
+        drawing(col, row), np.column_stack([col, row]), flux, np.ones(2 * n, bool), (1.0 / variance).astype(np.float32),
+        (row > 99.5).astype(np.int64), outer,
+    )  # fmt: skip
+    scene = Scene(col, row, flux, np.array(frames), variance, moved, np.full(16, 100.0), plan)
+    found, _ = solved(scene, scene.frames)
+    ratio = found[:, 8:].mean(axis=1) / found[:, :8].mean(axis=1)
+    # Other stars stand near some of the pairs.
+    assert np.median(1.0 - ratio[n:]) == pytest.approx(0.1, rel=0.03)
+    assert np.median(1.0 - ratio[:n]) == pytest.approx(0.0, abs=5e-4)
