@@ -23,7 +23,7 @@ def profile(offset: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def gaussian_prf() -> Prf:
     """Fit splines to a pixel-integrated Gaussian along one axis."""
-    at = np.asarray(np.linspace(-7.5, 7.5, 301), np.float64)
+    at: NDArray[np.float64] = np.arange(-150, 151) / 20.0
     rows = spline_rows(at, 3, 7)
     line = np.linalg.lstsq(rows, profile(at), rcond=None)[0]
     assert line.size == knot_count(3, 7)
