@@ -31,7 +31,12 @@ def gaussian_prf() -> Prf:
 
 
 def draw(col: float, row: float, flux: float) -> NDArray[np.float64]:
-    return np.asarray(flux * np.outer(profile(np.arange(SHAPE[0]) - row), profile(np.arange(SHAPE[1]) - col)))
+    return np.asarray(
+        flux
+        * np.outer(
+            profile(np.arange(SHAPE[0], dtype=np.float64) - row), profile(np.arange(SHAPE[1], dtype=np.float64) - col)
+        )
+    )
 
 
 def test_unknown_stars_are_found_where_they_are() -> None:
