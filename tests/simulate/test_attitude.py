@@ -93,3 +93,20 @@ def test_stars_drift_by_a_tenth_of_a_pixel_over_a_sector() -> None:
     grid = np.stack([corner[0] + 44, corner[1]], axis=1)
     there = then.all_world2pix(still.all_pix2world(grid, 0), 0)
     np.testing.assert_allclose(there - grid, last.T, atol=0.01)
+
+
+def test_jitter_is_white_or_remembers_where_it_was() -> None:
+    def path(jitter_time: float) -> Vector:
+        params = SimulationParams(effects=frozenset(), jitter=0.05, jitter_time=jitter_time)
+        return make_plan(3000, 5, 64, 1800, 3, params).attitude.rigid
+
+    white, slow = path(0.0), path(0.25)
+    assert white.std() == pytest.approx(0.05, rel=0.03)
+    assert slow.std() == pytest.approx(0.05, rel=0.15)
+    step = 1800.0 / 86400.0
+    for lag in (1, 5, 12):
+        expected = np.exp(-lag * step / 0.25)
+        for axis in (0, 1):
+            found = np.corrcoef(slow[:-lag, axis], slow[lag:, axis])[0, 1]
+            assert found == pytest.approx(expected, abs=0.12)
+            assert abs(np.corrcoef(white[:-lag, axis], white[lag:, axis])[0, 1]) < 0.06

@@ -138,6 +138,17 @@ def _differential(
     return np.mean(pixels, axis=1), np.stack(gradient, axis=2)
 
 
+def _wander(steps: FloatArray, since: FloatArray, time: float) -> FloatArray:
+    """Turn white steps into an Ornstein-Uhlenbeck process of the same variance, sampled where the frames are."""
+    if time == 0.0:
+        return steps
+    place = steps.copy()
+    for k in range(1, since.size):
+        kept = np.exp(-(since[k] - since[k - 1]) / time)
+        place[k] = kept * place[k - 1] + np.sqrt(1.0 - kept * kept) * steps[k]
+    return place
+
+
 def draw_attitude(
     rng: np.random.Generator,
     params: SimulationParams,
@@ -173,7 +184,7 @@ def draw_attitude(
         Of all frames.
     """
     n = since.size
-    rigid = params.jitter * rng.standard_normal((n, 2))
+    rigid = _wander(params.jitter * rng.standard_normal((n, 2)), since, params.jitter_time)
     smear, dump = np.zeros(n), np.zeros(n, dtype=np.bool_)
     if params.has("dumps"):
         phase = (since - params.dump_first) / params.dump_every

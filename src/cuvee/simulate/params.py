@@ -27,7 +27,10 @@ class SimulationParams(BaseModel):
     effects : frozenset of str
         Some of `EFFECTS`; all by default.
     jitter : float
-        Standard deviation of the pointing in each coordinate from frame to frame (px).
+        Standard deviation of the pointing in each coordinate (px).
+    jitter_time : float
+        Time over which the pointing forgets where it was (d): the correlation of two frames falls as exp(-t / jitter_time). 0 for
+        white jitter, each frame for itself.
     dump_first, dump_every : float
         The first momentum dump and the interval between two (d).
     dump_jump, dump_jitter : float
@@ -61,6 +64,7 @@ class SimulationParams(BaseModel):
 
     effects: frozenset[Effect] = frozenset(EFFECTS)
     jitter: NotNegative = 0.03
+    jitter_time: NotNegative = 0.0
     dump_first: NotNegative = 0.6
     dump_every: Positive = 2.5
     dump_jump: NotNegative = 0.08
