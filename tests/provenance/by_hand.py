@@ -128,3 +128,41 @@ def redo(point: Facts) -> dict[str, tuple[float, float, float]]:
 def disagreements(point: Facts) -> list[str]:
     """Return the names of the numbers that do not come out as stored."""
     return [name for name, (mine, stored, slack) in redo(point).items() if not abs(mine - stored) <= slack]
+
+
+def psf_flux(point: Facts) -> tuple[float, float]:
+    """Return the PSF flux and its error, from the pixels of the file and the numbers beside them."""
+    image, one = image_of(point), point["psf"]
+    total = weights = norm = 0.0
+    for pixel in one["pixels"]:
+        value = image[pixel["y"], pixel["x"]]
+        if pixel["mended"]:
+            assert not math.isfinite(value)
+            value = pixel["value"]
+        total += pixel["weight"] * (value - pixel["others"])
+        weights += pixel["weight"]
+        norm += pixel["weight"] * pixel["prf"]
+    level, level_err = mesh_of({**point, "background": {**point["background"], **one["background"]}}, image)
+    flux = (total - weights * level) / norm
+    if one["cosmic_ray"] is not None:
+        flux -= one["cosmic_ray"]["taken"]
+    terms, exposure = one["variance"], point["readout"]["exposure"]
+    sky = sum(pixel["weight"] ** 2 for pixel in one["pixels"]) * (level - terms["still_level"]) / exposure
+    variance = max(terms["reference"] + sky, 0.2 * terms["reference"]) + (terms["lean"] * level_err) ** 2
+    return flux, math.sqrt(variance)
+
+
+def psf_disagreements(point: Facts) -> list[str]:
+    """Return which of the PSF flux and its error does not come out as stored."""
+    one = point["psf"]
+    flux, error = psf_flux(point)
+    # What ends the solution: its last change was below a hundredth of the error.
+    slack = 0.01 * math.sqrt(one["variance"]["reference"]) + sum(
+        one["tolerance"][name] for name in ("pointing", "background", "arithmetic", "rounding")
+    )
+    inflated = one["variance"]["reference"] / one["variance"]["alone"]
+    found = {
+        "psf_flux": (flux, point["values"]["psf_flux"], slack),
+        "psf_flux_err": (error, point["values"]["psf_flux_err"], 8 * EPS * error * inflated),
+    }
+    return [name for name, (mine, stored, allowed) in found.items() if not abs(mine - stored) <= allowed]
