@@ -274,6 +274,9 @@ def test_a_stored_flux_that_is_not_the_sum_is_told(psf_house: PsfHouse, monkeypa
     assert not one["flux"]["agrees"]
     assert one["flux"]["difference"] == pytest.approx(-0.1 * error, abs=0.01 * error)
     assert format_explanation(facts).count("BUT STORED IS") == 1
+    assert "The difference is larger: the star may be one of the 0.1 %" in re.sub(
+        r"\s+", " ", format_explanation(facts)
+    )
 
 
 @pytest.mark.parametrize("folder", ["BASE/prf", "RED"])

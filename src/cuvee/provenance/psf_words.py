@@ -54,7 +54,8 @@ def psf_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
             f"and {y:+.6f} in row (px)."
         ),
         (
-            "    value D, the pixel; others M, the light of all other stars in it; prf P, the share of the star's light in it, both displaced; "
+            "    value D, the pixel; others M, the light of all other stars in it (and of the bright ones, itself too, what the third "
+            "order of the displacement adds); prf P, the share of the star's light in it, both displaced to second order; "
             "weight w, the PRF in the reference frames over the pixel's variance there, and over the sum of PRF^2 / variance."
         ),
         *_pixel_lines(one, point),
@@ -120,6 +121,10 @@ def _flux_lines(one: Mapping[str, Any]) -> list[str]:
         f"{settled['change']:g} of their error (here {slack['settled']:.1e} e-/s) and the pointing by less than {settled['pointing']:g} px (here {slack['pointing']:.1e} "
         f"e-/s), at the latest after {settled['rounds']}; single precision leaves {slack['background'] + slack['arithmetic']:.1e} e-/s."
     )
+    if not one["flux"]["agrees"]:
+        lines.append(
+            f"    The difference is larger: the star may be one of the {100 * settled['except']:g} % that had not settled, or the frame not have settled in {settled['rounds']} rounds."
+        )
     if "rounding_step" in one:
         lines.append(
             f"    what is stored was rounded to a multiple of {one['rounding_step']:g} e-/s ([collect] round_noise)"
@@ -170,7 +175,7 @@ def _neighbour_lines(one: Mapping[str, Any]) -> list[str]:
     if len(others) > _MOST_NEIGHBOURS:
         rest = sum(star["light"] for star in others[_MOST_NEIGHBOURS:])
         lines.append(
-            f"    {'... and ' + str(len(others) - _MOST_NEIGHBOURS) + ' more':>20} {'':9} {'':15} {'':15} {number(rest, 4, 16)}   (--json lists all)"
+            f"    {'... and ' + str(len(others) - _MOST_NEIGHBOURS) + ' more':>20} {'':9} {'':15} {'':15} {number(rest, 4, 16)}   (see --json)"
         )
     lines += [
         f"    {name}: {meaning}" for name, meaning in _SOURCES.items() if any(star["from"] == name for star in others)
