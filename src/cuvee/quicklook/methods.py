@@ -195,7 +195,7 @@ def figure_methods(
     main.set_yscale("log")
     if model is not None:
         dashed: dict[str, Any] = {"color": BLACK, "linewidth": 2.4, "linestyle": "--", "zorder": 6}
-        lines += main.plot(model.mag, 1e6 * model.total, label="expected of the PSF flux", **dashed)
+        lines += main.plot(model.mag, 1e6 * model.total, label="noise expected of the PSF flux", **dashed)
     low = min([1e6 * s for one in bins for s in one.scatter] + ([] if model is None else [1e6 * model.total.min()]))
     main.set_ylim(0.7 * low, 1.5 * limits[1])
     main.yaxis.set_major_locator(LogLocator(10.0))
@@ -255,7 +255,7 @@ def _draw_best(ax: Axes, bins: Sequence[MethodBin], methods: Sequence[str], colo
     ax.set_ylim(0.0, 100.0)
     ax.set_yticks([0, 50, 100], ["0", "50", "100"])
     ax.set_ylabel("stars (%)")
-    ax.set_title("whose flux is which", fontsize=12.5, color=GREY)
+    ax.set_title("what flux holds, by the same colours", fontsize=12.5, color=GREY)
 
 
 def _draw_chi2(ax: Axes, mag: FloatArray, bins: Sequence[MethodBin]) -> None:

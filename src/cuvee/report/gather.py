@@ -136,6 +136,8 @@ class RunFacts:
         PRF and stars of each series that has PSF fluxes.
     blocks : mapping of DataId to paths
         Flux blocks of these series, in the order of time.
+    lacking : mapping of DataId to str
+        Why a series has no PRF although PSF fluxes were wanted.
     files : mapping of DataId to GroupFiles
         Good raw files by detector.
     bad : tuple of BadFrame
@@ -160,6 +162,7 @@ class RunFacts:
     references: Mapping[DataId, Path] = field(default_factory=dict)
     models: Mapping[DataId, Path] = field(default_factory=dict)
     blocks: Mapping[DataId, tuple[Path, ...]] = field(default_factory=dict)
+    lacking: Mapping[DataId, str] = field(default_factory=dict)
     files: Mapping[DataId, GroupFiles] = field(default_factory=dict)
     bad: tuple[BadFrame, ...] = ()
     troubles: tuple[Trouble, ...] = ()
@@ -217,6 +220,11 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
         references,
         models,
         _blocks_of(models, products, root),
+        {
+            DataId.parse(unit["data_id"]): unit["message"]
+            for unit in units
+            if unit["stage"] == "prf" and unit["outcome"] == "no-work"
+        },
         _group_files([row for row in files if row["path"] not in unusable], no_wcs),
         tuple(_place_bad(quarantined, files, frames)),
         tuple(

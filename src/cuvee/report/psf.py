@@ -27,7 +27,7 @@ from cuvee.report.pictures import picture
 from cuvee.store.references import read_reference
 from cuvee.store.star_models import read_star_model
 
-__all__ = ["WIDE", "PsfFacts", "fit_words", "gather_psf", "psf_part"]
+__all__ = ["WIDE", "PsfFacts", "fit_words", "gather_psf", "lack_part", "psf_part"]
 
 WIDE = 0.01
 """Width mismatch from which a PRF is not that of the stars."""
@@ -85,7 +85,9 @@ def gather_psf(facts: RunFacts, group: DataId) -> tuple[PsfFacts, ...]:
     StoreError
         If a file is damaged.
     """
-    found = []
+    found: list[PsfFacts] = []
+    if not facts.config.get("extract", {}).get("psf"):
+        return ()  # a PRF may be left from an earlier run
     for series, path in sorted(facts.models.items()):
         image = facts.references.get(series)
         if series.group == group and path.is_file() and image is not None and image.is_file():
@@ -93,6 +95,15 @@ def gather_psf(facts: RunFacts, group: DataId) -> tuple[PsfFacts, ...]:
                 PsfFacts(series.series, read_star_model(path), read_reference(image), facts.blocks.get(series, ()))
             )
     return tuple(found)
+
+
+def lack_part(facts: RunFacts, group: DataId, anchor: str) -> Html:
+    """Say why a detector has no PSF fluxes although they were asked for; nothing where they were not."""
+    reasons = [why for series, why in sorted(facts.lacking.items()) if series.group == group]
+    if not facts.config.get("extract", {}).get("psf") or not reasons:
+        return Html("")
+    head = tag("h3", "Apertures and the PSF", id=f"{anchor}-psf")
+    return join([head, *(tag("p", why) for why in dict.fromkeys(reasons))], "\n")
 
 
 def psf_part(

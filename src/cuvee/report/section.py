@@ -31,7 +31,7 @@ from cuvee.report.gather import BadFrame, RunFacts
 from cuvee.report.judge import NoiseRow, noise_table
 from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
 from cuvee.report.pictures import Picture, picture
-from cuvee.report.psf import PsfFacts, gather_psf, psf_part
+from cuvee.report.psf import PsfFacts, gather_psf, lack_part, psf_part
 from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
 from cuvee.store.references import read_reference
 from cuvee.survey import Survey
@@ -183,7 +183,9 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
         pieces.append(_noise_part(picture(drawn, dpi), title, noise, anchor))
     pixel = pixel_size(footprints[0]) if footprints else float("nan")
     psf = gather_psf(facts, group)
-    if psf:
+    if not psf:
+        pieces.append(lack_part(facts, group, anchor))
+    else:
         radii = survey.config.extract.radii
         pieces.append(psf_part(psf, stars, timeline, device, radii, pixel, _short(group), dpi, anchor))
     if timeline is not None:
