@@ -178,13 +178,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the frames are made, and found again")
     args = parser.parse_args(argv)
-    found = {f"{jitter:g}": measure(args, jitter) for jitter in args.jitter}
+    found = {f"{jitter:g}": learn_and_measure(args, jitter) for jitter in args.jitter}
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "jitter": found}, indent=1, default=float) + "\n")
     return int(any(one["wrong"] for one in found.values()))
 
 
-def measure(args: argparse.Namespace, jitter: float) -> dict[str, Any]:
+def learn_and_measure(args: argparse.Namespace, jitter: float) -> dict[str, Any]:
     """Learn, measure and judge frames of one jitter."""
     field, truth = scene(args.folder, args.frames, args.stars, jitter, args.jitter_time, args.size)
     still = field.reference
