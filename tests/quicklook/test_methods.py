@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.records import Readout
 from cuvee.quicklook.methods import figure_methods, method_bins, method_words, methods_of
-from cuvee.quicklook.run import psf_noise
+from cuvee.quicklook.run import figure_run, psf_noise
 
 SHARES = (0.5, 0.9, 1.0)
 ZERO = 20.0
@@ -83,6 +83,25 @@ def test_the_noise_of_a_psf_flux_is_that_of_its_photons_or_of_its_pixels() -> No
     assert curve.total[0] == pytest.approx(1.0 / np.sqrt(1000.0 * flux[0]), rel=1e-3)
     read = 100 * 10.0**2 / 1000.0**2
     assert curve.total[-1] == pytest.approx(np.sqrt(12.0 * (100.0 / 1000.0 + read)) / flux[-1], rel=1e-2)
+
+
+@pytest.mark.parametrize("best", ["psf", "aperture1"])
+def test_the_line_of_expected_noise_is_that_of_the_flux_which_is_shown(best: str) -> None:
+    mag = np.linspace(8.0, 16.0, 200)
+    flux = 10.0 ** (-0.4 * (mag - 20.44))
+    numbers = {"flux": flux, "flux_err": 0.01 * flux, "scatter": np.sqrt(flux), "background": np.full(200, 100.0)}
+    stars = {"mag": mag, "id": np.arange(200), "crowding": np.ones(200), "best": np.full(200, best), **numbers}
+    readout = Readout(1000.0, (5.0,), (10.0,), 100, (0,), 1e9)
+    figure = figure_run("tess", (1.5, 2.5), stars, readout, "x")
+    (line,) = [line for line in figure.axes[0].lines if line.get_label() == "expected noise:"]
+    at, ppm = (np.asarray(values, float) for values in line.get_data())
+    # TESS stars are 1.9 px wide; the pixel blurs them once, and exact overlap with a circle once more.
+    variance = 1.9**2 / (8.0 * np.log(2.0))
+    share = 1.0 if best == "psf" else 1.0 - np.exp(-(1.5**2) / 2.0 / (variance + 1.0 / 6.0))
+    n_pixel = 4.0 * np.pi * (variance + 1.0 / 12.0) if best == "psf" else np.pi * 1.5**2
+    light = share * 10.0 ** (-0.4 * (at - 20.44))
+    noise = np.sqrt(light / 1000.0 + n_pixel * (100.0 / 1000.0 + 100 * 10.0**2 / 1000.0**2))
+    np.testing.assert_allclose(ppm, 1e6 * noise / light, rtol=1e-9)
 
 
 @pytest.mark.parametrize("spoil", ["nothing", "few", "no chi2", "far"])
