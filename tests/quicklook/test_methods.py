@@ -91,7 +91,7 @@ def test_the_line_of_expected_noise_is_that_of_the_flux_which_is_shown(best: str
     flux = 10.0 ** (-0.4 * (mag - 20.44))
     numbers = {"flux": flux, "flux_err": 0.01 * flux, "scatter": np.sqrt(flux), "background": np.full(200, 100.0)}
     stars = {"mag": mag, "id": np.arange(200), "crowding": np.ones(200), "best": np.full(200, best), **numbers}
-    readout = Readout(1000.0, (5.0,), (10.0,), 100, (0,), 1e9)
+    readout = Readout(1000.0, (1e-9,), (10.0,), 100, (0,), 1e9)  # so small a gain that nothing is rounded
     figure = figure_run("tess", (1.5, 2.5), stars, readout, "x")
     (line,) = [line for line in figure.axes[0].lines if line.get_label() == "expected noise:"]
     at, ppm = (np.asarray(values, float) for values in line.get_data())
