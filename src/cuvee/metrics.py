@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ MAD_TO_SIGMA = 1.482602218505602
 
 FloatArray = NDArray[np.float64]
 
-_EACH = 4
-"""The median chi2 of a star is taken over every fourth of its points, which is as good and four times as fast."""
+_ENOUGH = 400
+"""Numbers that a scatter or a median is taken over at most where many are wanted of each star: good to 6 % (1.17 / sqrt(400))."""
 
 
 def median(values: NDArray[Any]) -> FloatArray:
@@ -140,30 +141,34 @@ def point_to_point_scatter(flux: NDArray[Any], good: NDArray[np.bool_] | None = 
     return scatter
 
 
-def pair_scatter(flux: NDArray[Any], lost: NDArray[np.float32]) -> FloatArray:
-    """Return the scatter between the two points of pairs: the 1st and 2nd, the 3rd and 4th, and so on.
+def pair_scatter(fluxes: Iterable[NDArray[Any]], good: NDArray[np.bool_]) -> list[FloatArray]:
+    """Return the scatter between the two points of pairs of neighbours, at most 400 of them, evenly spread.
 
-    It estimates what `point_to_point_scatter` does from half as many differences, in less than half the time: for many methods at
-    once.
+    It estimates what `point_to_point_scatter` does, from fewer differences, in a fraction of the time: for many methods at once.
 
     Parameters
     ----------
-    flux : float array, shape (n_star, n_point)
-        In time order; NaN where there is nothing.
-    lost : float32 array, shape (n_star, n_point)
-        0 for points to use, NaN for others.
+    fluxes : iterable of float arrays, each of shape (n_star, n_point)
+        In time order, one a method; NaN where there is nothing.
+    good : bool array, shape (n_star, n_point)
+        Points to use.
 
     Returns
     -------
-    float64 array, shape (n_star,)
-        Scaled to the standard deviation of one point of white noise, in the unit of ``flux``; NaN where there is no pair.
+    list of float64 arrays, each of shape (n_star,)
+        Scaled to the standard deviation of one point of white noise, in the unit of the flux; NaN where there is no pair.
     """
-    n = flux.shape[1] // 2 * 2
-    steps = flux[:, 1:n:2] - flux[:, 0:n:2]
-    steps += lost[:, 1:n:2] + lost[:, 0:n:2]
+    n = good.shape[1]
+    every = 2 * _thinned(n // 2)
+    first, second = slice(0, max(n - 1, 0), every), slice(1, n, every)
+    lost = np.where(good[:, first] & good[:, second], np.float32(0.0), np.float32(np.nan))
     with np.errstate(invalid="ignore"):
-        scatter: FloatArray = robust_scatter(steps) / np.sqrt(2.0)
-    return scatter
+        return [robust_scatter(flux[:, second] - flux[:, first] + lost) / np.sqrt(2.0) for flux in fluxes]
+
+
+def _thinned(n: int) -> int:
+    """Return the step with which at most `_ENOUGH` of ``n`` numbers are taken."""
+    return max(-(-n // _ENOUGH), 1)
 
 
 def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[str, NDArray[Any]]:
@@ -182,7 +187,7 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
         ``id``, ``healpix``, ``ra``, ``decl``, ``mag``, ``series``, ``col``, ``row``, ``crowding``, ``best``, ``n_point``, ``n_good``;
         medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s.
         Where there are PSF fluxes also the `pair_scatter` of every method (``aperture1_scatter``, ..., ``psf_scatter``, e-/s),
-        the median ``psf_chi2``, and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
+        the median ``psf_chi2`` (of at most 400 points), and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
     """
     targets, points, offsets = curves.targets, curves.points, curves.offsets
     good = (points["quality"] & quality_mask) == 0
@@ -223,10 +228,11 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
     }
     if "psf_flux" not in points:
         return table
-    lost = rows(np.where(good, np.float32(0.0), np.float32(np.nan)), np.nan)
     methods = [name.removesuffix("_flux") for name in points if name.endswith("_flux")]
-    for method in methods:
-        table[f"{method}_scatter"] = pair_scatter(rows(points[f"{method}_flux"], np.nan), lost)
-    table["psf_chi2"] = median(rows(points["psf_chi2"], np.nan)[:, ::_EACH] + lost[:, ::_EACH])
+    kept = rows(good, False)
+    spread = pair_scatter((rows(points[f"{method}_flux"], np.nan) for method in methods), kept)
+    table |= {f"{method}_scatter": values for method, values in zip(methods, spread, strict=True)}
+    some = slice(None, None, _thinned(there.shape[1]))
+    table["psf_chi2"] = median(np.where(kept[:, some], rows(points["psf_chi2"], np.nan)[:, some], np.nan))
     table["n_cosmic_ray"] = rows((points["flag"] & COSMIC_RAY) != 0, False).sum(axis=1)
     return table
