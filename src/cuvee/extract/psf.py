@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from cuvee import background, prf
 from cuvee.model import flags
@@ -162,6 +161,8 @@ def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.f
 
 def _apart(col: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the stars that have no brighter one nearer than `TOO_NEAR`."""
+    from scipy.spatial import cKDTree  # takes a while to import, and only workers need it
+
     placed = np.flatnonzero(np.isfinite(col + row + flux))
     pairs = cKDTree(np.column_stack([col, row])[placed]).query_pairs(TOO_NEAR, output_type="ndarray")
     a, b = placed[pairs[:, 0]], placed[pairs[:, 1]]
@@ -180,6 +181,8 @@ def _solved(
 
     All others are as bright in every frame as they are in the reference image.
     """
+    from scipy.spatial import cKDTree  # takes a while to import, and only workers need it
+
     solved = target.copy()
     if not target.any():
         return solved

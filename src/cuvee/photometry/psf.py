@@ -18,7 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cuvee.photometry.psf_pairs import (
@@ -179,6 +178,8 @@ def plan_psf(
     PsfPlan
         Of the stars that are solved.
     """
+    import scipy.sparse as sp
+
     from cuvee.kernels import star_space
 
     images = np.zeros((N_ORDER, *inverse_variance.shape), np.float32)

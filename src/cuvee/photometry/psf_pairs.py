@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 __all__ = ["Pairs", "approximate_inverse", "chosen_rows", "linked_pairs", "overlapping_pairs", "project_images"]
 
@@ -46,6 +47,8 @@ class Pairs:
 
 def overlapping_pairs(corner: NDArray[np.int64], side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return, by rows, which stars' stamps overlap each star's, itself included."""
+    from scipy.spatial import cKDTree
+
     n = corner.shape[0]
     found = cKDTree(corner.astype(np.float64)).query_pairs(side - 0.5, p=np.inf, output_type="ndarray")
     i = np.concatenate([found[:, 0], found[:, 1], np.arange(n)])
@@ -99,6 +102,8 @@ def project_images(
 
 def approximate_inverse(normal: sp.csr_matrix) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
     """Return the inverse of N within groups of strongly linked stars, and the variance of each star's flux by it."""
+    import scipy.sparse as sp
+
     n = normal.shape[0]
     diagonal = normal.diagonal()
     scale = np.zeros(n)
@@ -139,6 +144,9 @@ def _groups(
     row: NDArray[np.int64], col: NDArray[np.int64], correlation: NDArray[np.float64], n: int
 ) -> NDArray[np.int64]:
     """Return which stars are solved together; where that would be too many, only those more strongly linked."""
+    import scipy.sparse as sp
+    from scipy.sparse.csgraph import connected_components
+
     group = np.arange(n)
     todo = np.ones(n, bool)
     limit = LINKED
