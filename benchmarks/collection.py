@@ -63,6 +63,9 @@ from cuvee.store.paths import Paths
 WANTED = 10e-3
 """Seconds of wall time a frame of 50,000 stars."""
 
+SECTOR = 1280
+"""Frames of a TESS sector, near enough: what a patch costs besides its frames is shared by as many."""
+
 WANTED_STARS = 50_000
 WORKERS = 2
 TURNS = 3
@@ -415,7 +418,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Time cuvee's collection of light curves.")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     parser.add_argument("--stars", type=int, default=WANTED_STARS)
-    parser.add_argument("--frames", type=int, default=512)
+    parser.add_argument("--frames", type=int, default=SECTOR)
     parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--folder", type=Path, help="work here (4 GB at most)")
     args = parser.parse_args(argv)
