@@ -12,6 +12,7 @@ turns, so that a busy machine slows all of them. The best turn counts.
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import multiprocessing
@@ -87,6 +88,7 @@ def works(scene: Field, shipped: Plan, both: Plan) -> dict[str, Work]:
     }
     if scene.model is not None:
         out = Path(tempfile.gettempdir()) / f"cuvee-benchmark-{os.getpid()}.arrow"
+        atexit.register(out.unlink, missing_ok=True)
         found["psf"] = n, n, lambda k: run_psf(block[:k], scene, out)
     for name, (direct, native) in peers.ways_to_read().items():
         found[name] = 16, n, partial(_read, reader, paths, direct, native)

@@ -42,3 +42,10 @@ def test_close_to_the_uncertainties_of_the_mission(shared_data: Path) -> None:
     assert np.median(ratio) == pytest.approx(0.97, abs=0.01)
     assert np.percentile(ratio, 99) - np.percentile(ratio, 1) < 0.03
     assert np.median(ratio[flux > 1000]) == pytest.approx(np.median(ratio[flux < 200]), abs=0.005)
+
+
+def test_each_column_has_the_variance_of_its_output() -> None:
+    readout = Readout(1425.6, (5.2, 5.4), (9.0, 8.0), 720, (0, 512), 1e5)
+    variance = noise.variance_at(np.arange(500.0, 530.0), readout)
+    np.testing.assert_allclose(variance[:12], noise.pixel_variance(readout)[0])
+    np.testing.assert_allclose(variance[12:], noise.pixel_variance(readout)[1])

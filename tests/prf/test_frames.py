@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from cuvee.kernels import prf_frames
-from cuvee.model.records import Readout
-from cuvee.photometry.noise import pixel_variance
-from cuvee.prf.frames import Kept, dark_pixels, fit_sky, keep, read_variance
+from cuvee.prf.frames import Kept, dark_pixels, fit_sky, keep
 from cuvee.prf.pointing import solve_pointing
 from cuvee.prf.scene import pointing_factors
 
@@ -17,13 +15,6 @@ NO_STARS = (np.zeros(0), np.zeros(0), np.zeros(0))
 
 def keep_all(frames: list[np.ndarray], pixel: np.ndarray, noise: float = 0.5) -> Kept:
     return keep(frames, np.array([3, 20]), np.array([5, 1]), 9, pixel, np.full(frames[0].shape[1], noise))
-
-
-def test_reading_noise_is_that_of_the_noise_model() -> None:
-    readout = Readout(1425.6, (5.2, 5.4), (9.0, 8.0), 720, (0, 512), 1e5)
-    variance = read_variance(readout, 500, 30)
-    np.testing.assert_allclose(variance[:12], pixel_variance(readout)[0])
-    np.testing.assert_allclose(variance[12:], pixel_variance(readout)[1])
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "f8"])

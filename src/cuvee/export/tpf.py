@@ -24,7 +24,7 @@ from cuvee.export.hdu import EMPTY, Card, hdu_bytes, header_text, table_shape
 from cuvee.export.pixels import TargetPixels
 from cuvee.export.star_cards import primary_cards, table_cards
 from cuvee.model.flags import FLAGS, QUALITY
-from cuvee.photometry.noise import output_of, pixel_variance
+from cuvee.photometry.noise import variance_at
 
 __all__ = ["pixel_noise", "tpf_bytes"]
 
@@ -71,7 +71,7 @@ def pixel_noise(target: TargetPixels) -> NDArray[np.float64]:
     if target.subtracted is not None:
         light += np.nan_to_num(target.subtracted)
     cols = target.col0 + np.arange(light.shape[2], dtype=np.float64)
-    reading = pixel_variance(readout)[output_of(cols, readout)]
+    reading = variance_at(cols, readout)
     return np.asarray(np.sqrt(np.maximum(light, 0.0) / readout.exposure + reading))
 
 

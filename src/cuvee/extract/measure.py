@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from cuvee import background
 from cuvee.errors import BadData
 from cuvee.extract.plan import Plan
+from cuvee.kernels.memory import on_lines
 from cuvee.model import flags
 from cuvee.model.records import LANES, FluxBlock, Moments, Readout
 
@@ -39,14 +39,6 @@ def warm_up() -> None:
     from cuvee.kernels import crowding, lanes, overlap, psf_judge, psf_planes, robust, star_space  # noqa: F401
 
 
-def _on_lines(shape: tuple[int, ...], dtype: type = np.float32) -> NDArray[Any]:
-    # Memory that starts with a line of the cache: sixteen lanes that straddle two lines, or two pages, cost up to four times as much.
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
-
-
 class Scratch:
     """Arrays that one plan needs for a batch, allocated once."""
 
@@ -54,19 +46,19 @@ class Scratch:
         n_star, n_aperture = plan.apertures.area.shape[:2]
         outer = plan.layout.outer
         n_pixel = int(((outer[:, 1] - outer[:, 0]) * (outer[:, 3] - outer[:, 2])).max())
-        self.image = _on_lines((n_pixel, LANES))
+        self.image = on_lines((n_pixel, LANES))
         self.counts = self.image
-        self.acc = _on_lines((n_aperture, LANES), np.float64)
-        self.acc32 = _on_lines((n_aperture + 3, LANES))
-        self.clip = _on_lines((6, LANES))
-        self.flux = _on_lines((n_star, n_aperture, LANES), np.float64)
-        self.rest = _on_lines((n_star, n_aperture + 3, LANES))
-        self.level = _on_lines((n_star, LANES))
-        self.level_err = _on_lines((n_star, LANES))
+        self.acc = on_lines((n_aperture, LANES), np.float64)
+        self.acc32 = on_lines((n_aperture + 3, LANES))
+        self.clip = on_lines((6, LANES))
+        self.flux = on_lines((n_star, n_aperture, LANES), np.float64)
+        self.rest = on_lines((n_star, n_aperture + 3, LANES))
+        self.level = on_lines((n_star, LANES))
+        self.level_err = on_lines((n_star, LANES))
         self.level[:] = self.level_err[:] = np.nan  # what no background reaches
         n_cell = plan.mesh.grid.size if plan.mesh is not None else 0
-        self.cell = _on_lines((n_cell, LANES))
-        self.cell_err = _on_lines((n_cell, LANES))
+        self.cell = on_lines((n_cell, LANES))
+        self.cell_err = on_lines((n_cell, LANES))
 
 
 def words(
@@ -186,9 +178,9 @@ def finish(
 def empty(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Planes without any frame: NaN, and the static bits with ``NO_FRAME``."""
     n_star, n_aperture = plan.apertures.area.shape[:2]
-    planes = _on_lines((2 * n_aperture + 4, n_star, n_frame), np.float32)
+    planes = on_lines((2 * n_aperture + 4, n_star, n_frame), np.float32)
     planes[:] = np.nan
-    flag = _on_lines((n_star, n_frame), np.int32)
+    flag = on_lines((n_star, n_frame), np.int32)
     flag[plan.order] = (plan.static_flag | flags.NO_FRAME)[:, None]
     return planes, flag
 

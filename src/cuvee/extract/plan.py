@@ -101,7 +101,7 @@ def star_plan(
         layout=layout,
         apertures=rows_of,
         position=np.stack([detector_col, row + geometry.row0], axis=1),
-        pixel_variance=noise.pixel_variance(readout)[noise.output_of(detector_col, readout)],
+        pixel_variance=noise.variance_at(detector_col, readout),
         static_flag=flag,
         middle=middle,
         middle_radius=float(radii[middle]) if mask is None else float(np.hypot(*shape)),

@@ -199,8 +199,7 @@ def _solved(
 def _inverse_variance(image: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:
     """Return the weights of the pixels; those that are full of charge, or unknown, take no part."""
     readout, geometry = reference.readout, reference.geometry
-    output = noise.output_of(geometry.col0 + np.arange(geometry.n_col, dtype=np.float64), readout)
-    read = noise.pixel_variance(readout)[output]
+    read = noise.variance_at(geometry.col0 + np.arange(geometry.n_col, dtype=np.float64), readout)
     with np.errstate(invalid="ignore"):
         variance = np.maximum(image, 0.0) / readout.exposure + read
         usable = (image < FULL * readout.saturation) & np.isfinite(image) & (variance > 0.0)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.metrics import median
+
 __all__ = ["Diagnostics", "diagnose"]
 
 FloatArray = NDArray[np.float64]
@@ -78,31 +80,21 @@ def diagnose(
     values = np.where(good, flux, 0.0).astype(np.float64)
     n = good.sum(axis=1)
     kept = np.where(good, values, np.nan)
-    middle = _median(kept)
+    middle = median(kept)
     deviation = np.where(good, values - _mean(values, n)[:, None], 0.0)
     residual = np.where(good, values - _drift(days, values - np.nan_to_num(middle)[:, None], good), 0.0)
     residual = np.where(good, residual - _mean(residual, n)[:, None], 0.0)
-    error = _median(np.where(good & np.isfinite(flux_err), flux_err, np.nan))
+    error = median(np.where(good & np.isfinite(flux_err), flux_err, np.nan))
     with np.errstate(invalid="ignore", divide="ignore"):
         variability = np.sqrt(_variance(residual, n)) / error
     return Diagnostics(
         mean_flux=middle,
         variance=_variance(deviation, n),
         rms_hour=_scatter_of_bins(days, values, good, HOUR),
-        ptp=_median(np.abs(_steps(values, good))),
+        ptp=median(np.abs(_steps(values, good))),
         variability=np.where(n > DEGREE + 1, variability, np.nan),
-        pos_centroid=np.stack([_median(np.where(good, axis, np.nan)) for axis in centroid], axis=1),
+        pos_centroid=np.stack([median(np.where(good, axis, np.nan)) for axis in centroid], axis=1),
     )
-
-
-def _median(values: NDArray[Any]) -> FloatArray:
-    """Return the median of each row without its NaN: rows are sorted together, which `numpy.nanmedian` does one by one."""
-    ordered = np.sort(values.astype(np.float64), axis=1)
-    n = np.isfinite(ordered).sum(axis=1)
-    row = np.flatnonzero(n)
-    middle = np.full(n.shape, np.nan)
-    middle[row] = 0.5 * (ordered[row, (n[row] - 1) // 2] + ordered[row, n[row] // 2])
-    return middle
 
 
 def _mean(values: FloatArray, n: NDArray[np.int64]) -> FloatArray:
@@ -134,7 +126,7 @@ def _scatter_of_bins(time: FloatArray, values: FloatArray, good: NDArray[np.bool
     if n_point == 0:
         return np.full(n_star, np.nan)
     start = np.where(good, time, np.inf).min(axis=1)
-    start = np.where(np.isfinite(start), start - 0.5 * np.nan_to_num(_median(_steps(time, good))), 0.0)
+    start = np.where(np.isfinite(start), start - 0.5 * np.nan_to_num(median(_steps(time, good))), 0.0)
     number = np.floor((np.where(good, time, start[:, None]) - start[:, None]) / width)
     # Bins without a point are skipped: what counts them is that the number changes from one good point to the next.
     changes = np.nan_to_num(_steps(number, good)) != 0.0
@@ -142,7 +134,7 @@ def _scatter_of_bins(time: FloatArray, values: FloatArray, good: NDArray[np.bool
     count = np.bincount(place[good], minlength=values.size)
     total = np.bincount(place[good], values[good], values.size)
     mean = np.divide(total, count, out=np.full(values.size, np.nan), where=count > 0).reshape(n_star, n_point)
-    return MAD_TO_SIGMA * _median(np.abs(mean - _median(mean)[:, None]))
+    return MAD_TO_SIGMA * median(np.abs(mean - median(mean)[:, None]))
 
 
 def _drift(time: FloatArray, values: FloatArray, good: NDArray[np.bool_]) -> FloatArray:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.records import Readout
 
-__all__ = ["output_of", "pixel_variance"]
+__all__ = ["output_of", "pixel_variance", "variance_at"]
 
 
 def output_of(col: NDArray[np.float64], readout: Readout) -> NDArray[np.int64]:
@@ -61,3 +61,8 @@ def pixel_variance(readout: Readout) -> NDArray[np.float64]:
     gain = np.asarray(readout.gain, dtype=np.float64)
     read_noise = np.asarray(readout.read_noise, dtype=np.float64)
     return np.asarray(readout.n_read * (read_noise**2 + gain**2 / 12.0) / readout.exposure**2)
+
+
+def variance_at(col: NDArray[np.float64], readout: Readout) -> NDArray[np.float64]:
+    """Return `pixel_variance` of the output that reads each detector column (px), of the shape of ``col``."""
+    return pixel_variance(readout)[output_of(col, readout)]

@@ -69,24 +69,39 @@ def chosen_rows(
 
 
 def linked_pairs(
-    pairs: Pairs,
-    weight: NDArray[np.float32],
-    corner: NDArray[np.int64],
-    images: NDArray[np.float32],
+    star: NDArray[np.int64],
+    ptr: NDArray[np.int64],
+    column: NDArray[np.int64],
+    terms: NDArray[np.float32],
     flux: NDArray[np.float64],
     scale: NDArray[np.float64],
+    rest: NDArray[np.float64],
 ) -> Pairs:
-    """Keep the pairs whose changes one frame could show; what all other stars project on a row stays with it as a sum."""
-    row = np.repeat(np.arange(pairs.star.size), np.diff(pairs.ptr))
-    light = np.abs(pairs.terms[:, 0].astype(np.float64)) * flux[pairs.column] * scale[row]
-    kept = (light > UNSEEN) | (pairs.star[row] == pairs.column)
-    rest = project_images(weight, corner[pairs.star], images)
-    for q in range(6):
-        part = pairs.terms[kept, q].astype(np.float64) * flux[pairs.column[kept]]
-        rest[:, q] -= np.bincount(row[kept], part, minlength=pairs.star.size)
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=pairs.star.size))]).astype(np.int64)
-    column, terms = pairs.column[kept], np.ascontiguousarray(pairs.terms[kept])
-    return Pairs(ptr, np.ascontiguousarray(column), terms, rest.astype(np.float32), pairs.star)
+    """Keep the pairs whose changes one frame could show; what all other stars project on a row stays with it as a sum.
+
+    Parameters
+    ----------
+    star, ptr, column, terms
+        As in `Pairs`: all pairs there are.
+    flux : float64 array, shape (n_star,)
+        Fluxes in the reference image (e-/s).
+    scale : float64 array, shape (n_row,)
+        What makes a projection a number of errors.
+    rest : float64 array, shape (n_row, 10)
+        What all stars together project on the rows; changed in place.
+
+    Returns
+    -------
+    Pairs
+    """
+    row = np.repeat(np.arange(star.size), np.diff(ptr))
+    light = np.abs(terms[:, 0].astype(np.float64)) * flux[column] * scale[row]
+    kept = (light > UNSEEN) | (star[row] == column)
+    row, column, terms = row[kept], np.ascontiguousarray(column[kept]), np.ascontiguousarray(terms[kept])
+    for q in range(terms.shape[1]):
+        rest[:, q] -= np.bincount(row, terms[:, q].astype(np.float64) * flux[column], minlength=star.size)
+    begin = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=star.size))]).astype(np.int64)
+    return Pairs(begin, column, terms, rest.astype(np.float32), star)
 
 
 def project_images(

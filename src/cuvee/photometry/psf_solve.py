@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.kernels.memory import on_lines
+from cuvee.model.records import LANES
 from cuvee.photometry.psf import FLOOR, PsfPlan
 from cuvee.photometry.psf_pairs import Pairs
 
 __all__ = ["Lanes", "judge_tile", "restore_disturbed", "solve"]
 
-N_LANE = 16
-
 MOST_ROUNDS = 8
+"""Rounds after which a batch is taken as it is: a handful of close pairs settles slowly."""
 
 SETTLED, UNSETTLED = 1e-2, 1e-3
 """Change of a flux, in its error, at which it is settled; and the share of stars that need not be."""
@@ -59,31 +59,27 @@ class Lanes:
         Background at the stars and its error (e-/s/pixel).
     flux : float32 array, shape (n_star, 16)
         Filled by `solve` (e-/s).
+    basis, still_flux : float32 arrays
+        ``basis`` and ``flux`` of the plan, as the kernels take them.
     chi2, added, hits : arrays, shape (n_star, 16)
         Filled by `judge_tile`: reduced chi2, what cosmic rays added to the flux (e-/s), the pixels that they hit.
     """
 
     def __init__(self, plan: PsfPlan) -> None:
         n_star, n_bright = plan.star.size, plan.bright.size
-        self.seen, self.missing, self.level, self.level_err = (_lines((n_star, N_LANE)) for _ in range(4))
-        self.moved, self.moved_missing = (_lines((2 * n_bright, N_LANE)) for _ in range(2))
-        self.flux, self.change, self.rest = (_lines((n_star, N_LANE)) for _ in range(3))
-        self.chi2, self.added = (_lines((n_star, N_LANE)) for _ in range(2))
-        self.hits = np.zeros((n_star, N_LANE), np.int32)
-        self.in_col, self.in_row, self.rest_col, self.rest_row = (_lines((n_bright, N_LANE)) for _ in range(4))
-
-
-def _lines(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return float32 memory that starts with a line of the cache."""
-    memory = np.empty(4 * math.prod(shape) + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+        self.seen, self.missing, self.level, self.level_err = (on_lines((n_star, LANES)) for _ in range(4))
+        self.moved, self.moved_missing = (on_lines((2 * n_bright, LANES)) for _ in range(2))
+        self.flux, self.change, self.rest = (on_lines((n_star, LANES)) for _ in range(3))
+        self.chi2, self.added = (on_lines((n_star, LANES)) for _ in range(2))
+        self.basis, self.still_flux = plan.basis.astype(np.float32), plan.flux.astype(np.float32)
+        self.hits = np.zeros((n_star, LANES), np.int32)
+        self.in_col, self.in_row, self.rest_col, self.rest_row = (on_lines((n_bright, LANES)) for _ in range(4))
 
 
 def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Solve for the fluxes of all stars and for the pointing, frame by frame.
 
-    Gauss-Newton: from what is left of the pixels when the whole model is taken off, to second order, the bright stars' derivatives
+    Gauss-Newton: from what is left of the pixels when the whole model is taken off, to third order, the bright stars' derivatives
     tell how the displacement must change, and the approximate inverse of the normal matrix how the fluxes must, until neither does.
 
     Parameters
@@ -106,25 +102,24 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     n_bright, n_basis = plan.bright.size, plan.basis.shape[1]
     lanes.seen -= plan.weight_sum[:, None] * lanes.level
     lanes.seen[:, ~there] = 0.0
-    unsorted = np.empty((2 * n_bright, N_LANE), np.float32)
+    unsorted = np.empty((2 * n_bright, LANES), np.float32)
     unsorted[plan.moved_order] = lanes.moved
     unsorted -= plan.moved_sum[:, None] * np.concatenate([lanes.level[plan.bright]] * 2)
     unsorted[:, ~there] = 0.0
     lanes.in_col[:], lanes.in_row[:] = unsorted[:n_bright], unsorted[n_bright:]
     np.nan_to_num(lanes.seen, copy=False)  # no background: such a star is not measured, and must not spoil others
     usable = np.isfinite(unsorted[:n_bright]) & np.isfinite(unsorted[n_bright:])
-    lost = np.empty((2 * n_bright, N_LANE), np.float32)
+    lost = np.empty((2 * n_bright, LANES), np.float32)
     lost[plan.moved_order] = lanes.moved_missing
     usable &= (lost[:n_bright] == 0.0) & (lost[n_bright:] == 0.0) & there
-    pointing = np.zeros((2, n_basis, N_LANE))
-    basis = plan.basis.astype(np.float32)
+    pointing = np.zeros((2, n_basis, LANES))
     inverse = (plan.inverse_ptr, plan.inverse_column, plan.inverse_value)
-    lanes.flux[:] = plan.flux.astype(np.float32)[:, None]
+    lanes.flux[:] = lanes.still_flux[:, None]
     lanes.flux[:, ~there] = 0.0
     few = UNSETTLED * plan.star.size
     sigma = np.sqrt(np.where(np.isfinite(plan.variance), plan.variance, np.inf)).astype(np.float32)[:, None]
     for turn in range(MOST_ROUNDS):
-        moved = (basis, pointing.astype(np.float32))
+        moved = (lanes.basis, pointing.astype(np.float32))
         _residual(plan.pairs, lanes, moved, lanes.seen, lanes.rest)
         lanes.change[:] = 0.0
         star_space.add_rows(*inverse, lanes.rest, lanes.change)
@@ -182,8 +177,8 @@ def judge_tile(
         still, inverse_variance, still_level = reference
         psf_judge.judge(
             image, first, last, rows.base, rows.width, rows.box, rows.weight, plan.corner, still, plan.images,
-            inverse_variance, BELIEVED, plan.basis.astype(np.float32), pointing.astype(np.float32), lanes.level, still_level,
-            lanes.flux, plan.flux.astype(np.float32), ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
+            inverse_variance, BELIEVED, lanes.basis, pointing.astype(np.float32), lanes.level, still_level,
+            lanes.flux, lanes.still_flux, ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
         )  # fmt: skip
         lanes.flux[first:last] -= lanes.added[first:last]
 
@@ -191,7 +186,7 @@ def judge_tile(
 def restore_disturbed(lanes: Lanes) -> None:
     """Put back what was taken out of frames in which most stars do not fit: no rain of particles, but stars that moved."""
     odd = (lanes.chi2 > GOOD) | (lanes.hits > 0)
-    disturbed = odd.mean(axis=0) > DISTURBED if odd.size else np.zeros(N_LANE, bool)
+    disturbed = odd.mean(axis=0) > DISTURBED if odd.size else np.zeros(LANES, bool)
     lanes.flux[:, disturbed] += lanes.added[:, disturbed]
     lanes.hits[:, disturbed] = 0
 
@@ -232,17 +227,17 @@ def _pointing(plan: PsfPlan, lanes: Lanes, used: NDArray[np.bool_]) -> NDArray[n
     n_basis = basis.shape[1]
     weight = used / (1.0 + np.sqrt(xx * yy)[:, None] * FLOOR**2)
     products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, n_basis * n_basis)
-    matrix = np.zeros((N_LANE, 2, n_basis, 2, n_basis))
+    matrix = np.zeros((LANES, 2, n_basis, 2, n_basis))
     for (a, b), told in (((0, 0), xx), ((0, 1), xy), ((1, 0), xy), ((1, 1), yy)):
-        matrix[:, a, :, b, :] = (weight.T @ (told[:, None] * products)).reshape(N_LANE, n_basis, n_basis)
+        matrix[:, a, :, b, :] = (weight.T @ (told[:, None] * products)).reshape(LANES, n_basis, n_basis)
     right = np.stack([(np.where(used, one, 0.0) * weight).T @ basis for one in force], axis=1)
     size = 2 * n_basis
-    flat = matrix.reshape(N_LANE, size, size)
+    flat = matrix.reshape(LANES, size, size)
     enough = used.sum(axis=0) >= max(3, 4 * n_basis)
     flat[~enough] = np.eye(size)
     right[~enough] = 0.0
-    change = np.linalg.solve(flat, right.reshape(N_LANE, size, 1))[:, :, 0]
-    return np.asarray(change.reshape(N_LANE, 2, n_basis).transpose(1, 2, 0))
+    change = np.linalg.solve(flat, right.reshape(LANES, size, 1))[:, :, 0]
+    return np.asarray(change.reshape(LANES, 2, n_basis).transpose(1, 2, 0))
 
 
 def _median(values: NDArray[Any]) -> NDArray[Any]:

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.model.records import Readout
-
-__all__ = ["MARGIN", "Kept", "Sky", "dark_pixels", "fit_sky", "keep", "read_variance"]
+__all__ = ["MARGIN", "Kept", "Sky", "dark_pixels", "fit_sky", "keep"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -91,18 +89,6 @@ class Sky:
         rises = np.einsum("si,tij->stj", rise, self.mesh)
         planes = [np.einsum("stj,sj->st", a, b) for a, b in ((lines, across), (lines, slope), (rises, across))]
         return np.stack(planes, axis=2)
-
-
-def read_variance(readout: Readout, col0: int, n_col: int) -> FloatArray:
-    """Variance that reading and digitising add to a pixel of each column of one frame, shape (n_col,), in (e-/s)^2.
-
-    n (R^2 + g^2/12) / t^2, with n reads of noise R, counts of g electrons, and t on source.
-    """
-    gain = np.asarray(readout.gain, dtype=np.float64)
-    noise = np.asarray(readout.read_noise, dtype=np.float64)
-    variance = readout.n_read * (noise**2 + gain**2 / 12.0) / readout.exposure**2
-    output = np.searchsorted(np.asarray(readout.output_col), col0 + np.arange(n_col), side="right") - 1
-    return np.asarray(variance[np.clip(output, 0, variance.size - 1)])
 
 
 def _edges(n: int) -> IntArray:

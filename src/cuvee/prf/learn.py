@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cuvee.errors import AlgorithmError
 from cuvee.model.prf import Prf, knot_count
 from cuvee.model.records import Geometry, Readout
-from cuvee.prf.frames import MARGIN, dark_pixels, fit_sky, keep, read_variance
+from cuvee.photometry.noise import variance_at
+from cuvee.prf.frames import MARGIN, dark_pixels, fit_sky, keep
 from cuvee.prf.monitor import Mismatch, monitor
 from cuvee.prf.params import PrfParams
 from cuvee.prf.rounds import Data, constant, first_prf, improve_prf, in_cutouts, mean_residual, point, settle_stars
@@ -113,7 +114,7 @@ def _prepare(
 ) -> tuple[Data, IntArray]:
     """Choose the teachers, read the frames, and weigh their pixels."""
     col, row, flux = stars
-    read = read_variance(readout, geometry.col0, geometry.n_col)
+    read = variance_at(geometry.col0 + np.arange(geometry.n_col, dtype=np.float64), readout)
     level = np.asarray(frames[len(frames) // 2][::7, ::7], np.float64)
     level = level[np.isfinite(level)]
     noise = np.sqrt(max(float(np.median(level)) if level.size else 0.0, 0.0) / readout.exposure + read)
