@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
 from cuvee.model.records import FluxBlock, Moments, Readout
+from cuvee.store.arrow import values_of
 from cuvee.store.atomic import atomic_path
 from cuvee.store.references import readout_from
 
@@ -114,7 +115,7 @@ def read_block(path: Path, rows: slice | None = None) -> FluxBlock:
         planes = {
             name: _plane(part.column(name), moments["cadence"].size) for name in part.schema.names if name != _ROWS
         }
-        return FluxBlock(Moments(**moments), names, planes, part.column(_ROWS).to_numpy(), meta)
+        return FluxBlock(Moments(**moments), names, planes, values_of(part.column(_ROWS)), meta)
     except FileNotFoundError as error:
         raise StoreError(f"The flux block {path} is missing; run again to make it anew.") from error
     except _DAMAGED as error:
@@ -140,5 +141,4 @@ def _column(plane: NDArray[Any], n_star: int, n_frame: int) -> pa.FixedSizeListA
 
 
 def _plane(column: pa.FixedSizeListArray, n_frame: int) -> NDArray[Any]:
-    values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=True)
-    return values.reshape(len(column), n_frame)
+    return values_of(column.flatten()).reshape(len(column), n_frame)

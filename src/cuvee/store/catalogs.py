@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.stars import HEALPIX_ORDER, make_stars
 from cuvee.errors import ConfigError, StoreError
 from cuvee.model.records import Stars
+from cuvee.store.arrow import column_values
 from cuvee.store.atomic import atomic_path
 from cuvee.store.catalog_columns import Column, find_columns
 from cuvee.store.catalog_formats import open_table
@@ -284,7 +285,7 @@ def read_partitions(folder: Path, pixels: Iterable[int]) -> Stars:
             with pq.ParquetFile(path) as file:
                 table = file.read(columns=list(columns))
             for name, parts in columns.items():
-                parts.append(table[name].to_numpy())
+                parts.append(column_values(table[name]))
         except (pa.ArrowException, OSError, KeyError) as error:
             raise StoreError(f"{path} is damaged; remove it and run again to make it anew.") from error
         ranks.append(np.full(table.num_rows, rank[path.stem]))

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
+from cuvee.store.arrow import column_values
 from cuvee.store.atomic import atomic_path
 
 __all__ = ["read_columns", "write_columns"]
@@ -61,8 +61,4 @@ def read_columns(path: Path) -> dict[str, NDArray[Any]]:
             table = file.read(use_threads=False)  # a few kilobytes: threads would cost more than they save
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} is damaged or missing; remove it and run again to make it anew.") from error
-    columns = {}
-    for name in table.column_names:
-        values = table[name].to_numpy()
-        columns[name] = values.astype(np.str_) if values.dtype == object else values
-    return columns
+    return {name: column_values(table[name]) for name in table.column_names}

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from cuvee.errors import StoreError
 from cuvee.model.records import Geometry, Readout, Reference
+from cuvee.store.arrow import values_of
 from cuvee.store.atomic import atomic_path
 
 __all__ = ["read_reference", "readout_from", "write_reference"]
@@ -91,7 +92,7 @@ def read_reference(path: Path) -> Reference:
         facts = json.loads(batch.schema.metadata[b"reference"])
         geometry = Geometry(**facts.pop("geometry"))
         readout = readout_from(facts.pop("readout"))
-        image = batch.column("image").flatten().to_numpy(zero_copy_only=True).reshape(geometry.n_row, geometry.n_col)
+        image = values_of(batch.column("image").flatten()).reshape(geometry.n_row, geometry.n_col)
         members = tuple(facts.pop("members"))
         return Reference(image=image, geometry=geometry, readout=readout, members=members, **facts)
     except FileNotFoundError as error:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cuvee.errors import StoreError
 from cuvee.model.records import Targets
+from cuvee.store.arrow import column_values, values_of
 from cuvee.store.atomic import atomic_path
 
 __all__ = ["read_targets", "write_targets"]
@@ -91,13 +92,10 @@ def read_targets(path: Path) -> Targets:
     """
     try:
         table = pq.ParquetFile(path).read()
-        values: dict[str, Any] = {name: table.column(name).to_numpy() for name in _PLAIN}
-        for name in _PLAIN:
-            if values[name].dtype == object:
-                values[name] = values[name].astype(np.str_)
-        values |= {name: table.column(name).to_numpy() for name in _MOVED if name in table.column_names}
+        there = [name for name in _MOVED if name in table.column_names]
+        values: dict[str, Any] = {name: column_values(table.column(name)) for name in (*_PLAIN, *there)}
         n_aperture = int(table.schema.metadata[b"n_aperture"])
-        crowding = pa.chunked_array(table.column("crowding")).combine_chunks().flatten().to_numpy()
+        crowding = values_of(table.column("crowding").combine_chunks().flatten())
         radii = tuple(json.loads(table.schema.metadata[b"radii"]))
         return Targets(**values, crowding=crowding.reshape(table.num_rows, n_aperture), radii=radii)
     except FileNotFoundError as error:
