@@ -11,11 +11,13 @@ what nobody can do without: asking the system for the state of every file, and S
 from __future__ import annotations
 
 import argparse
+import atexit
 import functools
 import json
 import os
 import platform
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -265,12 +267,21 @@ def command(*words: str) -> tuple[float, float, str]:
     """Return wall time, processor time (s) and output of a command, in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False, env=_as_installed())
     wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"FAILED: {' '.join(words)}")
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+@functools.cache
+def _as_installed() -> dict[str, str]:
+    """Return an environment in which byte-code is kept, as it is of a package that is installed, whatever the one at hand says."""
+    folder = tempfile.mkdtemp(prefix="bytecode-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    wanted = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {**wanted, "PYTHONPYCACHEPREFIX": folder}
 
 
 def cuvee(*words: str) -> tuple[float, float, str]:

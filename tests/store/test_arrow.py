@@ -24,6 +24,11 @@ def test_numbers_are_what_pyarrow_says(dtype: type[np.generic]) -> None:
     assert values_of(array.slice(0, 0)).size == 0
 
 
+def test_truth_values_are_unpacked() -> None:
+    array = pa.array([True, False, True, True]).slice(1)
+    np.testing.assert_array_equal(column_values(pa.chunked_array([array])), [False, True, True])
+
+
 def test_columns_of_several_chunks_are_joined() -> None:
     np.testing.assert_array_equal(column_values(pa.chunked_array([[1, 2], [], [3]], pa.int64())), [1, 2, 3])
     np.testing.assert_array_equal(column_values(pa.chunked_array([["a"], ["bcd"]])), ["a", "bcd"])
@@ -31,7 +36,7 @@ def test_columns_of_several_chunks_are_joined() -> None:
     assert column_values(pa.chunked_array([], pa.string())).shape == (0,)
 
 
-@pytest.mark.parametrize("array", [pa.array([1, None]), pa.array([True]), pa.array([[1]]), pa.array([None, "a"])])
+@pytest.mark.parametrize("array", [pa.array([1, None]), pa.array([True, None]), pa.array([[1]]), pa.array([None, "a"])])
 def test_anything_else_is_refused(array: pa.Array) -> None:
     with pytest.raises(pa.ArrowException):
         column_values(pa.chunked_array([array]))

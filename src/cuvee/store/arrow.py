@@ -16,12 +16,12 @@ __all__ = ["column_values", "values_of"]
 
 
 def values_of(array: pa.Array) -> NDArray[Any]:
-    """Return numbers as a view, without a copy; it may not be written to.
+    """Return numbers as a view, without a copy (but of Arrow's packed truth values); it may not be written to.
 
     Parameters
     ----------
     array : Array
-        Of a number type, without nulls.
+        Numbers or truth values, without nulls.
 
     Returns
     -------
@@ -32,6 +32,8 @@ def values_of(array: pa.Array) -> NDArray[Any]:
     pyarrow.ArrowException
         If there are nulls, or no numbers.
     """
+    if pa.types.is_boolean(array.type):
+        return values_of(array.cast(pa.uint8())).view(np.bool_)
     if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)) or array.null_count:
         raise pa.ArrowInvalid(f"numbers without nulls are wanted, and there are {array.type}, {array.null_count} null")
     values = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())
@@ -39,7 +41,7 @@ def values_of(array: pa.Array) -> NDArray[Any]:
 
 
 def column_values(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return a column of numbers or text as an array of its own.
+    """Return a column of numbers, truth values or text as an array of its own.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def column_values(column: pa.ChunkedArray) -> NDArray[Any]:
     Raises
     ------
     pyarrow.ArrowException
-        If there are nulls, or something else than numbers and text.
+        If there are nulls, or something else.
     """
     if pa.types.is_string(column.type):
         if column.null_count:
