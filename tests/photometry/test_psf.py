@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from cuvee.photometry.psf import Draw, PsfPlan, plan_psf
-from cuvee.photometry.psf_solve import Lanes, judge_tile, restore_disturbed, solve
+from cuvee.photometry.psf_solve import Lanes, judge_tile, judged_pixels, restore_disturbed, solve
 
 HALF = 5
 SIDE = 2 * HALF + 1
@@ -242,10 +242,11 @@ def judged(scene: Scene, frames: NDArray[np.float64]) -> tuple[Lanes, NDArray[np
     lanes = project(scene, frames)
     pointing = solve(scene.plan, lanes, np.ones(16, bool))
     still = ((scene.variance - READ**2) * EXPOSURE).astype(np.float32)
-    reference = (still, (1.0 / scene.variance).astype(np.float32), np.full(scene.col.size, 100.0, np.float32))
+    level = np.full(scene.col.size, 100.0, np.float32)
+    judged = judged_pixels(scene.plan, still, (1.0 / scene.variance).astype(np.float32), level)
     for k, (top, bottom) in enumerate(((0, 120), (80, 200))):
         image = np.ascontiguousarray(frames[:, top:bottom].reshape(16, -1).T, np.float32)
-        judge_tile(scene.plan, lanes, k, image, reference, pointing)
+        judge_tile(scene.plan, lanes, k, image, judged, pointing)
     restore_disturbed(lanes)
     place = np.empty(scene.col.size, np.int64)
     place[scene.plan.star] = np.arange(place.size)

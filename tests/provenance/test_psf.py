@@ -20,6 +20,7 @@ from tests.run.workspaces import run
 
 from cuvee import prf
 from cuvee.model.flags import COSMIC_RAY, NAN_PIXEL, NO_PSF
+from cuvee.photometry.psf_solve import UNSETTLED
 from cuvee.provenance import explain_star, format_explanation
 from cuvee.provenance.psf_account import Fitted, fitted_of
 from cuvee.store.star_models import read_star_model
@@ -274,7 +275,7 @@ def test_a_stored_flux_that_is_not_the_sum_is_told(psf_house: PsfHouse, monkeypa
     assert not one["flux"]["agrees"]
     assert one["flux"]["difference"] == pytest.approx(-0.1 * error, abs=0.01 * error)
     assert format_explanation(facts).count("BUT STORED IS") == 1
-    assert "The difference is larger: the star may be one of the 0.1 %" in re.sub(
+    assert f"The difference is larger: the star may be one of the {100 * UNSETTLED:g} %" in re.sub(
         r"\s+", " ", format_explanation(facts)
     )
 

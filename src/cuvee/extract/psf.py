@@ -14,7 +14,7 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Reference, Targets
 from cuvee.photometry import noise
 from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
-from cuvee.photometry.psf_solve import Lanes, judge_tile, restore_disturbed, solve
+from cuvee.photometry.psf_solve import Judged, Lanes, judge_tile, judged_pixels, restore_disturbed, solve
 
 __all__ = ["Psf", "PsfPass", "plan_drawn", "plan_stars", "with_still_level"]
 
@@ -54,6 +54,8 @@ class Psf:
         Its background at the stars (e-/s/pixel).
     lost : int64 array, shape (n_lost,)
         Output rows without a PSF flux: no star of the model is theirs, or no pixel sees it.
+    judged : Judged, optional
+        What the pixels are compared with; there once the background of the reference image is known (`with_still_level`).
     """
 
     plan: PsfPlan
@@ -64,6 +66,7 @@ class Psf:
     still: NDArray[np.float32]
     still_level: NDArray[np.float32]
     lost: NDArray[np.int64]
+    judged: Judged | None = None
 
 
 def plan_stars(
@@ -156,7 +159,9 @@ def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.f
 
     level, level_err = (np.empty((psf.output.size, LANES), np.float32) for _ in range(2))
     robust.interpolate(cell, cell_err, psf.cell, psf.weight, level, level_err)
-    return replace(psf, still_level=np.nan_to_num(level[:, 0]))
+    still_level = np.nan_to_num(level[:, 0])
+    judged = judged_pixels(psf.plan, psf.still, psf.inverse_variance, still_level)
+    return replace(psf, still_level=still_level, judged=judged)
 
 
 def _apart(col: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -251,11 +256,13 @@ class PsfPass:
         from cuvee.kernels import psf_planes, robust
 
         psf, plan, lanes = self._psf, self._psf.plan, self._lanes
+        if psf.judged is None:
+            raise ValueError("the plan does not know the background of its reference image")
         robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
         there = column >= 0
         pointing = solve(plan, lanes, there)
         for number, image in tiles:
-            judge_tile(plan, lanes, number, image, (psf.still, psf.inverse_variance, psf.still_level), pointing)
+            judge_tile(plan, lanes, number, image, psf.judged, pointing)
         restore_disturbed(lanes)
         noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
         bits = np.array([flags.NAN_PIXEL, flags.NO_PSF, flags.COSMIC_RAY], np.int32)

@@ -1,22 +1,182 @@
-"""How well the model of all stars fits the pixels of each star in sixteen frames, and what cosmic rays added to it."""
+"""How well the model of all stars fits the pixels of each star in sixteen frames, and what cosmic rays added to it.
+
+As in `cuvee.kernels.star_space`, sixteen frames lie side by side, and what is done to a pixel is done to all of them at once.
+"""
+# mypy: disable-error-code="no-untyped-call,no-untyped-def"
 
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, void
+from numba import float32, float64, int32, int64, njit, types, void
+from numba.core.cgutils import ir  # the language of numba's own compiler
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["judge"]
+__all__ = ["judge", "still_terms"]
 
 N_LANE = 16
+
+N_TERM = 10
+"""What is known of a pixel of a star before any frame is: see `still_terms`."""
+
+LIGHT, SHARE, WEIGHT, ODDNESS, PULL = 0, 6, 7, 8, 9
+
+LEAST_FREE = 0.05
+"""Share of a pixel's variance that the fit must leave it: a pixel that rules the fit fits whatever hit it."""
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(ir.FloatType(), N_LANE)
+_FMA = {"flags": ["contract"]}
+
+
+@intrinsic
+def _compare(_typing, image, p, terms, e, star, rest, n, sums):
+    """Write what the model leaves of pixel ``p`` to ``rest[n]``; add its square to ``sums[0]`` and keep the oddest in ``sums[1]``.
+
+    Rows of ``star``: displacement in column and in row, change of the flux, background; all arrays are rows of sixteen float32 but
+    ``terms``, whose rows are those of `still_terms`.
+    """
+
+    def place(context, builder, kind, value, index_type, index, length):
+        array = context.make_array(kind)(context, builder, value)
+        step = builder.mul(context.cast(builder, index, index_type, int64), ir.Constant(_I64, length))
+        return builder.gep(array.data, [step])
+
+    def build(context, builder, signature, args):
+        kinds = signature.args
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE)
+
+        def vector(k, index_type, index):
+            pointer = place(context, builder, kinds[k], args[k], index_type, index, N_LANE)
+            return builder.bitcast(pointer, _VECTOR.as_pointer())
+
+        def row(k, number):
+            return vector(k, int64, ir.Constant(_I64, number))
+
+        known = place(context, builder, kinds[2], args[2], kinds[3], args[3], N_TERM)
+
+        def term(k):
+            value = builder.load(builder.gep(known, [ir.Constant(_I64, k)]), align=4)
+            one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+            return builder.shuffle_vector(one, undefined, everywhere)
+
+        def plus(a, b, c):
+            return builder.fadd(builder.fmul(a, b, **_FMA), c, **_FMA)
+
+        pixel = builder.load(vector(0, kinds[1], args[1]), align=4)
+        x, y, change, level = (builder.load(row(4, k), align=4) for k in range(4))
+        across = plus(x, term(3), plus(y, term(4), term(1)))
+        light = plus(y, plus(y, term(5), term(2)), plus(x, across, term(LIGHT)))
+        light = plus(change, term(SHARE), light)
+        left = builder.fsub(builder.fsub(pixel, level), light)
+        builder.store(left, vector(5, kinds[6], args[6]), align=4)
+        total = row(7, 0)
+        weighted = builder.fmul(left, term(WEIGHT))
+        builder.store(plus(weighted, left, builder.load(total, align=4)), total, align=4)
+        nothing = ir.Constant(_VECTOR, [0.0] * N_LANE)
+        bright = builder.select(builder.fcmp_ordered(">", left, nothing), left, nothing)
+        odd = builder.fmul(builder.fmul(bright, bright), term(ODDNESS))
+        peak = row(7, 1)
+        before = builder.load(peak, align=4)
+        builder.store(builder.select(builder.fcmp_ordered(">", odd, before), odd, before), peak, align=4)
+        return context.get_dummy_value()
+
+    return types.void(image, p, terms, e, star, rest, n, sums), build
 
 
 @njit(
     [
         void(
-            float32[:, ::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1],
-            float32[:, ::1], float32[:, :, ::1], float32[:, ::1], float64, float32[:, ::1], float32[:, :, ::1],
-            float32[:, ::1], float32[::1], float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1],
+            int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1], float32[:, ::1], float32[:, :, ::1],
+            float32[:, ::1], float32[::1], float64, int64[::1], int64[::1], float32[:, ::1], float64[::1],
+        )
+    ],
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)  # fmt: skip
+def still_terms(
+    base: NDArray[np.int64],
+    width: NDArray[np.int64],
+    box: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    corner: NDArray[np.int64],
+    reference: NDArray[np.float32],
+    stars: NDArray[np.float32],
+    inverse_variance: NDArray[np.float32],
+    still_level: NDArray[np.float32],
+    floor: float,
+    ptr: NDArray[np.int64],
+    pixel: NDArray[np.int64],
+    terms: NDArray[np.float32],
+    told: NDArray[np.float64],
+) -> None:
+    """Write down what `judge` must know of the stars' pixels and does not depend on the frame, in the order of its work.
+
+    Parameters
+    ----------
+    base, width, box, weight
+        Rows as `cuvee.kernels.star_space.sum_stamps` takes them.
+    corner : int64 array, shape (n_star, 2)
+        Image row and column of each stamp's pixel [0, 0].
+    reference : float32 array, shape (n_row, n_col)
+        The reference image (e-/s).
+    stars : float32 array, shape (6, n_row, n_col)
+        The model of all stars in it, and the derivatives (e-/s).
+    inverse_variance : float32 array, shape (n_row, n_col)
+        Of the pixels of one frame; those of 0 take no part.
+    still_level : float32 array, shape (n_star,)
+        Background at the stars in the reference image (e-/s/pixel).
+    floor : float
+        What the model is believed to at best, as a share of the light in a pixel.
+    ptr : int64 array, shape (n_star + 1,)
+        Receives where each star's pixels begin.
+    pixel : int64 array, shape (n_pixel,)
+        Receives their numbers in the tile; as long as all boxes together.
+    terms : float32 array, shape (n_pixel, 10)
+        Receives the light of the reference image above its background (e-/s); its change with the displacement: in column, row,
+        column^2, column x row, row^2 (e-/s/px^n); the star's share A; the pixel's weight; the weight over the share of its variance that a
+        fit of the flux leaves it, 0 where that is too little to tell; and its pull on the flux, W A.
+    told : float64 array, shape (n_star,)
+        Receives the sum of W A^2.
+    """
+    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
+    half = float32(0.5)
+    n = 0
+    for s in range(box.shape[0]):
+        ptr[s] = n
+        told[s] = 0.0
+        for j in range(box[s, 0], box[s, 1]):
+            row = corner[s, 0] + j
+            for i in range(box[s, 2], box[s, 3]):
+                col = corner[s, 1] + i
+                raw = float64(inverse_variance[row, col])
+                if raw <= 0.0:
+                    continue
+                a = float64(weight[s, j * side + i]) / raw
+                told[s] += raw * a * a
+                pixel[n] = base[s] + j * width[s] + i
+                terms[n, LIGHT] = reference[row, col] - still_level[s]
+                terms[n, 1], terms[n, 2] = stars[1, row, col], stars[2, row, col]
+                terms[n, 3] = half * stars[3, row, col]
+                terms[n, 4] = stars[4, row, col]
+                terms[n, 5] = half * stars[5, row, col]
+                terms[n, SHARE] = a
+                terms[n, WEIGHT] = 1.0 / (1.0 / raw + (floor * stars[0, row, col]) ** 2)
+                terms[n, PULL] = raw * a
+                n += 1
+        for k in range(ptr[s], n):
+            free = 1.0 - float64(terms[k, PULL]) * terms[k, SHARE] / told[s]
+            terms[k, ODDNESS] = terms[k, WEIGHT] / free if free > LEAST_FREE else 0.0
+    ptr[box.shape[0]] = n
+
+
+@njit(
+    [
+        void(
+            float32[:, ::1], int64, int64, int64[::1], int64[::1], float32[:, ::1], float64[::1], float32[:, ::1],
+            float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1],
             float32[:, ::1], int32[:, ::1],
         )
     ],
@@ -28,19 +188,13 @@ def judge(
     image: NDArray[np.float32],
     first: int,
     last: int,
-    base: NDArray[np.int64],
-    width: NDArray[np.int64],
-    box: NDArray[np.int64],
-    weight: NDArray[np.float32],
-    corner: NDArray[np.int64],
-    reference: NDArray[np.float32],
-    stars: NDArray[np.float32],
-    inverse_variance: NDArray[np.float32],
-    floor: float,
+    ptr: NDArray[np.int64],
+    pixel: NDArray[np.int64],
+    terms: NDArray[np.float32],
+    told: NDArray[np.float64],
     basis: NDArray[np.float32],
     pointing: NDArray[np.float32],
     level: NDArray[np.float32],
-    still_level: NDArray[np.float32],
     flux: NDArray[np.float32],
     still_flux: NDArray[np.float32],
     odd: float,
@@ -63,22 +217,12 @@ def judge(
         Lanes of the tile (e-/s).
     first, last : int
         Range of stars.
-    base, width, box, weight
-        Rows as `cuvee.kernels.star_space.sum_stamps` takes them.
-    corner : int64 array, shape (n_star, 2)
-        Image row and column of each stamp's pixel [0, 0].
-    reference : float32 array, shape (n_row, n_col)
-        The reference image (e-/s).
-    stars : float32 array, shape (6, n_row, n_col)
-        The model of all stars in it, and the derivatives (e-/s).
-    inverse_variance : float32 array, shape (n_row, n_col)
-        Of the pixels of one frame.
-    floor : float
-        What the model is believed to at best, as a share of the light in a pixel.
+    ptr, pixel, terms, told
+        From `still_terms`.
     basis, pointing : float32 arrays, shapes (n_star, n_basis) and (2, n_basis, 16)
         Displacements (px).
-    level, still_level : float32 arrays, shapes (n_star, 16) and (n_star,)
-        Background at the stars, in the frames and in the reference image (e-/s/pixel).
+    level : float32 array, shape (n_star, 16)
+        Background at the stars (e-/s/pixel).
     flux, still_flux : float32 arrays, shapes (n_star, 16) and (n_star,)
         Fluxes (e-/s).
     odd : float
@@ -94,84 +238,68 @@ def judge(
     hits : int32 array, shape (n_star, 16)
         Receives the number of pixels that were hit.
     """
-    side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
-    rest = np.empty((side * side, N_LANE), np.float32)
-    w = np.empty(side * side)
-    pull = np.empty(side * side)
-    share = np.empty(side * side)
-    x = np.empty(N_LANE, np.float32)
-    y = np.empty(N_LANE, np.float32)
-    change = np.empty(N_LANE, np.float32)
-    total = np.empty(N_LANE, np.float32)
-    half = float32(0.5)
+    longest = 1
+    for s in range(first, last):
+        longest = max(longest, ptr[s + 1] - ptr[s])
+    rest = np.empty((longest, N_LANE), np.float32)
+    star = np.empty((4, N_LANE), np.float32)
+    sums = np.empty((2, N_LANE), np.float32)
+    part = np.empty((4, longest))
+    oddness = np.empty(longest)
     for s in range(first, last):
         for b in range(N_LANE):
-            x[b] = 0.0
-            y[b] = 0.0
-            total[b] = 0.0
-            change[b] = flux[s, b] - still_flux[s]
+            star[0, b] = 0.0
+            star[1, b] = 0.0
+            star[2, b] = flux[s, b] - still_flux[s]
+            star[3, b] = level[s, b]
+            sums[0, b] = 0.0
+            sums[1, b] = 0.0
             added[s, b] = 0.0
             hits[s, b] = 0
         for k in range(basis.shape[1]):
             for b in range(N_LANE):
-                x[b] += basis[s, k] * pointing[0, k, b]
-                y[b] += basis[s, k] * pointing[1, k, b]
-        n = 0
-        told = 0.0
-        for j in range(box[s, 0], box[s, 1]):
-            row = corner[s, 0] + j
-            for i in range(box[s, 2], box[s, 3]):
-                col = corner[s, 1] + i
-                raw = float64(inverse_variance[row, col])
-                if raw <= 0.0:
-                    continue
-                m0, m1, m2 = stars[0, row, col], stars[1, row, col], stars[2, row, col]
-                m3, m4, m5 = half * stars[3, row, col], stars[4, row, col], half * stars[5, row, col]
-                a = float64(weight[s, j * side + i]) / raw
-                w[n] = 1.0 / (1.0 / raw + (floor * m0) ** 2)
-                here = reference[row, col] - still_level[s]
-                share[n] = a
-                pull[n] = raw * a
-                told += raw * a * a
-                p = base[s] + j * width[s] + i
-                a32, w32 = float32(a), float32(w[n])
-                for b in range(N_LANE):
-                    light = here + x[b] * (m1 + x[b] * m3 + y[b] * m4) + y[b] * (m2 + y[b] * m5)
-                    r = image[p, b] - level[s, b] - light - change[b] * a32
-                    rest[n, b] = r
-                    total[b] += w32 * r * r
-                n += 1
+                star[0, b] += basis[s, k] * pointing[0, k, b]
+                star[1, b] += basis[s, k] * pointing[1, k, b]
+        begin = ptr[s]
+        n = ptr[s + 1] - begin
+        for k in range(n):
+            _compare(image, pixel[begin + k], terms, begin + k, star, rest, k, sums)
         for b in range(N_LANE):
-            if n < 2 or told <= 0.0:
+            if n < 2 or told[s] <= 0.0:
                 chi2[s, b] = np.nan
                 continue
-            left, sum_of_squares, kept = n, float64(total[b]), told
+            left, sum_of_squares, kept, shift = n, float64(sums[0, b]), told[s], 0.0
             chi2[s, b] = sum_of_squares / (n - 1)
-            if not chi2[s, b] > good:
+            if not (chi2[s, b] > good and sums[1, b] > odd * odd):
                 continue
-            shift = 0.0
+            for k in range(n):
+                part[0, k] = rest[k, b]
+                part[1, k] = terms[begin + k, WEIGHT] if rest[k, b] > 0.0 else 0.0
+                part[2, k] = terms[begin + k, SHARE]
+                part[3, k] = terms[begin + k, PULL]
             for _ in range(min(most, n - 3)):
+                # No branches in this loop, so that it becomes one of vectors.
+                for k in range(n):
+                    r = part[0, k] - shift * part[2, k]
+                    free = 1.0 - part[3, k] * part[2, k] / kept
+                    r = r if r > 0.0 else 0.0
+                    free = free if free > LEAST_FREE else np.inf
+                    oddness[k] = part[1, k] * r * r / free
                 worst, at = odd * odd, -1
                 for k in range(n):
-                    if w[k] <= 0.0 or rest[k, b] < 0.0:
-                        continue
-                    r = float64(rest[k, b]) - shift * share[k]
-                    free = 1.0 - pull[k] * share[k] / kept
-                    if r > 0.0 and free > 0.05 and w[k] * r * r / free > worst:
-                        worst, at = w[k] * r * r / free, k
+                    if oddness[k] > worst:
+                        worst, at = oddness[k], k
                 if at < 0:
                     break
                 # Without this pixel the fit, whose weights know no floor, moves by what it alone had pulled.
-                r = float64(rest[at, b]) - shift * share[at]
-                kept -= pull[at] * share[at]
-                shift -= pull[at] * r / kept
-                w[at] = -w[at]
+                r = part[0, at] - shift * part[2, at]
+                kept -= part[3, at] * part[2, at]
+                shift -= part[3, at] * r / kept
+                part[1, at] = 0.0
                 sum_of_squares -= worst
                 left -= 1
                 if sum_of_squares / (left - 1) <= good:
                     break
-            for k in range(n):
-                w[k] = abs(w[k])
             if left < n and sum_of_squares / (left - 1) <= good:
                 chi2[s, b] = max(sum_of_squares, 0.0) / (left - 1)
                 added[s, b] = -shift

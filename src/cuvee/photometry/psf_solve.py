@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.kernels.memory import on_lines
+from cuvee.metrics import median
 from cuvee.model.records import LANES
 from cuvee.photometry.psf import FLOOR, PsfPlan
 from cuvee.photometry.psf_pairs import Pairs
 
-__all__ = ["Lanes", "judge_tile", "restore_disturbed", "solve"]
+__all__ = ["Judged", "Lanes", "judge_tile", "judged_pixels", "restore_disturbed", "solve"]
 
 MOST_ROUNDS = 8
-"""Rounds after which a batch is taken as it is: a handful of close pairs settles slowly."""
+"""Rounds for fluxes and pointing after which a batch is taken as it is: a handful of close pairs settles slowly."""
 
-SETTLED, UNSETTLED = 1e-2, 1e-3
+POINTING_FIRST = 2
+"""Rounds in which only the pointing is sought, with the fluxes of the reference image: these cost a tenth of the others."""
+
+SETTLED, UNSETTLED = 3e-2, 2e-3
 """Change of a flux, in its error, at which it is settled; and the share of stars that need not be."""
 
 SETTLED_POINTING = 2e-6
@@ -112,29 +117,36 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     lost = np.empty((2 * n_bright, LANES), np.float32)
     lost[plan.moved_order] = lanes.moved_missing
     usable &= (lost[:n_bright] == 0.0) & (lost[n_bright:] == 0.0) & there
+    used = usable
     pointing = np.zeros((2, n_basis, LANES))
     inverse = (plan.inverse_ptr, plan.inverse_column, plan.inverse_value)
     lanes.flux[:] = lanes.still_flux[:, None]
     lanes.flux[:, ~there] = 0.0
     few = UNSETTLED * plan.star.size
     sigma = np.sqrt(np.where(np.isfinite(plan.variance), plan.variance, np.inf)).astype(np.float32)[:, None]
-    for turn in range(MOST_ROUNDS):
-        moved = (lanes.basis, pointing.astype(np.float32))
-        _residual(plan.pairs, lanes, moved, lanes.seen, lanes.rest)
-        lanes.change[:] = 0.0
-        star_space.add_rows(*inverse, lanes.rest, lanes.change)
-        lanes.change[:, ~there] = 0.0
+    first = POINTING_FIRST if n_basis else 0
+    for turn in range(first + MOST_ROUNDS):
+        if turn >= first:
+            moved = (lanes.basis, pointing.astype(np.float32))
+            _residual(plan.pairs, lanes, moved, lanes.seen, lanes.rest)
+            lanes.change[:] = 0.0
+            star_space.add_rows(*inverse, lanes.rest, lanes.change)
+            lanes.change[:, ~there] = 0.0
+            lanes.flux += lanes.change
         step = 0.0
         if n_basis:
+            moved = (lanes.basis, pointing.astype(np.float32))
             _residual(plan.in_col, lanes, moved, lanes.in_col, lanes.rest_col)
             _residual(plan.in_row, lanes, moved, lanes.in_row, lanes.rest_row)
-            if turn in (1, 2):  # once the frames lie nearly where they should, a star that disagrees stands out
-                usable = _agreeing(plan, lanes, usable)
-            change = _pointing(plan, lanes, usable)
+            if turn in (
+                first,
+                first + 1,
+            ):  # once the frames lie nearly where they should, a star that disagrees stands out
+                used = _agreeing(plan, lanes, usable)
+            change = _pointing(plan, lanes, used)
             step = float(np.abs(change).max())
             pointing = np.clip(pointing + np.clip(change, -STRIDE, STRIDE), -REACH, REACH)
-        lanes.flux += lanes.change
-        if turn > 0 and step < SETTLED_POINTING:
+        if turn >= first and step < SETTLED_POINTING:
             changed = (np.abs(lanes.change) > SETTLED * sigma).any(axis=1)
             if np.count_nonzero(changed) <= few:
                 break
@@ -143,12 +155,60 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     return pointing
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known of the pixels of all stars before any frame is; fields as `cuvee.kernels.psf_judge.still_terms` writes them.
+
+    Parameters
+    ----------
+    ptr, pixel, terms, told
+        By star.
+    """
+
+    ptr: NDArray[np.int64]
+    pixel: NDArray[np.int64]
+    terms: NDArray[np.float32]
+    told: NDArray[np.float64]
+
+
+def judged_pixels(
+    plan: PsfPlan,
+    reference: NDArray[np.float32],
+    inverse_variance: NDArray[np.float32],
+    still_level: NDArray[np.float32],
+) -> Judged:
+    """Prepare `judge_tile`.
+
+    Parameters
+    ----------
+    plan : PsfPlan
+        The plan.
+    reference : float32 array, shape (n_row, n_col)
+        The reference image (e-/s).
+    inverse_variance : float32 array, shape (n_row, n_col)
+        What the plan was made with.
+    still_level : float32 array, shape (n_star,)
+        Background of the reference image at the stars (e-/s/pixel).
+    """
+    from cuvee.kernels import psf_judge
+
+    rows, n_star = plan.rows, plan.star.size
+    size = int(((rows.box[:, 1] - rows.box[:, 0]).clip(0) * (rows.box[:, 3] - rows.box[:, 2]).clip(0)).sum())
+    ptr, pixel = np.zeros(n_star + 1, np.int64), np.zeros(size, np.int64)
+    terms, told = np.zeros((size, psf_judge.N_TERM), np.float32), np.zeros(n_star)
+    psf_judge.still_terms(
+        rows.base, rows.width, rows.box, rows.weight, plan.corner, reference, plan.images, inverse_variance, still_level,
+        BELIEVED, ptr, pixel, terms, told,
+    )  # fmt: skip
+    return Judged(ptr, pixel, terms, told)
+
+
 def judge_tile(
     plan: PsfPlan,
     lanes: Lanes,
     tile: int,
     image: NDArray[np.float32],
-    reference: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    judged: Judged,
     pointing: NDArray[np.float64],
 ) -> None:
     """Compare the pixels of a tile's stars with the solution, and take cosmic rays out of the fluxes.
@@ -163,22 +223,18 @@ def judge_tile(
         Number of the tile.
     image : float32 array, shape (n_pixel, 16)
         Its lanes (e-/s).
-    reference : tuple of float32 arrays, shapes (n_row, n_col), (n_row, n_col) and (n_star,)
-        The reference image (e-/s), the inverse variance that the plan was made with, and the background at the stars
-        (e-/s/pixel).
+    judged : Judged
+        From `judged_pixels`.
     pointing : float64 array, shape (2, n_basis, 16)
         From `solve`.
     """
     from cuvee.kernels import psf_judge
 
-    rows = plan.rows
-    first, last = int(rows.of_tile[tile]), int(rows.of_tile[tile + 1])
+    first, last = int(plan.rows.of_tile[tile]), int(plan.rows.of_tile[tile + 1])
     if last > first:
-        still, inverse_variance, still_level = reference
         psf_judge.judge(
-            image, first, last, rows.base, rows.width, rows.box, rows.weight, plan.corner, still, plan.images,
-            inverse_variance, BELIEVED, lanes.basis, pointing.astype(np.float32), lanes.level, still_level,
-            lanes.flux, lanes.still_flux, ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
+            image, first, last, judged.ptr, judged.pixel, judged.terms, judged.told, lanes.basis, pointing.astype(np.float32),
+            lanes.level, lanes.flux, lanes.still_flux, ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
         )  # fmt: skip
         lanes.flux[first:last] -= lanes.added[first:last]
 
@@ -242,5 +298,4 @@ def _pointing(plan: PsfPlan, lanes: Lanes, used: NDArray[np.bool_]) -> NDArray[n
 
 def _median(values: NDArray[Any]) -> NDArray[Any]:
     """Return the median over stars, lane by lane; 0 where there is none."""
-    empty = np.isnan(values).all(axis=0)
-    return np.nanmedian(np.where(empty, 0.0, values), axis=0)
+    return np.nan_to_num(median(np.ascontiguousarray(values.T)))

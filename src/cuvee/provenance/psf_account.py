@@ -15,7 +15,16 @@ from cuvee.errors import StoreError
 from cuvee.extract.psf import SPOILT, TOO_NEAR
 from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.psf import StarModel
-from cuvee.photometry.psf_solve import DISTURBED, FAR, GOOD, MOST_ROUNDS, SETTLED, SETTLED_POINTING, UNSETTLED
+from cuvee.photometry.psf_solve import (
+    DISTURBED,
+    FAR,
+    GOOD,
+    MOST_ROUNDS,
+    POINTING_FIRST,
+    SETTLED,
+    SETTLED_POINTING,
+    UNSETTLED,
+)
 from cuvee.photometry.rounding import round_to_noise
 from cuvee.provenance.account import Made, pixel_rows, rounding_of, tolerance_of_level
 from cuvee.provenance.backgrounds import MeshHere, measure_mesh
@@ -276,7 +285,12 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, fitted: Fitted, made: Made, 
     # Whether the frame was disturbed, all its stars tell together; of this one, the flag does.
     taken = rays.added if int(values["flag"]) & COSMIC_RAY else 0.0
     out: Facts = {"solution": flux, "cosmic_ray": None, "tolerance": tolerance}
-    out["settled"] = {"change": SETTLED, "except": UNSETTLED, "pointing": SETTLED_POINTING, "rounds": MOST_ROUNDS}
+    out["settled"] = {
+        "change": SETTLED,
+        "except": UNSETTLED,
+        "pointing": SETTLED_POINTING,
+        "rounds": POINTING_FIRST + MOST_ROUNDS,
+    }
     out["slope"] = list(solved.slope)
     out["chi2"] = rays.chi2
     out["chi2_compared"] = compare(rays.chi2 if given else math.nan, float(values["psf_chi2"]), rays.slack)
