@@ -29,7 +29,7 @@ from cuvee import background, prf, reference
 from cuvee.extract import ExtractParams, extract, measure
 from cuvee.extract.frames import measure_frames
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
-from cuvee.extract.psf import PsfPass, plan_drawn, with_still_level
+from cuvee.extract.psf import Psf, PsfPass, Shift, plan_drawn, with_still_level
 from cuvee.instruments.tess import TESS
 from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Batch, FileInfo, Moments
@@ -41,8 +41,9 @@ from cuvee.simulate.signals import CONSTANT
 from cuvee.simulate.tess import simulate
 from cuvee.store.numbers import read_columns
 
-JITTERS = ((0.05, 0.1), (0.15, 0.0))
-"""Standard deviation of the pointing (px), and the time over which it forgets where it was (d); 0 where each frame is on its own."""
+JITTERS = ((0.05, 0.1, 0.0), (0.15, 0.0, 0.5))
+"""Standard deviation of the pointing (px), the time over which it forgets where it was (d), 0 where each frame is on its own, and how
+far it creeps from the first frame to the last (px)."""
 
 HALF = 7
 BINS = ((7, 8), (8, 9), (9, 10), (10, 11), (11, 12), (12, 13), (13, 14), (14, 15))
@@ -93,12 +94,14 @@ def true_stamps(
     return stamp, corner
 
 
-def scene(folder: Path, frames: int, stars: int, jitter: float, memory: float, size: int) -> tuple[Field, Truth]:
+def scene(
+    folder: Path, frames: int, stars: int, jitter: float, memory: float, drift: float, size: int
+) -> tuple[Field, Truth]:
     """Simulate frames, or find those of an earlier call."""
-    home = folder / f"accuracy-{size}px-{frames}frames-{stars}stars-jitter{jitter:g}-{memory:g}d"
+    home = folder / f"accuracy-{size}px-{frames}frames-{stars}stars-jitter{jitter:g}-{memory:g}d-drift{drift:g}"
     if not (home / "done").exists():
         print(f"simulating {frames} frames with {stars} stars in {home} ...", flush=True)
-        params = SimulationParams(effects=frozenset({"aberration"}), jitter=jitter, jitter_time=memory)
+        params = SimulationParams(effects=frozenset({"aberration"}), jitter=jitter, jitter_time=memory, drift=drift)
         simulate(home, frames=frames, stars=stars, size=size, seed=3, params=params)
         (home / "done").touch()
     infos = [TESS.scan(str(path)) for path in sorted((home / "RAW").glob("*_ffic.fits"))]
@@ -132,15 +135,24 @@ def measured_with_truth(
     plan = make_plan(field.targets, still, params)
     clean = background.clean_pixels(np.require(still.image, np.float32, ["C", "W"]), plan.layout)
 
-    def draw(some: NDArray[np.int64], offset: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        at = (truth.col[some] + offset[:, 0], truth.row[some] + offset[:, 1])
-        return true_stamps(*at, still.geometry.col0, still.geometry.row0)
+    def planned(shift: Shift) -> Psf:
+        def draw(some: NDArray[np.int64], offset: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+            at = (moved.col[some] + offset[:, 0], moved.row[some] + offset[:, 1])
+            return true_stamps(*at, still.geometry.col0, still.geometry.row0)
 
-    psf = plan_drawn(draw, model, field.targets, rows, still, plan.layout, clean)
+        moved = replace(model, col=model.col + shift[0], row=model.row + shift[1])
+        return plan_drawn(draw, moved, field.targets, rows, still, plan.layout, clean)
+
+    psf = planned((0.0, 0.0))
     assert plan.mesh is not None
     plan = replace(plan, mesh=background.beside_stars(plan.mesh, psf.plan.images[0], plan.layout))
-    psf = with_still_level(psf, *measure.mesh_of_image(plan, still.image))
-    stars = PsfPass(psf, rows.size, len(infos))
+    cells = measure.mesh_of_image(plan, still.image)
+
+    def shifted(shift: Shift) -> Psf:
+        found = planned(shift)
+        return with_still_level(replace(found, still=psf.still + (found.plan.images[0] - psf.plan.images[0])), *cells)
+
+    stars = PsfPass(with_still_level(psf, *cells), rows.size, len(infos), shifted)
     measure_frames(plan, batches(infos), len(infos), still.geometry, still.readout, stars)
     return stars.flux, replace(plan, psf=psf)
 
@@ -176,15 +188,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=SIDE)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the frames are made, and found again")
     args = parser.parse_args(argv)
-    found = {f"{jitter:g}": learn_and_measure(args, jitter, memory) for jitter, memory in JITTERS}
+    found = {f"{jitter:g}": learn_and_measure(args, jitter, memory, drift) for jitter, memory, drift in JITTERS}
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "jitter": found}, indent=1, default=float) + "\n")
     return int(any(one["wrong"] for one in found.values()))
 
 
-def learn_and_measure(args: argparse.Namespace, jitter: float, memory: float) -> dict[str, Any]:
+def learn_and_measure(args: argparse.Namespace, jitter: float, memory: float, drift: float) -> dict[str, Any]:
     """Learn, measure and judge frames of one jitter."""
-    field, truth = scene(args.folder, args.frames, args.stars, jitter, memory, args.size)
+    field, truth = scene(args.folder, args.frames, args.stars, jitter, memory, drift, args.size)
     still = field.reference
     n_learn = len(still.members)
     held = field.infos[n_learn:]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from cuvee import background
 from cuvee.extract import measure
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
-from cuvee.extract.psf import PsfPass, with_still_level
+from cuvee.extract.psf import Psf, PsfPass, Shift, shifted, with_still_level
 from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Readout, Reference, Targets
 
@@ -62,7 +64,10 @@ def extract(
     """
     plan = plan_of(targets, reference, params, model)
     rows = rows_of_series(targets, reference.series)
-    stars = None if plan.psf is None else PsfPass(plan.psf, rows.size, moments.cadence.size)
+    stars = None
+    if plan.psf is not None and model is not None:
+        moved = partial(_plan_moved, plan, model, targets, reference)
+        stars = PsfPass(plan.psf, rows.size, moments.cadence.size, moved)
     planes, flag = measure_frames(plan, batches, moments.cadence.size, reference.geometry, reference.readout, stars)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
     block = measure.block(planes, flag, moments, names, rows, meta)
@@ -71,7 +76,7 @@ def extract(
     # Coefficients of the plan's basis in column and row. Where there is no frame there is no displacement, and JSON has no NaN.
     where = [np.round(one, 7).tolist() if np.isfinite(one).all() else None for one in stars.pointing]
     named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err, "psf_chi2": stars.chi2}
-    return replace(block, planes=named, meta={**meta, "pointing": where})
+    return replace(block, planes=named, meta={**meta, "pointing": where, "shift": stars.shift.tolist()})
 
 
 def measure_frames(
@@ -140,21 +145,23 @@ def measure_frames(
             measure.mesh_to_stars(plan.mesh, scratch, mean, error)
         measure.finish(plan, scratch, readout, column, planes, flag)
         if stars is not None:
-            again = _tiles_again(plan, words, swap, scratch.image)
+            again = partial(_tiles_again, plan, words, swap, scratch.image)
             stars.finish(mean, error, column, readout.exposure, flag, again)
     return planes, flag
 
 
 def _tiles_again(
     plan: Plan, words: tuple[NDArray[np.uint32], ...], swap: bool, image: NDArray[np.float32]
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the lanes of each tile; to interleave them again costs less than to keep a whole image of them."""
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield number, limits and lanes of each tile; to interleave them again costs less than to keep a whole image of them."""
     for tile, outer in enumerate(plan.layout.outer):
         measure.tile_lanes(words, swap, outer, image)
-        yield tile, image
+        yield tile, outer, image
 
 
 _LAST_PLAN: dict[str, Plan] = {}
+_MOVED: dict[Shift, Psf] = {}
+"""Plans of the same series for frames that lie off its reference image; two of them, for each takes some 300 MB."""
 
 
 def plan_of(targets: Targets, reference: Reference, params: ExtractParams, model: StarModel | None = None) -> Plan:
@@ -169,9 +176,26 @@ def plan_of(targets: Targets, reference: Reference, params: ExtractParams, model
     key = digest.hexdigest()
     if key not in _LAST_PLAN:
         _LAST_PLAN.clear()
+        _MOVED.clear()
         plan = make_plan(targets, reference, params, model)
         if plan.psf is not None:
             still = with_still_level(plan.psf, *measure.mesh_of_image(plan, reference.image))
             plan = replace(plan, psf=still)
         _LAST_PLAN[key] = plan
     return _LAST_PLAN[key]
+
+
+def _plan_moved(plan: Plan, model: StarModel, targets: Targets, reference: Reference, shift: Shift) -> Psf:
+    """Return the PSF plan for frames that lie off by a shift; the last ones are kept, as long as the plan is the last one made."""
+    if plan.psf is None or shift == (0.0, 0.0):
+        assert plan.psf is not None
+        return plan.psf
+    kept = _MOVED if any(plan is last for last in _LAST_PLAN.values()) else {}
+    if shift not in kept:
+        while len(kept) > 1:
+            del kept[next(iter(kept))]
+        rows = rows_of_series(targets, reference.series)
+        clean = background.clean_pixels(np.require(reference.image, np.float32, ["C", "W"]), plan.layout)
+        moved = shifted(plan.psf, shift, model, targets, rows, reference, plan.layout, clean)
+        kept[shift] = with_still_level(moved, *measure.mesh_of_image(plan, reference.image))
+    return kept[shift]

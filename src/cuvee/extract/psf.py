@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from cuvee.photometry import noise
 from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
 from cuvee.photometry.psf_solve import Judged, Lanes, judge_tile, judged_pixels, restore_disturbed, solve
 
-__all__ = ["Psf", "PsfPass", "plan_drawn", "plan_stars", "with_still_level"]
+__all__ = ["Psf", "PsfPass", "Shift", "plan_drawn", "plan_stars", "shifted", "with_still_level"]
 
 TOO_NEAR = 0.3
 """Stars nearer to a brighter one than this (px) are one with it: nothing in the pixels tells them apart."""
@@ -32,6 +32,12 @@ BESIDE, FAINTER = 3.0, 2.5
 
 SPOILT = 0.1
 """Share of a star's weights on missing pixels from which its flux is not given."""
+
+STEP, OFF = 0.25, 0.15
+"""Plans are made for stars that are shifted by multiples of the one (px), once sixteen frames lie off by the other, in their median."""
+
+Shift = tuple[float, float]
+"""By which a plan's stars are moved from their places in the reference image, in column and row (px)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,37 @@ def plan_drawn(
     return Psf(plan, mesh.cell, mesh.weight, output, inverse_variance, image, nothing, lost)
 
 
+def shifted(
+    psf: Psf,
+    shift: Shift,
+    model: StarModel,
+    targets: Targets,
+    rows: NDArray[np.int64],
+    reference: Reference,
+    layout: background.Tiles,
+    clean: NDArray[np.bool_],
+) -> Psf:
+    """Plan a series anew for frames that lie off its reference image: terms of the third order reach only so far.
+
+    Parameters
+    ----------
+    psf : Psf
+        The plan for frames that lie where the reference image does.
+    shift : tuple of float
+        How far the others lie off.
+    model, targets, rows, reference, layout, clean
+        As in `plan_stars`.
+
+    Returns
+    -------
+    Psf
+        Its reference image is the given one with all stars of the model moved.
+    """
+    moved = replace(model, col=model.col + shift[0], row=model.row + shift[1])
+    found = plan_stars(moved, targets, rows, reference, layout, clean)
+    return replace(found, still=psf.still + (found.plan.images[0] - psf.plan.images[0]))
+
+
 def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.float32]) -> Psf:
     """Return the plan with the background of its reference image, from the mesh measured on that."""
     from cuvee.kernels import robust
@@ -222,15 +259,27 @@ class PsfPass:
         The plan.
     n_target, n_frame : int
         Size of the output.
+    shifted : callable, optional
+        Returns the plan for frames that lie off by a `Shift`; without it all frames are measured with ``psf``.
+
+    Attributes
+    ----------
+    flux, flux_err, chi2 : float32 arrays, shape (n_target, n_frame)
+        Filled batch by batch.
+    pointing : float64 array, shape (n_frame, 2, n_basis)
+        Displacement of each frame from the reference image: coefficients of the plan's basis (px).
+    shift : float64 array, shape (n_frame, 2)
+        For which displacement the plan of each frame was made (px).
     """
 
-    def __init__(self, psf: Psf, n_target: int, n_frame: int) -> None:
-        self._psf = psf
+    def __init__(self, psf: Psf, n_target: int, n_frame: int, shifted: Callable[[Shift], Psf] | None = None) -> None:
+        self._psf, self._shift, self._shifted = psf, (0.0, 0.0), shifted
         self._lanes = Lanes(psf.plan)
         self.flux = np.full((n_target, n_frame), np.nan, np.float32)
         self.flux_err = np.full((n_target, n_frame), np.nan, np.float32)
         self.chi2 = np.full((n_target, n_frame), np.nan, np.float32)
         self.pointing = np.full((n_frame, 2, psf.plan.basis.shape[1]), np.nan)
+        self.shift = np.zeros((n_frame, 2))
 
     def tile(self, number: int, outer: NDArray[np.int64], image: NDArray[np.float32]) -> None:
         """Project the pixels of a tile on its stars."""
@@ -247,21 +296,24 @@ class PsfPass:
         column: NDArray[np.int64],
         exposure: float,
         flag: NDArray[np.int32],
-        tiles: Iterable[tuple[int, NDArray[np.float32]]],
+        tiles: Callable[[], Iterable[tuple[int, NDArray[np.int64], NDArray[np.float32]]]],
     ) -> None:
         """Solve a batch and put its fluxes in their place; lane ``b`` goes to the frame ``column[b]``, -1 to none.
 
-        ``tiles`` brings the lanes of each tile once more.
+        ``tiles()`` brings number, limits and lanes of each tile once more.
         """
-        from cuvee.kernels import psf_planes, robust
+        from cuvee.kernels import psf_planes
 
+        there = column >= 0
+        pointing = self._solve(cell, cell_err, there)
+        if self._follow(pointing, there):
+            for number, outer, image in tiles():
+                self.tile(number, outer, image)
+            pointing = self._solve(cell, cell_err, there)
         psf, plan, lanes = self._psf, self._psf.plan, self._lanes
         if psf.judged is None:
             raise ValueError("the plan does not know the background of its reference image")
-        robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
-        there = column >= 0
-        pointing = solve(plan, lanes, there)
-        for number, image in tiles:
+        for number, _, image in tiles():
             judge_tile(plan, lanes, number, image, psf.judged, pointing)
         restore_disturbed(lanes)
         noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
@@ -273,6 +325,34 @@ class PsfPass:
         frame = column[there]
         flag[np.ix_(psf.lost, frame)] |= np.int32(flags.NO_PSF)
         self.pointing[frame] = pointing[:, :, there].transpose(2, 0, 1)
+        self.shift[frame] = self._shift
+        if pointing.shape[1]:
+            self.pointing[frame, :, 0] += self._shift
+
+    def _solve(
+        self, cell: NDArray[np.float32], cell_err: NDArray[np.float32], there: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        from cuvee.kernels import robust
+
+        psf, lanes = self._psf, self._lanes
+        robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
+        return solve(psf.plan, lanes, there)
+
+    def _follow(self, pointing: NDArray[np.float64], there: NDArray[np.bool_]) -> bool:
+        """Take up another plan if the frames lie too far off this one's stars; say whether."""
+        if self._shifted is None or pointing.shape[1] == 0 or not there.any():
+            return False
+        off = np.median(pointing[:, 0, there], axis=1)
+        if np.abs(off).max() < OFF:
+            return False
+        col, row = (np.round((self._shift + off) / STEP) * STEP).tolist()
+        if (col, row) == self._shift:
+            return False
+        found = self._shifted((col, row))
+        if found.plan.basis.shape[1] != pointing.shape[1]:
+            return False  # too few of its stars are left on the pixels
+        self._shift, self._psf, self._lanes = (col, row), found, Lanes(found.plan)
+        return True
 
 
 def _project(

@@ -238,7 +238,8 @@ def residual(
     """Take what the model of all stars projects on each row from what the pixels do.
 
     Within a stamp all stars are displaced alike, by x and y: what they project is the sum over the six terms times
-    1, x, y, x^2 / 2, x y, y^2 / 2; the third order, x^3 / 6, x^2 y / 2, x y^2 / 2, y^3 / 6, follows no change of a flux.
+    1, x, y, x^2 / 2, x y, y^2 / 2; the third order, x^3 / 6, x^2 y / 2, x y^2 / 2, y^3 / 6, and the
+    fourth, x^4 / 24, x^3 y / 6, x^2 y^2 / 4, x y^3 / 6, y^4 / 24, follow no change of a flux.
 
     Parameters
     ----------
@@ -248,8 +249,8 @@ def residual(
         From `gram`.
     flux : float32 array, shape (n_star, 16)
         Fluxes (e-/s).
-    rest : float32 array, shape (n_row, 10)
-        What all other stars project on the row, which move with it and are else constant; last the third order of all.
+    rest : float32 array, shape (n_row, 15)
+        What all other stars project on the row, which move with it and are else constant; last the third and the fourth order of all.
     star : int64 array, shape (n_row,)
         The star of each row.
     basis : float32 array, shape (n_star, n_basis)
@@ -264,7 +265,7 @@ def residual(
     acc = np.empty((N_TERM, N_LANE), np.float32)
     x = np.empty(N_LANE, np.float32)
     y = np.empty(N_LANE, np.float32)
-    half, third = float32(0.5), float32(1.0 / 3.0)
+    half, third, twelfth = float32(0.5), float32(1.0 / 3.0), float32(1.0 / 12.0)
     for r in range(ptr.size - 1):
         for q in range(N_TERM):
             for b in range(N_LANE):
@@ -281,9 +282,13 @@ def residual(
                 x[b] += part * pointing[0, k, b]
                 y[b] += part * pointing[1, k, b]
         r0, r1, r2, r3 = third * rest[r, 6], rest[r, 7], rest[r, 8], third * rest[r, 9]
+        s0, s1, s2 = twelfth * rest[r, 10], third * rest[r, 11], half * rest[r, 12]
+        s3, s4 = third * rest[r, 13], twelfth * rest[r, 14]
         for b in range(N_LANE):
-            across = acc[1, b] + half * x[b] * (acc[3, b] + x[b] * r0 + y[b] * r1) + y[b] * acc[4, b]
-            along = acc[2, b] + half * y[b] * (acc[5, b] + x[b] * r2 + y[b] * r3)
+            in_col = acc[3, b] + x[b] * (r0 + x[b] * s0 + y[b] * s1) + y[b] * (r1 + y[b] * s2)
+            in_row = acc[5, b] + x[b] * (r2 + y[b] * s3) + y[b] * (r3 + y[b] * s4)
+            across = acc[1, b] + half * x[b] * in_col + y[b] * acc[4, b]
+            along = acc[2, b] + half * y[b] * in_row
             out[r, b] = seen[r, b] - (acc[0, b] + x[b] * across + y[b] * along)
 
 

@@ -35,7 +35,7 @@ N_BRIGHT = 3000
 """Stars that tell where a frame points, at most: with these it is known to some 1e-5 px."""
 
 LEAST_SNR = 150.0
-"""Signal to noise that one frame must give a star of these."""
+"""Signal to noise that one frame must give a star of these, and any whose higher orders count."""
 
 FLOOR = 3e-4
 """What a star's position is believed to at best (px), so that the brightest do not rule the pointing."""
@@ -46,11 +46,14 @@ ENOUGH = 0.999
 AT_A_TIME = 20_000
 """Stars that are drawn together, where they are not kept."""
 
-N_ORDER = 10
-"""Terms up to the third order."""
+N_ORDER = 15
+"""Terms up to the fourth order."""
 
-NUDGE = 0.02
-"""How far stars are moved to see how their second derivatives change (px); the third order is small itself."""
+STENCIL = 0.1
+"""Steps by which stars are moved to see how their second derivatives change (px)."""
+
+SLOPE, BEND = (-11.0 / 6.0, 3.0, -1.5, 1.0 / 3.0), (2.0, -5.0, 4.0, -1.0)
+"""First and second derivative from values at 0, 1, 2 and 3 steps, to third and second order."""
 
 Draw = Callable[[NDArray[np.int64], NDArray[np.float64]], tuple[NDArray[np.float32], NDArray[np.int64]]]
 
@@ -218,8 +221,11 @@ def plan_psf(
     snr = flux * np.sqrt((inside * values[:, 0] ** 2).sum(axis=1, dtype=np.float64))
     bright = np.flatnonzero((whole == [0, side, 0, side]).all(axis=1) & (inside > 0.0).all(axis=1) & (snr > LEAST_SNR))
     bright = np.sort(bright[np.argsort(-snr[bright], kind="stable")[:N_BRIGHT]])
-    third = _third_order(draw, star[bright], place[star[bright]], values[bright])
-    star_space.render(third, np.ascontiguousarray(corner[bright]), flux[bright], images[6:])
+    seen_well = np.flatnonzero(snr > LEAST_SNR)
+    for begin in range(0, seen_well.size, AT_A_TIME):
+        some = seen_well[begin : begin + AT_A_TIME]
+        higher = _higher_orders(draw, star[some], place[star[some]], values[some])
+        star_space.render(higher, np.ascontiguousarray(corner[some]), flux[some], images[6:])
     everyone = np.arange(n_star)
     ptr, column = overlapping_pairs(corner, side)
     terms = np.empty((column.size, 6), np.float32)
@@ -278,20 +284,28 @@ def plan_psf(
     )
 
 
-def _third_order(
+def _higher_orders(
     draw: Draw, star: NDArray[np.int64], place: NDArray[np.float64], values: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the derivatives in col^3, col^2 row, col row^2, row^3 of stars, shape (n, 4, n_side^2), by differences."""
+    """Return derivatives of stars by differences, shape (n, 9, n_side^2): col^3, col^2 row ... row^3, and col^4, col^3 row ... row^4."""
     # Towards the middle of its pixel, or the stamp would jump.
-    away = np.where(place > np.rint(place), -NUDGE, NUDGE)
-    right = _by_star(draw(star, away * [1.0, 0.0])[0])
-    up = _by_star(draw(star, away * [0.0, 1.0])[0])
-    across, along = away[:, :1], away[:, 1:]
-    change = [
-        (right[:, 3] - values[:, 3]) / across, (up[:, 3] - values[:, 3]) / along,
-        (right[:, 5] - values[:, 5]) / across, (up[:, 5] - values[:, 5]) / along,
-    ]  # fmt: skip
-    return np.ascontiguousarray(np.stack(change, axis=1), np.float32)
+    step = np.where(place > np.rint(place), -STENCIL, STENCIL)
+    slope, bend = [], []
+    for axis in (0, 1):
+        length = step[:, axis, None, None].astype(np.float32)
+        first, second = (np.float32(rule[0]) * values[:, 3:6] for rule in (SLOPE, BEND))
+        for k in (1, 2, 3):
+            offset = np.zeros((star.size, 2))
+            offset[:, axis] = k * step[:, axis]
+            moved = _by_star(draw(star, offset)[0])[:, 3:6]
+            first += np.float32(SLOPE[k]) * moved
+            second += np.float32(BEND[k]) * moved
+        slope.append(first / length)
+        bend.append(second / length**2)
+    across, along = slope
+    third = [across[:, 0], along[:, 0], across[:, 2], along[:, 2]]
+    fourth = [bend[0][:, 0], bend[0][:, 1], bend[1][:, 0], bend[1][:, 1], bend[1][:, 2]]
+    return np.ascontiguousarray(np.stack([*third, *fourth], axis=1), np.float32)
 
 
 def _by_star(stamp: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,8 +31,8 @@ class Pairs:
     ----------
     ptr, column, terms
         Rows of pairs and their six sums (`cuvee.kernels.star_space.gram`).
-    rest : float32 array, shape (n_row, 10)
-        What the other stars project, which stay as bright as they are in the reference image; last the third order of the bright
+    rest : float32 array, shape (n_row, 15)
+        What the other stars project, which stay as bright as they are in the reference image; last the third and fourth order of the bright
         stars, whose changes matter as little to it.
     star : int64 array, shape (n_row,)
         The star of each row.
@@ -87,7 +87,7 @@ def linked_pairs(
         Fluxes in the reference image (e-/s).
     scale : float64 array, shape (n_row,)
         What makes a projection a number of errors.
-    rest : float64 array, shape (n_row, 10)
+    rest : float64 array, shape (n_row, 15)
         What all stars together project on the rows; changed in place.
 
     Returns

@@ -29,7 +29,7 @@ SETTLED_POINTING = 2e-6
 """Change of the pointing (px) at which it is left alone."""
 
 STRIDE, REACH, FAR = 0.5, 1.5, 0.5
-"""How far the displacement goes in a round, and how far at all (px); where the third order has an end, and with it the fluxes."""
+"""How far the displacement goes in a round, and how far at all (px); where the fourth order has an end, and with it the fluxes."""
 
 BELIEVED = 0.002
 """What the model is believed to at best, as a share of the light in a pixel, where pixels are compared with it."""
@@ -84,7 +84,7 @@ class Lanes:
 def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Solve for the fluxes of all stars and for the pointing, frame by frame.
 
-    Gauss-Newton: from what is left of the pixels when the whole model is taken off, to third order, the bright stars' derivatives
+    Gauss-Newton: from what is left of the pixels when the whole model is taken off, to fourth order, the bright stars' derivatives
     tell how the displacement must change, and the approximate inverse of the normal matrix how the fluxes must, until neither does.
 
     Parameters

@@ -13,15 +13,15 @@ from scipy.interpolate import BSpline
 
 from cuvee.model.prf import Prf
 
-__all__ = ["SECOND_ORDER", "displaced", "stamps", "third_order"]
+__all__ = ["SECOND_ORDER", "displaced", "higher_orders", "stamps"]
 
 FloatArray = NDArray[np.float64]
 
 SECOND_ORDER = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
 """How often each image is differentiated in the column and in the row of the star."""
 
-NUDGE = 0.02
-"""How far a star is moved to see how its second derivatives change (px), as `cuvee.photometry.psf` does it."""
+STENCIL = 0.1
+"""Steps by which a star is moved to see how its second derivatives change (px), as `cuvee.photometry.psf` does it."""
 
 _SPLINE = BSpline.basis_element(np.arange(-3.0, 4.0), extrapolate=False)
 _AT_A_TIME = 500
@@ -78,19 +78,25 @@ def stamps(
     return place.astype(np.int64) - prf.half, values
 
 
-def third_order(prf: Prf, col: FloatArray, row: FloatArray) -> FloatArray:
-    """Return the derivatives in col^3, col^2 row, col row^2 and row^3, shape (4, n_star, n_side, n_side), by differences.
+def higher_orders(prf: Prf, col: FloatArray, row: FloatArray) -> FloatArray:
+    """Return derivatives by differences, shape (9, n_star, n_side, n_side): col^3, col^2 row ... row^3, col^4, col^3 row ... row^4.
 
-    The stars are moved towards the middle of their pixel, by `NUDGE`.
+    The stars are moved towards the middle of their pixel, up to three times by `STENCIL`; derivatives are those of the cubic through
+    the four values.
     """
-    across = np.where(col > np.rint(col), -NUDGE, NUDGE)
-    along = np.where(row > np.rint(row), -NUDGE, NUDGE)
-    wanted = ((2, 0), (0, 2))
-    here, right, up = (
-        stamps(prf, col + dx, row + dy, wanted)[1] for dx, dy in ((0.0, 0.0), (across, 0.0), (0.0, along))
-    )
-    in_col, in_row = (right - here) / across[:, None, None], (up - here) / along[:, None, None]
-    return np.stack([in_col[0], in_row[0], in_col[1], in_row[1]])
+    across = np.where(col > np.rint(col), -STENCIL, STENCIL)
+    along = np.where(row > np.rint(row), -STENCIL, STENCIL)
+    wanted = ((2, 0), (1, 1), (0, 2))
+    # The cubic's coefficients, from its values at 0, 1, 2 and 3.
+    fit = np.linalg.inv(np.vander(np.arange(4.0), increasing=True))
+    slope, bend = [], []
+    for dx, dy in ((across, 0.0 * along), (0.0 * across, along)):
+        values = np.stack([stamps(prf, col + k * dx, row + k * dy, wanted)[1] for k in range(4)])
+        step = (dx + dy)[:, None, None]
+        slope.append(np.tensordot(fit[1], values, 1) / step)
+        bend.append(2.0 * np.tensordot(fit[2], values, 1) / step**2)
+    third = [slope[0][0], slope[1][0], slope[0][2], slope[1][2]]
+    return np.stack([*third, bend[0][0], bend[0][1], bend[1][0], bend[1][1], bend[1][2]])
 
 
 def displaced(values: FloatArray, x: float, y: float) -> FloatArray:

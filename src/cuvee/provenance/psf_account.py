@@ -126,8 +126,12 @@ def fitted_of(
     flux = np.where(block.planes["flag"][:, at] & COSMIC_RAY, np.nan, block.planes["psf_flux"][:, at])
     chi2 = block.planes["psf_chi2"][:, at]
     unfit = int((chi2 > GOOD).sum()) / max(int(np.isfinite(chi2).sum()), 1)
-    scene = scene_of(model, ids, made.reference)
-    return Fitted(scene, _by_star(model, ids, flux), np.array(pointing, float), unfit), []
+    col, row = block.meta["shift"][at]
+    scene = scene_of(model, ids, made.reference, (col, row))
+    off = np.array(pointing, float)
+    if off.shape[1]:
+        off[:, 0] -= col, row
+    return Fitted(scene, _by_star(model, ids, flux), off, unfit), []
 
 
 def _by_star(model: StarModel, ids: NDArray[np.int64], flux: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cuvee.photometry.psf import ENOUGH
 from cuvee.photometry.psf_pairs import LINKED, TOGETHER, UNSEEN
-from cuvee.provenance.prf_stamps import stamps, third_order
+from cuvee.provenance.prf_stamps import higher_orders, stamps
 from cuvee.provenance.psf_scene import Scene
 
 __all__ = ["Row", "Rows", "Variance"]
@@ -41,8 +41,8 @@ class Row:
         Stars whose stamps overlap that of this one, itself included.
     values : float64 array, shape (6, n_near, n_pixel)
         Their PRFs and derivatives at the pixels.
-    third : float64 array, shape (4, n_pixel)
-        Third derivatives of the bright ones, times their reference flux, summed (e-/s/px^3).
+    higher : float64 array, shape (9, n_pixel)
+        Third and fourth derivatives of those seen well, times their reference flux, summed (e-/s/px^3).
     told : float64 array, shape (n_near,)
         N_st, the sums of weight x PRF of each.
     followed : bool array, shape (n_near,)
@@ -57,7 +57,7 @@ class Row:
     n_full: int
     near: IntArray
     values: FloatArray
-    third: FloatArray
+    higher: FloatArray
     told: FloatArray
     followed: NDArray[np.bool_]
 
@@ -99,7 +99,7 @@ class Rows:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._stamps: dict[int, FloatArray] = {}
-        self._third: dict[int, FloatArray] = {}
+        self._higher: dict[int, FloatArray] = {}
         self._rows: dict[int, Row] = {}
 
     def row(self, star: int) -> Row:
@@ -114,10 +114,10 @@ class Rows:
         if missing.size:
             values = stamps(model.prf, model.col[missing], model.row[missing])[1]
             self._stamps.update(zip(missing.tolist(), values.transpose(1, 0, 2, 3), strict=True))
-        missing = np.array([k for k in stars[self.scene.bright[stars]].tolist() if k not in self._third], np.int64)
+        missing = np.array([k for k in stars[self.scene.seen_well[stars]].tolist() if k not in self._higher], np.int64)
         if missing.size:
-            third = third_order(model.prf, model.col[missing], model.row[missing])
-            self._third.update(zip(missing.tolist(), third.transpose(1, 0, 2, 3), strict=True))
+            higher = higher_orders(model.prf, model.col[missing], model.row[missing])
+            self._higher.update(zip(missing.tolist(), higher.transpose(1, 0, 2, 3), strict=True))
 
     def _make(self, star: int) -> Row:
         scene, model = self.scene, self.scene.model
@@ -139,15 +139,15 @@ class Rows:
         used = box & (inverse > 0.0)
         rows, cols, weight = rows[used], cols[used], (inverse * own)[used]
         values = np.stack([self._at(self._stamps, int(k), rows, cols) for k in near], axis=1)
-        third = np.zeros((4, rows.size))
-        for k in near[scene.bright[near]]:
-            third += model.flux[k] * self._at(self._third, int(k), rows, cols)
+        higher = np.zeros((9, rows.size))
+        for k in near[scene.seen_well[near]]:
+            higher += model.flux[k] * self._at(self._higher, int(k), rows, cols)
         told = values[0] @ weight
         norm = float((weight * own[used]).sum())
         seen = np.abs(told) * model.flux[near] / np.sqrt(norm) if norm > 0.0 else np.zeros(near.size)
         followed = scene.solved[near] & ((seen > UNSEEN) | (near == star))
         n_full = int(np.count_nonzero(box & ~used))
-        return Row(star, rows, cols, weight, norm, n_full, near, values, third, told, followed)
+        return Row(star, rows, cols, weight, norm, n_full, near, values, higher, told, followed)
 
     def _at(self, images: dict[int, FloatArray], star: int, rows: IntArray, cols: IntArray) -> FloatArray:
         """Take a star's stamps at image pixels; beyond a stamp there is no light."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from cuvee.extract.psf import BESIDE, FAINTER, FULL, LEAST, TOO_NEAR
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
 from cuvee.photometry.noise import output_of, pixel_variance
-from cuvee.photometry.psf import LEAST_SNR, N_BRIGHT
+from cuvee.photometry.psf import LEAST_SNR
 from cuvee.provenance.prf_stamps import stamps
 
 __all__ = ["Scene", "scene_of"]
@@ -34,24 +35,27 @@ class Scene:
         Stars that no brighter one is so near to that they are one with it.
     solved : bool array
         Stars whose flux is found in every frame; the others are as bright as in the reference image.
-    bright : bool array
-        Stars that tell where a frame points.
+    seen_well : bool array
+        Stars whose displacement counts beyond the second order.
     corner : int64 array, shape (n_star, 2)
         Image row and column of each stamp's pixel [0, 0], perhaps outside the image.
     inverse_variance : float64 array, shape (n_row, n_col)
         Of the pixels of one frame; 0 for those that take no part.
     light : float64 array, shape (n_row, n_col)
         All stars as they are in the reference image, without background (e-/s).
+    still : float array, shape (n_row, n_col)
+        The reference image, with its stars moved to where the model has them (e-/s).
     """
 
     model: StarModel
     reference: Reference
     apart: NDArray[np.bool_]
     solved: NDArray[np.bool_]
-    bright: NDArray[np.bool_]
+    seen_well: NDArray[np.bool_]
     corner: NDArray[np.int64]
     inverse_variance: NDArray[np.float64]
     light: NDArray[np.float64]
+    still: NDArray[Any]
 
     def star(self, star_id: int) -> int | None:
         """Return the number of the star of a catalogue id; None if there is none."""
@@ -68,7 +72,9 @@ class Scene:
         return int(self.model.id[near[np.argmax(self.model.flux[near])]]) if near.size else None
 
 
-def scene_of(model: StarModel, target_ids: NDArray[np.int64], reference: Reference) -> Scene:
+def scene_of(
+    model: StarModel, target_ids: NDArray[np.int64], reference: Reference, shift: tuple[float, float] = (0.0, 0.0)
+) -> Scene:
     """Find out how PSF photometry takes each star, and draw them all.
 
     Parameters
@@ -79,11 +85,19 @@ def scene_of(model: StarModel, target_ids: NDArray[np.int64], reference: Referen
         Catalogue ids of the series' targets.
     reference : Reference
         Its reference image.
+    shift : tuple of float, optional
+        By how much the frames lie off the reference image, in column and row, for which the stars were planned (px).
 
     Returns
     -------
     Scene
+        With the stars of the model moved by ``shift``.
     """
+    if any(shift):
+        still = scene_of(model, target_ids, reference)
+        model = replace(model, col=model.col + shift[0], row=model.row + shift[1])
+        moved = scene_of(model, target_ids, reference)
+        return replace(moved, light=still.light, still=reference.image + (moved.light - still.light))
     geometry = reference.geometry
     shape = (geometry.n_row, geometry.n_col)
     apart = _apart(model)
@@ -105,13 +119,9 @@ def scene_of(model: StarModel, target_ids: NDArray[np.int64], reference: Referen
         np.add.at(light, (rows[inside], cols[inside]), (values[0] * model.flux[some, None, None])[inside])
         seen = np.zeros(inside.shape)
         seen[inside] = weight[rows[inside], cols[inside]]
-        whole = (seen > 0.0).all(axis=(1, 2))
-        snr[some] = whole * model.flux[some] * np.sqrt((seen * values[0] ** 2).sum(axis=(1, 2)))
+        snr[some] = model.flux[some] * np.sqrt((seen * values[0] ** 2).sum(axis=(1, 2)))
     snr[~solved] = 0.0
-    bright = snr > LEAST_SNR
-    if bright.sum() > N_BRIGHT:
-        bright &= snr >= np.sort(snr)[-N_BRIGHT]
-    return Scene(model, reference, apart, solved, bright, corner, weight, light)
+    return Scene(model, reference, apart, solved, snr > LEAST_SNR, corner, weight, light, reference.image)
 
 
 def _apart(model: StarModel) -> NDArray[np.bool_]:

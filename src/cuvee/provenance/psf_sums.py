@@ -63,7 +63,7 @@ class Solved:
     mended : bool array, shape (n_pixel,)
         Those that are not numbers, so that the reference image stands in.
     others : float64 array, shape (n_pixel,)
-        Light of all other stars, and the third order of all (e-/s).
+        Light of all other stars, and the higher orders of all (e-/s).
     flux : float64 array, shape (n_near,)
         Flux with which each near star enters (e-/s); the star's own is the solution.
     source : tuple of str
@@ -132,7 +132,7 @@ def solve_star(rows: Rows, star: int, frame: Frame) -> Solved:
         told = light @ row.weight
         value = _pixels(rows, row, frame)[0]
         matrix[n, n] = 0.0
-        right[n] = row.weight @ (value - _third(rows, row, frame) - frame.level(k))
+        right[n] = row.weight @ (value - _higher(rows, row, frame) - frame.level(k))
         for t, near, followed in zip(told, row.near.tolist(), row.followed, strict=True):
             if followed and near in place:
                 matrix[n, place[near]] += t
@@ -151,7 +151,7 @@ def solve_star(rows: Rows, star: int, frame: Frame) -> Solved:
             fluxes[n], source[n] = frame.kept[k], "stored"
     light = displaced(row.values, x, y)
     mine = int(np.flatnonzero(row.near == star)[0])
-    others = np.delete(fluxes, mine) @ np.delete(light, mine, axis=0) + _third(rows, row, frame)
+    others = np.delete(fluxes, mine) @ np.delete(light, mine, axis=0) + _higher(rows, row, frame)
     value, mended = _pixels(rows, row, frame)
     if frame.image is None:
         fluxes[mine] = np.nan
@@ -174,9 +174,11 @@ def _shift(rows: Rows, star: int, frame: Frame) -> tuple[FloatArray, float, floa
     return basis, float(x), float(y)
 
 
-def _third(rows: Rows, row: Row, frame: Frame) -> FloatArray:
+def _higher(rows: Rows, row: Row, frame: Frame) -> FloatArray:
     _, x, y = _shift(rows, row.star, frame)
-    return np.asarray(np.array([x**3 / 6.0, x * x * y / 2.0, x * y * y / 2.0, y**3 / 6.0]) @ row.third)
+    third = [x**3 / 6.0, x * x * y / 2.0, x * y * y / 2.0, y**3 / 6.0]
+    fourth = [x**4 / 24.0, x**3 * y / 6.0, x * x * y * y / 4.0, x * y**3 / 6.0, y**4 / 24.0]
+    return np.asarray(np.array([*third, *fourth]) @ row.higher)
 
 
 def _pixels(rows: Rows, row: Row, frame: Frame) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -185,7 +187,7 @@ def _pixels(rows: Rows, row: Row, frame: Frame) -> tuple[FloatArray, NDArray[np.
         return np.full(row.rows.size, np.nan), np.zeros(row.rows.size, bool)
     value = frame.image[row.rows, row.cols].astype(np.float64)
     mended = ~np.isfinite(value)
-    still = np.nan_to_num(rows.scene.reference.image[row.rows, row.cols].astype(np.float64))
+    still = np.nan_to_num(rows.scene.still[row.rows, row.cols].astype(np.float64))
     return np.where(mended, still, value), mended
 
 
@@ -243,7 +245,7 @@ def cosmic_rays(rows: Rows, solved: Solved, still_level: float, tolerance: float
     floor = BELIEVED * (still @ row.values[0])
     w = 1.0 / (1.0 / rows.scene.inverse_variance[row.rows, row.cols] + floor**2)
     pull = row.weight * share
-    light = rows.scene.reference.image[row.rows, row.cols] - still_level
+    light = rows.scene.still[row.rows, row.cols] - still_level
     light = light + still @ (displaced(row.values, solved.x, solved.y) - row.values[0])
     rest = (
         np.where(solved.mended, np.nan, solved.value) - solved.level - light - (solved.flux[mine] - still[mine]) * share

@@ -55,7 +55,7 @@ def psf_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
         ),
         (
             "    value D, the pixel; others M, the light of all other stars in it (and of the bright ones, itself too, what the third "
-            "order of the displacement adds); prf P, the share of the star's light in it, both displaced to second order; "
+            "and fourth order of the displacement add); prf P, the share of the star's light in it, both displaced to second order; "
             "weight w, the PRF in the reference frames over the pixel's variance there, and over the sum of PRF^2 / variance."
         ),
         *_pixel_lines(one, point),

@@ -27,6 +27,8 @@ AU_DAYS = 499.004784 / 86400.0
 ORBIT_RADIUS, ORBIT_PERIOD = 40 * 6378.137 / 149597870.7, 13.7
 """The spacecraft about the Earth (au, d); a circle, where the true orbit reaches from 17 to 60 Earth radii."""
 ORBIT_AXES = np.array([[1.0, 0.0, 0.0], [0.0, 0.8, 0.6]])
+CREEP = np.array([0.8, 0.6])
+"""Direction of a slow drift."""
 RELAXATION = 0.15
 """After a jump the pointing comes back with this time constant (d)."""
 MIDDLE = 1023.5
@@ -185,6 +187,8 @@ def draw_attitude(
     """
     n = since.size
     rigid = _wander(params.jitter * rng.standard_normal((n, 2)), since, params.jitter_time)
+    if n > 1:
+        rigid += params.drift * (since / since[-1] - 0.5)[:, None] * CREEP
     smear, dump = np.zeros(n), np.zeros(n, dtype=np.bool_)
     if params.has("dumps"):
         phase = (since - params.dump_first) / params.dump_every

@@ -31,6 +31,8 @@ class SimulationParams(BaseModel):
     jitter_time : float
         Time over which the pointing forgets where it was (d): the correlation of two frames falls as exp(-t / jitter_time). 0 for
         white jitter, each frame for itself.
+    drift : float
+        How far the pointing creeps from the first frame to the last (px), beside what aberration does.
     dump_first, dump_every : float
         The first momentum dump and the interval between two (d).
     dump_jump, dump_jitter : float
@@ -65,6 +67,7 @@ class SimulationParams(BaseModel):
     effects: frozenset[Effect] = frozenset(EFFECTS)
     jitter: NotNegative = 0.03
     jitter_time: NotNegative = 0.0
+    drift: NotNegative = 0.0
     dump_first: NotNegative = 0.6
     dump_every: Positive = 2.5
     dump_jump: NotNegative = 0.08
