@@ -50,6 +50,11 @@ BINS = ((7, 8), (8, 9), (9, 10), (10, 11), (11, 12), (12, 13), (13, 14), (14, 15
 MEASURED = 0.95
 """Share of a bin's stars that must have a flux in every frame, or their scatter says nothing of the rest."""
 
+DEPTH, DIMMED = 0.01, ((10, 11), (11, 12), (12, 13))
+"""Transits that are taken out of the held-out frames, for up to `N_DIMMED` stars in each of these bins."""
+
+N_DIMMED = 150
+
 ALONE = 0.05
 """Stars whose fluxes are correlated less than this with any other's count as isolated."""
 
@@ -117,6 +122,47 @@ def batches(infos: Sequence[FileInfo]) -> Iterator[Batch]:
     for first in range(0, len(infos), LANES):
         some = infos[first : first + LANES]
         yield Batch([TESS.read(info, None).flux[0] for info in some], np.arange(first, first + len(some)))
+
+
+def dimmed(
+    field: Field, truth: Truth, infos: Sequence[FileInfo]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[Batch]]:
+    """Take transits out of frames: of some stars `DEPTH` of their light, with the true PRF where the frame has them, every other eight frames.
+
+    Returns
+    -------
+    star : int64 array
+        The stars among the true ones, all constant but for this.
+    during : bool array, shape (n_frame,)
+        Frames in transit.
+    list of Batch
+        The frames.
+    """
+    geometry = field.reference.geometry
+    inside = (np.abs(truth.col - geometry.col0 - 0.5 * geometry.n_col) < 0.5 * geometry.n_col - 20) & (
+        np.abs(truth.row - geometry.row0 - 0.5 * geometry.n_row) < 0.5 * geometry.n_row - 20
+    )
+    rng = np.random.default_rng(11)
+    found = []
+    for low, high in DIMMED:
+        among = np.flatnonzero(inside & truth.constant & (truth.mag >= low) & (truth.mag < high))
+        found.append(rng.permutation(among)[:N_DIMMED])
+    star = np.concatenate(found)
+    moved = truth.moved[len(field.reference.members) :]
+    during = np.arange(len(infos)) // 8 % 2 == 1
+    along = np.arange(2 * HALF + 1)
+    out = []
+    for batch in batches(infos):
+        frames = [np.array(frame, np.float32) for frame in batch.frames]
+        for image, k in zip(frames, batch.position.tolist(), strict=True):
+            if during[k]:
+                stamp, corner = true_stamps(
+                    truth.col[star] + moved[k, 0], truth.row[star] + moved[k, 1], geometry.col0, geometry.row0
+                )
+                where = corner[:, :1, None] + along[:, None], corner[:, 1:, None] + along
+                np.subtract.at(image, where, (DEPTH * truth.flux[star][:, None, None] * stamp[0]).astype(np.float32))
+        out.append(replace(batch, frames=frames))
+    return star, during, out
 
 
 def moments_of(infos: Sequence[FileInfo]) -> Moments:
@@ -216,10 +262,25 @@ def learn_and_measure(args: argparse.Namespace, jitter: float, memory: float, dr
         batches(held), moments_of(held), tuple(info.name for info in held), field.targets, still, params, model
     )
     extracted = time.perf_counter() - start
+    star, during, frames_with_transits = dimmed(field, truth, held)
+    names = tuple(info.name for info in held)
+    again = extract(iter(frames_with_transits), moments_of(held), names, field.targets, still, params, model)
+    row = {int(one): k for k, one in enumerate(field.targets.id[again.rows].tolist())}
+    mine = np.array([row[int(truth.id[k])] for k in star])
+    dips = again.planes["psf_flux"][mine].astype(np.float64)
+    depth = 1.0 - dips[:, during].mean(axis=1) / dips[:, ~during].mean(axis=1)
+    transits = []
+    for low, high in DIMMED:
+        own = (truth.mag[star] >= low) & (truth.mag[star] < high)
+        transits.append({"mag": (low, high), "stars": int(own.sum()), "depth": float(np.nanmedian(depth[own]))})
     true_flux, plan = measured_with_truth(field, truth, held, params, model)
     sigma, whole = limits(field, truth)
     numbers = {"jitter": jitter, "learn_s": took, "extract_s": extracted, **learned.numbers}
-    return report(field, truth, block, true_flux, plan, sigma, whole, numbers)
+    found = report(field, truth, block, true_flux, plan, sigma, whole, numbers)
+    print("transits of 1 %, median depth: " + ", ".join(
+        f"Tmag {t['mag'][0]} to {t['mag'][1]} {100 * t['depth']:.3f} % ({t['stars']} stars)" for t in transits
+    ), flush=True)  # fmt: skip
+    return {**found, "transits": transits}
 
 
 def report(
@@ -234,6 +295,8 @@ def report(
     assert psf is not None
     share = np.zeros(truth.id.size)
     share[psf.plan.star] = psf.plan.share
+    together = np.full(truth.id.size, np.nan)
+    together[psf.plan.star] = np.sqrt(psf.plan.variance)
     moved = truth.moved[n_learn:]
     # At the middle of the detector the terms in u and v are nothing.
     pointing = np.array([np.array(one)[:, 0] if one else (np.nan, np.nan) for one in block.meta["pointing"]])
@@ -251,6 +314,8 @@ def report(
     scatter = {name: curve.std(axis=1, ddof=1) / limit for name, curve in curves.items()}
     scatter["aperture, decorrelated"] = decorrelated(np.nan_to_num(curves["aperture"]), moved) / limit
     claimed = np.median(block.planes["psf_flux_err"], axis=1) / truth.flux[star] / limit
+    # What photons allow a star whose neighbours must be found with it.
+    blended = curves["psf"].std(axis=1, ddof=1) / (together[star] / truth.flux[star])
     used = truth.constant[star] & whole[star]
     alone = used & (share[star] > 1.0 - ALONE)
     zero = np.nanmedian(curves["psf"].mean(axis=1)[alone & (truth.mag[star] < 12.0)])
@@ -265,12 +330,13 @@ def report(
     print(
         f"{'Tmag':>6s} {'stars':>6s} {'ppm':>7s} "
         + "".join(f"{name:>24s}" for name in names)
-        + f"{'error':>8s} {'bias ppm':>9s} {'bias/sigma':>10s}"
+        + f"{'error':>8s} {'bias ppm':>9s} {'bias/sigma':>10s}{'crowded, psf (over what blending allows)':>42s}"
     )
     rows = []
     for low, high in BINS:
         among = (truth.mag[star] >= low) & (truth.mag[star] < high)
         own, both = among & alone, among & used
+        crowd = both & ~alone
         if own.sum() < 3:
             continue
         found = {
@@ -280,12 +346,14 @@ def report(
             "mag": (low, high), "isolated": int(own.sum()), "all": int(both.sum()), "limit_ppm": 1e6 * float(np.median(limit[own])),
             "scatter": found, "error": float(np.nanmedian(claimed[own])), "bias_ppm": 1e6 * float(np.nanmedian(bias[own])),
             "bias_sigma": float(np.nanmedian(np.abs(bias[own]) / limit[own])),
+            "crowded": (int(crowd.sum()), *(float(np.nanmedian(x[crowd])) if crowd.any() else np.nan for x in (scatter["psf"], blended))),
             "measured": float(np.isfinite(scatter["psf"][own]).mean()),
         }  # fmt: skip
         rows.append(entry)
         cells = "".join(f"{a:14.3f} ({b:7.3f})" for a, b in found.values())
         print(
             f"{low:3d}-{high:2d} {entry['isolated']:6d} {entry['limit_ppm']:7.0f} {cells}{entry['error']:8.3f} {entry['bias_ppm']:9.0f} {entry['bias_sigma']:10.2f}"
+            f"{entry['crowded'][0]:8d} {entry['crowded'][1]:6.3f} ({entry['crowded'][2]:6.3f})"
         )
     wrong = [
         r["mag"]
