@@ -265,11 +265,11 @@ def learn_and_measure(args: argparse.Namespace, jitter: float, memory: float, dr
     star, during, frames_with_transits = dimmed(field, truth, held)
     names = tuple(info.name for info in held)
     again = extract(iter(frames_with_transits), moments_of(held), names, field.targets, still, params, model)
-    row = {int(one): k for k, one in enumerate(field.targets.id[again.rows].tolist())}
-    mine = np.array([row[int(truth.id[k])] for k in star])
+    place = {int(one): k for k, one in enumerate(field.targets.id[again.rows].tolist())}
+    mine = np.array([place[int(truth.id[k])] for k in star])
     dips = again.planes["psf_flux"][mine].astype(np.float64)
     depth = 1.0 - dips[:, during].mean(axis=1) / dips[:, ~during].mean(axis=1)
-    transits = []
+    transits: list[dict[str, Any]] = []
     for low, high in DIMMED:
         own = (truth.mag[star] >= low) & (truth.mag[star] < high)
         transits.append({"mag": (low, high), "stars": int(own.sum()), "depth": float(np.nanmedian(depth[own]))})
