@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.motion import move
 from cuvee.catalog.params import TargetParams
 from cuvee.catalog.project import project
-from cuvee.model.records import Footprint, Stars
+from cuvee.model.records import Footprint, Neighbours, Stars
 
-__all__ = ["catalog_scene"]
+__all__ = ["catalog_neighbours", "catalog_scene"]
 
 
 def catalog_scene(
@@ -50,3 +52,29 @@ def catalog_scene(
     ra, dec = move(near.ra, near.dec, near.pmra, near.pmdec, footprint.epoch - near.epoch)
     found, col, row = project(footprint, ra, dec, params.margin)
     return near.id[found], col, row, 10.0 ** (0.4 * (zero_point - near.mag[found]))
+
+
+def catalog_neighbours(
+    footprints: Sequence[Footprint], stars: Stars, params: TargetParams, zero_point: float
+) -> Neighbours:
+    """Return the catalogue stars of every series of a detector.
+
+    Parameters
+    ----------
+    footprints : sequence of Footprint
+        The series.
+    stars, params, zero_point
+        As `catalog_scene` takes them.
+
+    Returns
+    -------
+    Neighbours
+
+    Raises
+    ------
+    BadData
+        If a WCS cannot be read.
+    """
+    scenes = [catalog_scene(footprint, stars, params, zero_point) for footprint in footprints]
+    series = [np.full(scene[0].size, one.series) for one, scene in zip(footprints, scenes, strict=True)]
+    return Neighbours(np.concatenate(series), *(np.concatenate(column) for column in zip(*scenes, strict=True)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LightCurves", "Stars", "Targets"]
+__all__ = ["LightCurves", "Neighbours", "Stars", "Targets"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -112,6 +112,34 @@ class Targets:
             column = getattr(self, name)
             values[name] = None if column is None else column[rows]
         return Targets(**values, radii=self.radii)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The catalogue stars on and around the pixels of each series of a detector, targets or not; every array has shape (n_star,).
+
+    Parameters
+    ----------
+    series : str array
+        The series; a star that several series see stands in each.
+    id : int64 array
+        Catalogue id.
+    col, row : float64 array
+        Detector coordinates at the epoch of the frames (px).
+    flux : float64 array
+        By its magnitude (e-/s).
+    """
+
+    series: NDArray[np.str_]
+    id: IntArray
+    col: FloatArray
+    row: FloatArray
+    flux: FloatArray
+
+    def of(self, series: str) -> Neighbours:
+        """Return those of one series."""
+        here = np.flatnonzero(self.series == series)
+        return Neighbours(*(getattr(self, name)[here] for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
