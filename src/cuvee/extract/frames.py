@@ -198,7 +198,7 @@ def plan_of(
     if model is not None:
         arrays += [model.prf.coef, model.id, model.col, model.row, model.flux]
     if neighbours is not None:
-        arrays += [targets.id, neighbours.id, neighbours.col, neighbours.row, neighbours.flux]
+        arrays += [targets.id, targets.mag, neighbours.id, neighbours.col, neighbours.row, neighbours.flux]
     for array in arrays:
         digest.update(array.tobytes())
     digest.update(repr((reference.series, reference.geometry, reference.readout, params)).encode())

@@ -35,7 +35,8 @@ def saturation_flux(readout: Readout) -> float:
 
 
 def find_masks(
-    image: NDArray[Any], geometry: Geometry, readout: Readout, neighbours: Neighbours, ids: NDArray[np.int64], small: int
+    image: NDArray[Any], geometry: Geometry, readout: Readout, neighbours: Neighbours, ids: NDArray[np.int64],
+    wanted: NDArray[np.bool_], small: int,
 ) -> PixelMasks:  # fmt: skip
     """Make the masks of the stars of an image.
 
@@ -50,7 +51,9 @@ def find_masks(
     neighbours : Neighbours
         The catalogue stars of the series, those that get a mask among them.
     ids : int64 array, shape (n_star,)
-        Catalogue ids of the stars that get a mask.
+        Catalogue ids of the stars that are measured.
+    wanted : bool array, shape (n_star,)
+        Which of them get a mask.
     small : int
         An image narrower or lower than this (px) is not cut up.
 
@@ -58,7 +61,7 @@ def find_masks(
     -------
     PixelMasks
         No mask overlaps another one of the same cutout. A star has none where it does not stand out of the sky, where its pixel lies in the mask of a
-        brighter star (of two stars at one place the first has it), or where it is off the image or unknown to ``neighbours``.
+        brighter star (of two stars at one place the first has it), or where it is off the image, not wanted or unknown to ``neighbours``.
 
     Notes
     -----
@@ -72,7 +75,7 @@ def find_masks(
     order = np.argsort(neighbours.id, kind="stable")
     at = np.searchsorted(neighbours.id, ids, sorter=order)
     at = order[np.minimum(at, order.size - 1)] if order.size else np.zeros(0, np.int64)
-    known = neighbours.id[at] == ids if order.size else np.zeros(ids.size, np.bool_)
+    known = wanted & (neighbours.id[at] == ids if order.size else False)
     output = np.full(col.size, -1, np.int64)
     output[at[known]] = np.flatnonzero(known)
 
@@ -179,12 +182,10 @@ class MaskRows:
         Where each tile's pieces begin.
     rows : Apertures
         The pieces.
-    by_star : int64 array, shape (n_piece,)
-        The pieces in the order of their stars.
-    first : int64 array, shape (n_masked,)
-        Where in ``by_star`` those of each star begin that has a mask.
-    star : int64 array, shape (n_masked,)
-        These stars, numbered as the plan orders them.
+    star, first : int64 array, shape (n_masked,)
+        The stars that have a mask, numbered as the plan orders them, and the first piece of each.
+    star_of_more, more : int64 array, shape (n_piece - n_masked,)
+        The other pieces, and whose they are.
     area : float64 array, shape (n_star, 1, 4)
         As `cuvee.photometry.aperture.Apertures` has it, of whole masks, in the order of the plan.
     """
@@ -192,9 +193,10 @@ class MaskRows:
     masks: PixelMasks
     of_tile: NDArray[np.int64]
     rows: Apertures
-    by_star: NDArray[np.int64]
-    first: NDArray[np.int64]
     star: NDArray[np.int64]
+    first: NDArray[np.int64]
+    star_of_more: NDArray[np.int64]
+    more: NDArray[np.int64]
     area: NDArray[np.float64]
 
     @property
@@ -242,10 +244,10 @@ def mask_rows(found: PixelMasks, order: NDArray[np.int64], layout: Tiles, geomet
         np.ascontiguousarray(ptr, np.int64), pixel.astype(np.int32)[:, None], np.ones((n_entry, 1), np.float32),
         np.zeros((n_entry, 2), np.float32), np.zeros((n_piece, 1, 4)), np.zeros(n_piece, np.bool_),
     )  # fmt: skip
-    by_star = np.argsort(star[starts], kind="stable")
-    masked, first = np.unique(star[starts][by_star], return_index=True)
+    masked, first = np.unique(star[starts], return_index=True)
+    more = np.setdiff1d(np.arange(n_piece), first)
     of_tile = np.searchsorted(tile[starts], np.arange(layout.outer.shape[0] + 1)).astype(np.int64)
-    return MaskRows(found, of_tile, rows, by_star, first.astype(np.int64), masked, area)
+    return MaskRows(found, of_tile, rows, masked, first.astype(np.int64), star[starts][more], more, area)
 
 
 class MaskPass:
@@ -267,7 +269,7 @@ class MaskPass:
     """
 
     def __init__(self, rows: MaskRows, n_star: int, n_frame: int) -> None:
-        n_piece = rows.by_star.size
+        n_piece = rows.rows.ptr.shape[0]
         self.rows = rows
         self._acc, self._acc32 = on_lines((1, LANES), np.float64), on_lines((4, LANES))
         self._pieces, self._rest = on_lines((n_piece, 1, LANES), np.float64), on_lines((n_piece, 4, LANES))
@@ -296,10 +298,11 @@ class MaskPass:
         from cuvee.kernels import lanes
 
         rows = self.rows
-        if rows.star.size:
-            self._sums[rows.star] = np.add.reduceat(self._pieces[rows.by_star], rows.first)
-            self._sum_rest[rows.star, :3] = np.add.reduceat(self._rest[rows.by_star, :3], rows.first)
-            self._sum_rest[rows.star, 3] = np.maximum.reduceat(self._rest[rows.by_star, 3], rows.first)
+        self._sums[rows.star], self._sum_rest[rows.star] = self._pieces[rows.first], self._rest[rows.first]
+        # Few masks have more than one piece.
+        np.add.at(self._sums, rows.star_of_more, self._pieces[rows.more])
+        np.add.at(self._sum_rest[:, :3], rows.star_of_more, self._rest[rows.more, :3])
+        np.maximum.at(self._sum_rest[:, 3], rows.star_of_more, self._rest[rows.more, 3])
         bits = np.array([flags.NAN_PIXEL, flags.SATURATED, 0], np.int32)
         here = np.where(column >= 0, np.arange(LANES), -1)
         lanes.finish(

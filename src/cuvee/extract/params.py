@@ -37,6 +37,8 @@ class ExtractParams(BaseModel):
     k2p2 : bool
         Sum a pixel mask of each star's own, too, cut from the mean image among the stars of the catalogue (`cuvee.photometry.mask`): it
         follows saturated stars along their columns, and keeps out of their neighbours' light.
+    k2p2_limit : float, optional
+        Only stars this bright or brighter (mag) have such a mask; by default all.
     halo : bool
         Stamps only, and of these the small series: measure saturated stars by their halo, too (`cuvee.photometry.halo`).
     halo_limit : float, optional
@@ -54,6 +56,7 @@ class ExtractParams(BaseModel):
     mask: str | None = None
     psf: bool = False
     k2p2: bool = False
+    k2p2_limit: float | None = None
     halo: bool = False
     halo_limit: float | None = None
     small_series: int = Field(default=64, ge=16)
@@ -71,6 +74,8 @@ class ExtractParams(BaseModel):
             raise ValueError(
                 f"{which} = true cannot stand beside mask = {self.mask!r}, which is summed in place of all else"
             )
+        if self.k2p2_limit is not None and not self.k2p2:
+            raise ValueError("k2p2_limit needs k2p2 = true")
         if self.halo_limit is not None and not self.halo:
             raise ValueError("halo_limit needs halo = true")
         return self

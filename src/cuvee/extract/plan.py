@@ -114,12 +114,15 @@ def star_plan(
 
 
 def with_masks(
-    plan: Plan, image: NDArray[Any], geometry: Geometry, readout: Readout, neighbours: Neighbours, ids: NDArray[np.int64], small: int
+    plan: Plan, image: NDArray[Any], geometry: Geometry, readout: Readout, neighbours: Neighbours, targets: Targets,
+    rows: NDArray[np.int64], params: ExtractParams,
 ) -> Plan:  # fmt: skip
-    """Return a plan that sums the stars' own pixel masks, too; see `cuvee.extract.masks.find_masks`."""
-    found = find_masks(image, geometry, readout, neighbours, ids, small)
-    rows = mask_rows(found, plan.order, plan.layout, geometry)
-    return replace(plan, masks=rows, static_flag=plan.static_flag | rows.flag)
+    """Return a plan that sums the own pixel masks of the targets in ``rows``, too; see `cuvee.extract.masks.find_masks`."""
+    limit = np.inf if params.k2p2_limit is None else params.k2p2_limit
+    wanted = targets.mag[rows] <= limit
+    found = find_masks(image, geometry, readout, neighbours, targets.id[rows], wanted, params.small_series)
+    pieces = mask_rows(found, plan.order, plan.layout, geometry)
+    return replace(plan, masks=pieces, static_flag=plan.static_flag | pieces.flag)
 
 
 def _tile_corners(
@@ -172,9 +175,8 @@ def make_plan(
     layout = background.tiles(shape, params.mesh_size, margin)
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
     if neighbours is not None:
-        plan = with_masks(
-            plan, reference.image, reference.geometry, reference.readout, neighbours, targets.id[rows], params.small_series
-        )  # fmt: skip
+        image, still = reference.image, reference.readout
+        plan = with_masks(plan, image, reference.geometry, still, neighbours, targets, rows, params)
     col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
     row = np.ascontiguousarray(plan.position[:, 1] - reference.geometry.row0)
     # A reference image that was read from disk is a read-only view, which the annulus kernel does not take.

@@ -108,7 +108,7 @@ def extract_series(
         level, level_err = background.faint_third(flux, image)
         plan = replace(plan, static_flag=plan.static_flag | np.int32(flags.FAINT_THIRD))
     if params.k2p2 and neighbours is not None:
-        plan = with_masks(plan, image, geometry, info.readout, neighbours, targets.id[rows], params.small_series)
+        plan = with_masks(plan, image, geometry, info.readout, neighbours, targets, rows, params)
     masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
     planes, flag = measure.empty(plan, n_frame)
     scratch = measure.Scratch(plan)

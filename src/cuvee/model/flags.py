@@ -136,7 +136,8 @@ FLAGS: tuple[Bit, ...] = (
     Bit(
         NO_MASK,
         "no_mask",
-        "the star has no pixel mask of its own: it does not stand out of the sky, or a brighter star's mask holds its pixel",
+        "the star has no pixel mask of its own: it does not stand out of the sky, a brighter star's mask holds its pixel, or it is "
+        "fainter than [extract] k2p2_limit",
         False,
     ),
     Bit(
