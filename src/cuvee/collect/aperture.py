@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from cuvee.metrics import median, point_to_point_scatter
 from cuvee.model.records import Geometry, PixelMasks
 
-__all__ = ["by_distance_from_middle", "choose_aperture", "enclosed_light", "light_in_masks", "whole_apertures"]
+__all__ = [
+    "by_distance_from_middle",
+    "choose_aperture",
+    "enclosed_light",
+    "light_in_masks",
+    "unspilt",
+    "whole_apertures",
+]
 
 
 def choose_aperture(
@@ -80,6 +87,43 @@ def enclosed_light(radii: Iterable[float], fwhm: float) -> tuple[float, ...]:
     """
     variance = fwhm**2 / (8.0 * np.log(2.0)) + 2.0 / 12.0
     return tuple(float(1.0 - np.exp(-(r**2) / (2.0 * variance))) for r in radii)
+
+
+def unspilt(
+    methods: Sequence[str],
+    fluxes: Sequence[NDArray[Any]],
+    good: NDArray[np.bool_],
+    saturated: NDArray[np.bool_],
+    whole: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_] | None:
+    """Return which methods may be chosen: of a saturated star no circle, where a whole mask or a halo was measured.
+
+    A pixel that is full does not follow the star, and what it spills leaves the circle along the column. Such a sum may be very
+    quiet, and shows nothing.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        The apertures, and what was measured beside them.
+    fluxes, good, whole
+        As `choose_aperture` takes them.
+    saturated : bool array, shape (n_star, n_point)
+        Points with a saturated pixel.
+
+    Returns
+    -------
+    bool array, shape (n_star, n_method), or None
+        As `choose_aperture` takes it.
+    """
+    others = [k for k, name in enumerate(methods) if name in ("mask", "halo")]
+    if not others:
+        return whole
+    allowed = np.ones((good.shape[0], len(methods)), np.bool_) if whole is None else whole.copy()
+    measured = [allowed[:, k] & (good & np.isfinite(fluxes[k])).any(axis=1) for k in others]
+    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & np.any(measured, axis=0)
+    circles = [k for k, name in enumerate(methods) if name.startswith("aperture")]
+    allowed[np.ix_(spilt, circles)] = False
+    return allowed
 
 
 def light_in_masks(

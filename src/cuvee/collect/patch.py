@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enclosed_light, light_in_masks
+from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enclosed_light, light_in_masks, unspilt
 from cuvee.collect.params import CollectParams
 from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
-from cuvee.model.flags import EDGE, FLAGS, NO_TIME, default_mask
+from cuvee.model.flags import EDGE, FLAGS, NO_TIME, SATURATED, default_mask
 from cuvee.model.records import LightCurves, Targets
 from cuvee.photometry.rounding import round_to_noise
 
@@ -96,7 +96,9 @@ def collect(
         if params.aperture == "best":
             fluxes = [planes[f"{name}_flux"] for name in methods]
             enclosed = shares_of(one, shares, targets, fwhm)
-            chosen[one.rows] = choose_aperture(fluxes, _good(one, flag, quality_mask), enclosed, _whole(one), order)
+            good = _good(one, flag, quality_mask)
+            allowed = unspilt(methods, fluxes, good, flag & np.int32(SATURATED) != 0, _whole(one))
+            chosen[one.rows] = choose_aperture(fluxes, good, enclosed, allowed, order)
         else:
             chosen[one.rows] = methods.index(params.aperture)
         _mark_edge(flag, one, chosen[one.rows])

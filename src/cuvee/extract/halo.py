@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cuvee.errors import AlgorithmError
 from cuvee.metrics import median
@@ -23,7 +24,7 @@ FloatArray = NDArray[np.float64]
 FULL = 0.9
 """Share of the saturation limit from which a pixel of the mean image counts as saturated."""
 REACH = 3.0
-"""A saturated pixel belongs to the brightest star within this distance of it (px); so far out a neighbour's pixels are left out."""
+"""Saturated pixels that touch belong to the brightest star within this distance of one of them (px); so far out a neighbour's pixels are left out."""
 FAINT = 0.01
 """Share of the star's flux from which a neighbour is bright enough for that."""
 
@@ -98,16 +99,17 @@ def halo_stars(
     Returns
     -------
     int64 array
-        Those of the targets that have a saturated pixel of their own within 3 px, or are bright enough. The others, also those next to a brighter
-        star, have more to gain from an aperture.
+        Those of the targets that are the brightest within 3 px of a patch of saturated pixels, or are bright enough.
     """
     col, row = neighbours.col - info.geometry.col0, neighbours.row - info.geometry.row0
-    full_row, full_col = np.nonzero(image > FULL * info.readout.saturation)
-    away = np.hypot(full_col[:, None] - col, full_row[:, None] - row)
-    light = np.where(away <= REACH, neighbours.flux, -np.inf)
-    owners = np.argmax(light, axis=1) if col.size else np.zeros(0, np.int64)
-    owners = owners[light[np.arange(owners.size), owners] > 0.0]
-    chosen = np.isin(ids, neighbours.id[owners])
+    patches, n_patch = ndimage.label(image > FULL * info.readout.saturation, np.ones((3, 3)))
+    owners = []
+    for k in range(n_patch):
+        full_row, full_col = np.nonzero(patches == k + 1)
+        near = (np.hypot(full_col[:, None] - col, full_row[:, None] - row) <= REACH).any(axis=0)
+        if near.any():
+            owners.append(int(neighbours.id[np.argmax(np.where(near, neighbours.flux, -np.inf))]))
+    chosen = np.isin(ids, owners)
     if limit is not None:
         chosen |= mag <= limit
     return np.flatnonzero(chosen)

@@ -72,13 +72,8 @@ def find_masks(
     with np.errstate(divide="ignore"):
         mag = -2.5 * np.log10(neighbours.flux)
     params = MaskParams(saturation_mag=-2.5 * float(np.log10(saturation_flux(readout))))
-    order = np.argsort(neighbours.id, kind="stable")
-    at = np.searchsorted(neighbours.id, ids, sorter=order)
-    at = order[np.minimum(at, order.size - 1)] if order.size else np.zeros(0, np.int64)
-    known = wanted & (neighbours.id[at] == ids if order.size else False)
-    output = np.full(col.size, -1, np.int64)
-    output[at[known]] = np.flatnonzero(known)
-
+    place = {int(ids[k]): k for k in np.flatnonzero(wanted).tolist()}
+    output = np.array([place.get(star, -1) for star in neighbours.id.tolist()], np.int64)
     nothing = np.zeros(0, np.int64)
     found = [(nothing, nothing)] * ids.size
     clipped, crowding = np.zeros(ids.size, np.bool_), np.full(ids.size, np.nan, np.float32)

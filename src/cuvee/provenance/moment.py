@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.collect import choose_aperture, enclosed_light
-from cuvee.collect.aperture import by_distance_from_middle, light_in_masks
+from cuvee.collect.aperture import by_distance_from_middle, light_in_masks, unspilt
 from cuvee.collect.series import OTHERS
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.metrics import median, point_to_point_scatter
-from cuvee.model.flags import EDGE, FLAGS, default_mask
+from cuvee.model.flags import EDGE, FLAGS, SATURATED, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.records import Geometry, PixelMasks
 from cuvee.model.time import DAY, earth_position, observer_time
@@ -124,6 +124,8 @@ def choice_of(
     bad = default_mask(FLAGS) & ~(EDGE if whole is not None else 0)
     good = ((points["flag"] & bad) == 0) & ((points["quality"] & default_mask(device.quality)) == 0)
     fluxes = [points[f"{name}_flux"][None, :] for name in names]
+    full = (points["flag"] & SATURATED) != 0
+    allowed = unspilt(names, fluxes, good[None, :], full[None, :], whole)
     table = []
     for k, (name, flux) in enumerate(zip(names, fluxes, strict=True)):
         scatter = float(point_to_point_scatter(flux, good[None, :])[0])
@@ -136,10 +138,11 @@ def choice_of(
                 "relative": scatter / shares[k],
                 "median": float(median(np.where(good, flux, np.nan))[0]),
                 "whole": bool(whole[0, k]) if whole is not None else None,
+                "allowed": bool(allowed[0, k]) if allowed is not None else True,
             }
         )
     redone = (
-        names[int(choose_aperture(fluxes, good[None, :], shares, whole, order)[0])] if setting == "best" else setting
+        names[int(choose_aperture(fluxes, good[None, :], shares, allowed, order)[0])] if setting == "best" else setting
     )
     return {
         "setting": setting,
