@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from numpy.typing import NDArray
 from tests.photometry.test_halo import SIZE, saturated_star, transit
 from tests.run.stamps import make_workspace
@@ -16,10 +17,13 @@ from tests.run.workspaces import done, product_bytes, run
 
 import cuvee
 from cuvee.errors import ConfigError
+from cuvee.export import export
 from cuvee.metrics import point_to_point_scatter
 from cuvee.model.flags import NO_HALO, NO_MASK
 from cuvee.provenance import explain_star, format_explanation
+from cuvee.report import write_report
 from cuvee.simulate.tess import simulate
+from cuvee.store.numbers import read_columns
 from cuvee.survey import LightCurve
 
 STAR = 1000
@@ -76,6 +80,27 @@ def test_the_masks_of_lone_stars_hold_their_light(finished: Path) -> None:
                 ratio.append(np.median(curve.mask_flux[curve.good]) / flux[k])
     assert len(ratio) > 10
     assert np.median(ratio) == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_report_compares_the_methods(finished: Path) -> None:
+    page = write_report(cuvee.open(finished)).read_text()
+    assert "Apertures and masks" in page
+    stars = read_columns(next((finished / "LC" / "tess" / "summary").glob("*.parquet")))
+    best, seen = stars["best"], stars["n_good"] > 0
+    share = 100.0 * np.mean(best[seen] == "mask")
+    assert f"own mask for {share:.0f}" in page or f"own mask for {share:.1f}" in page
+    assert f"{int((stars['mask_size'][seen] == 0).sum())} stars have no own mask" in page
+
+
+def test_exports_carry_the_columns(finished: Path, tmp_path: Path) -> None:
+    survey = cuvee.open(finished)
+    star = survey.light_curves(columns=["id"])["id"][0].as_py()
+    curve = survey.light_curve(star)
+    assert export(survey, [star], "ecsv", tmp_path / "out") == 1
+    (path,) = (tmp_path / "out").iterdir()
+    table = Table.read(path, format="ascii.ecsv")
+    np.testing.assert_allclose(np.asarray(table["mask_flux"]), curve.mask_flux, rtol=1e-6)
+    assert "own pixel mask" in table["mask_flux"].description
 
 
 def test_it_is_asked_for_and_taken_back(finished: Path, tmp_path: Path) -> None:
@@ -161,8 +186,6 @@ def test_halo_and_mask_for_all(tmp_path: Path) -> None:
     [
         ('[extract]\nk2p2 = true\nmask = "pipeline"\n', "k2p2 = true cannot stand beside mask = 'pipeline'"),
         ('[extract]\nhalo = true\nmask = "pipeline"\n', "halo = true cannot stand beside"),
-        ("[extract]\nk2p2_limit = 10.0\n", "k2p2_limit needs k2p2 = true"),
-        ("[extract]\nhalo_limit = 6.0\n", "halo_limit needs halo = true"),
         ('[collect]\naperture = "mask"\n', "set \\[extract\\] k2p2 = true"),
         ('[collect]\naperture = "halo"\n', "set \\[extract\\] halo = true"),
         ('[collect]\naperture = "psf"\n', "set \\[extract\\] psf = true"),

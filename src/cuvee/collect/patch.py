@@ -95,7 +95,7 @@ def collect(
         flag, planes = _flag(one), one.planes(*_measured(methods, params.round_noise))
         if params.aperture == "best":
             fluxes = [planes[f"{name}_flux"] for name in methods]
-            enclosed = shares_of(one, shares, targets, fwhm)
+            enclosed = _shares(one, shares, targets, fwhm)
             good = _good(one, flag, quality_mask)
             allowed = unspilt(methods, fluxes, good, flag & np.int32(SATURATED) != 0, _whole(one))
             chosen[one.rows] = choose_aperture(fluxes, good, enclosed, allowed, order)
@@ -113,7 +113,17 @@ def collect(
         radii=targets.radii if circles else (),
     )
     best = np.asarray(methods, dtype=np.str_)[chosen]
-    return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise)
+    numbers = _mask_numbers(joined, targets, fwhm) if "mask" in methods else {}
+    return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise, numbers)
+
+
+def _mask_numbers(joined: Sequence[JoinedSeries], targets: Targets, fwhm: float) -> dict[str, NDArray[Any]]:
+    size, share = np.zeros(len(targets), np.int64), np.full(len(targets), np.nan)
+    for one in joined:
+        if one.masks is not None:
+            size[one.rows] = np.diff(one.masks.ptr)
+            share[one.rows] = light_in_masks(one.masks, targets.col[one.rows], targets.row[one.rows], fwhm)
+    return {"mask_size": size, "mask_share": share}
 
 
 def _with_others(
@@ -132,7 +142,7 @@ def _with_others(
     return np.column_stack([crowding, *columns])
 
 
-def shares_of(
+def _shares(
     one: JoinedSeries, circles: Sequence[float], targets: Targets, fwhm: float
 ) -> list[float | NDArray[np.float64]]:
     """Return the share of a star's light that each method holds.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.extract import measure
+from cuvee.extract.halo import with_halo_fluxes
 from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
@@ -77,6 +78,10 @@ def extract(
     planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
+    if (
+        params.halo
+    ):  # a block holds too little of the series to weigh pixels, but all light curves have the same columns
+        block = with_halo_fluxes(block, {})
     if stars is None:
         return block
     # Coefficients of the plan's basis in column and row. Where there is no frame there is no displacement, and JSON has no NaN.

@@ -40,7 +40,8 @@ class ExtractParams(BaseModel):
     k2p2_limit : float, optional
         Only stars this bright or brighter (mag) have such a mask; by default all.
     halo : bool
-        Stamps only, and of these the small series: measure saturated stars by their halo, too (`cuvee.photometry.halo`).
+        Measure saturated stars by their halo, too (`cuvee.photometry.halo`): in small series, whose frames are all at hand; of full frames the
+        column stays empty.
     halo_limit : float, optional
         Stars this bright or brighter (mag) have a halo flux whether they saturate or not.
     small_series : int
@@ -74,8 +75,4 @@ class ExtractParams(BaseModel):
             raise ValueError(
                 f"{which} = true cannot stand beside mask = {self.mask!r}, which is summed in place of all else"
             )
-        if self.k2p2_limit is not None and not self.k2p2:
-            raise ValueError("k2p2_limit needs k2p2 = true")
-        if self.halo_limit is not None and not self.halo:
-            raise ValueError("halo_limit needs halo = true")
         return self

@@ -13,7 +13,7 @@ from cuvee import background
 from cuvee.errors import ConfigError
 from cuvee.extract import measure
 from cuvee.extract.frames import extract, with_mask_fluxes
-from cuvee.extract.halo import measure_halos, with_halo_fluxes
+from cuvee.extract.halo import measure_halos
 from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, rows_of_series, star_plan, with_masks
@@ -96,8 +96,7 @@ def extract_series(
         mask = None
     subtracted = info.background_subtracted or mask is not None
     if mask is None and not subtracted and min(shape) >= params.small_series:
-        block = _large_series(pixels, info, targets, params, names, neighbours)
-        return with_halo_fluxes(block, {}) if params.halo else block
+        return _large_series(pixels, info, targets, params, names, neighbours)
 
     layout = background.tiles(shape, max(shape), 0)
     plan = star_plan(targets, rows, geometry, info.readout, layout, params.radii, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,8 @@ class LightCurves:
         ``centroid_col``, ``centroid_row``, ``aperture1_flux``, ``aperture1_flux_err``, ...
     round_noise : float
         Steps per error to which fluxes and background were rounded; 0 where every bit was kept.
+    numbers : mapping of str to array, each of shape (n_star,)
+        More about each star: where own masks were summed ``mask_size`` (px) and ``mask_share``, the share of its light within.
     """
 
     targets: Targets
@@ -171,3 +173,4 @@ class LightCurves:
     offsets: IntArray
     points: Mapping[str, NDArray[Any]]
     round_noise: float = 0.0
+    numbers: Mapping[str, NDArray[Any]] = field(default_factory=dict)

@@ -124,18 +124,18 @@ def explain_point(
         col,
         row,
         device,
-        _beside(made, steps, file),
+        _beside(made, steps),
         own,
     )
     return facts
 
 
-def _beside(made: Made, steps: Sequence[Mapping[str, Any]], file: Mapping[str, Any]) -> set[str]:
+def _beside(made: Made, steps: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the methods that were measured beside the apertures."""
     learned = any(
         source["input_kind"] == "stars" for step in steps if step["product"] == "fluxes" for source in step["inputs"]
     )
-    asked = {"mask": made.params.k2p2, "psf": learned, "halo": made.params.halo and file["kind"] != "ffi"}
+    asked = {"mask": made.params.k2p2, "psf": learned, "halo": made.params.halo}
     return {name for name, measured in asked.items() if measured}
 
 
