@@ -83,9 +83,12 @@ def find_masks(
     for row0, row1, col0, col1 in cores:
         margin = MARGIN if len(cores) > 1 else 0
         cut = _within(whole, Geometry(row1 - row0 + 2 * margin, col1 - col0 + 2 * margin, row0 - margin, col0 - margin))
-        part = _cut(image, cut, col, row, mag, params)
         inside = (row >= row0 - 0.5) & (row < row1 - 0.5) & (col >= col0 - 0.5) & (col < col1 - 0.5)
-        for star in np.flatnonzero(inside & (output >= 0)).tolist():
+        wanted_here = np.flatnonzero(inside & (output >= 0)).tolist()
+        if not wanted_here:
+            continue
+        part = _cut(image, cut, col, row, mag, params)
+        for star in wanted_here:
             mine, here = part, cut
             for _ in range(GROWTHS):
                 larger = _within(whole, grow(here, mine.masks.edge[mine.at[star]], MARGIN)) if mine.has(star) else here
