@@ -276,6 +276,7 @@ def test_the_own_masks_of_cluster_stars_are_sums_of_their_pixels(reduce: Reduce,
         "targets mag_limit = 17.0\nextract k2p2 = true\nextract halo = true",
     )
     assert not summary.troubled
+    assert "halo" not in survey.light_curves(columns=["best"])["best"].to_pylist()
     checked, quieter = 0, 0
     for path in sorted((survey.path / "RED").rglob("*.arrow")):
         block = read_block(path)

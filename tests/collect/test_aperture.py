@@ -105,7 +105,12 @@ def test_a_star_that_spills_is_not_measured_in_circles_where_something_better_is
     mask, halo = np.ones((4, 10)), np.full((4, 10), np.nan)
     mask[2:] = np.nan
     halo[2] = 1.0
-    expected = [[True] * 4, [False, False, True, True], [False, False, True, True], [True] * 4]
+    expected = [
+        [True, True, True, False],
+        [False, False, True, False],
+        [False, False, False, True],
+        [True, True, False, False],
+    ]
     allowed = unspilt(methods, [*circles, mask, halo], good, full, None)
     assert allowed is not None
     assert allowed.tolist() == expected
@@ -114,10 +119,16 @@ def test_a_star_that_spills_is_not_measured_in_circles_where_something_better_is
     whole[1, 2] = False
     allowed = unspilt(methods, [*circles, mask, halo], good, full, whole)
     assert allowed is not None
-    assert allowed[1].tolist() == [True, True, False, True]
+    assert allowed[1].tolist() == [True, True, False, False]
     full[1, 3:] = False  # in less than half of the points
     allowed = unspilt(methods, [*circles, mask, halo], good, full, None)
     assert allowed is not None
-    assert allowed[1].all()
+    assert allowed[1].tolist() == [True, True, True, False]
+    # A star whose circles are clipped and whose points are all bad is not given a flux that it does not have.
+    clipped = np.array([[False, False, True, True]] * 4)
+    none = [*circles, np.full((4, 10), np.nan), np.full((4, 10), np.nan)]
+    allowed = unspilt(methods, none, ~good, full, clipped)
+    chosen = choose_aperture(none, ~good, (1.0,) * 4, allowed, np.array([0, 1, 2, 3]))
+    assert chosen.tolist() == [0] * 4
     assert unspilt(methods[:2], circles, good, full, whole[:, :2]) is not None
     assert unspilt(methods[:2], circles, good, full, None) is None

@@ -96,7 +96,7 @@ def unspilt(
     saturated: NDArray[np.bool_],
     whole: NDArray[np.bool_] | None,
 ) -> NDArray[np.bool_] | None:
-    """Return which methods may be chosen: of a saturated star no circle, where a whole mask or a halo was measured.
+    """Return which methods may be chosen: no mask or halo without a flux, and of a saturated star with one of these no circle.
 
     A pixel that is full does not follow the star, and what it spills leaves the circle along the column. Such a sum may be very
     quiet, and shows nothing.
@@ -119,8 +119,9 @@ def unspilt(
     if not others:
         return whole
     allowed = np.ones((good.shape[0], len(methods)), np.bool_) if whole is None else whole.copy()
-    measured = [allowed[:, k] & (good & np.isfinite(fluxes[k])).any(axis=1) for k in others]
-    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & np.any(measured, axis=0)
+    for k in others:
+        allowed[:, k] &= (good & np.isfinite(fluxes[k])).any(axis=1)
+    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & allowed[:, others].any(axis=1)
     circles = [k for k, name in enumerate(methods) if name.startswith("aperture")]
     allowed[np.ix_(spilt, circles)] = False
     return allowed

@@ -292,7 +292,8 @@ def choice_lines(facts: Mapping[str, Any]) -> list[str]:
     for one in facts["apertures"]:
         note = "  <- flux" if one["name"] == facts["best"] else ""
         note += "  clipped by the edge" if one["whole"] is False else ""
-        note += "  spills charge" if one["whole"] is not False and not one["allowed"] else ""
+        if one["whole"] is not False and not one["allowed"]:
+            note += "  spills charge" if one["radius"] is not None else "  no flux"
         note += "  median not positive" if one["median"] is not None and not one["median"] > 0.0 else ""
         lines.append(
             f"    {one['name']:>9} {'' if one['radius'] is None else number(one['radius'], 2):>8} {number(one['scatter'], 5, 15)} {one['enclosed']:15.5f} {number(one['relative'], 5, 15)}{note}"
