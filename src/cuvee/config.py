@@ -198,6 +198,14 @@ files = {catalog}
 # Stamps only: sum the mission's own mask, or that of a FILE (.npy or FITS image), with no further background.
 # mask = "pipeline"
 
+# Sum a pixel mask of each star's own, too (K2P2): it follows the star's light, along the columns that a saturated one bleeds into,
+# and ends where a neighbour's begins. The catalogue should hold all stars that are seen. Only for stars this bright or brighter (mag):
+# k2p2 = {k2p2}
+# k2p2_limit = 12.0
+# Stamps: measure saturated stars by their halo, too, and any star this bright or brighter (mag).
+# halo = {halo}
+# halo_limit = 6.0
+
 # Measure PSF fluxes of all stars of full frames, too; the PRF is learned from the frames.
 # psf = {psf}
 
@@ -262,6 +270,8 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
         prf=default.prf,
         radii=list(default.extract.radii),
         psf=json.dumps(default.extract.psf),
+        k2p2=json.dumps(default.extract.k2p2),
+        halo=json.dumps(default.extract.halo),
         annulus=list(default.extract.annulus),
         collect=default.collect,
         run=default.run,

@@ -186,8 +186,8 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
     dict of str to array, each of shape (n_star,)
         ``id``, ``healpix``, ``ra``, ``decl``, ``mag``, ``series``, ``col``, ``row``, ``crowding``, ``best``, ``n_point``, ``n_good``;
         medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s.
-        Where there are PSF fluxes also the `pair_scatter` of every method (``aperture1_scatter``, ..., ``psf_scatter``, e-/s),
-        the median ``psf_chi2`` (of at most 400 points), and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
+        Where there are own masks, PSF or halo fluxes also the `pair_scatter` of every method (``aperture1_scatter``, ..., ``psf_scatter``,
+        e-/s) and the ``numbers`` of the light curves; with PSF fluxes the median ``psf_chi2`` (of at most 400 points), and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
     """
     targets, points, offsets = curves.targets, curves.points, curves.offsets
     good = (points["quality"] & quality_mask) == 0
@@ -226,12 +226,15 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
         "background": median(matrix("background")),
         "scatter": point_to_point_scatter(flux),
     }
-    if "psf_flux" not in points:
-        return table
     methods = [name.removesuffix("_flux") for name in points if name.endswith("_flux")]
+    if all(method.startswith("aperture") for method in methods):
+        return table
     kept = rows(good, False)
     spread = pair_scatter((rows(points[f"{method}_flux"], np.nan) for method in methods), kept)
     table |= {f"{method}_scatter": values for method, values in zip(methods, spread, strict=True)}
+    table |= curves.numbers
+    if "psf_flux" not in points:
+        return table
     some = slice(None, None, _thinned(there.shape[1]))
     table["psf_chi2"] = median(np.where(kept[:, some], rows(points["psf_chi2"], np.nan)[:, some], np.nan))
     table["n_cosmic_ray"] = rows((points["flag"] & COSMIC_RAY) != 0, False).sum(axis=1)

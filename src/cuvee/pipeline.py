@@ -22,6 +22,10 @@ def _psf_wanted(config: Any) -> bool:
     return bool(config.extract.psf)
 
 
+def _neighbours_wanted(config: Any) -> bool:
+    return bool(config.extract.k2p2 or config.extract.halo)
+
+
 PIPELINE: tuple[Stage, ...] = (
     Stage(
         name="catalog",
@@ -52,6 +56,17 @@ PIPELINE: tuple[Stage, ...] = (
         where=_meets_footprint,
     ),
     Stage(
+        name="neighbours",
+        version=1,
+        per=_DETECTOR,
+        reads=("footprint", "partition"),
+        writes=("neighbours",),
+        params=("targets",),
+        run=steps.find_neighbours,
+        where=_meets_footprint,
+        wanted=_neighbours_wanted,
+    ),
+    Stage(
         name="prf",
         version=1,
         per=(*_DETECTOR, "series"),
@@ -66,20 +81,21 @@ PIPELINE: tuple[Stage, ...] = (
         name="extract",
         version=1,
         per=(*_DETECTOR, "series", "block"),
-        reads=("frame", "reference", "targets", "stars"),
+        reads=("frame", "reference", "targets", "stars", "neighbours"),
         writes=("fluxes",),
         params=("extract",),
         run=steps.extract_block,
-        optional=("stars",),
+        optional=("stars", "neighbours"),
     ),
     Stage(
         name="extract-series",
         version=1,
         per=(*_DETECTOR, "series"),
-        reads=("stamp", "targets"),
+        reads=("stamp", "targets", "neighbours"),
         writes=("fluxes", "reference"),
         params=("extract", "reference"),
         run=steps.extract_stamp,
+        optional=("neighbours",),
     ),
     Stage(
         name="collect",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cuvee import prf, reference
-from cuvee.catalog import catalog_scene, select_targets
+from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
 from cuvee.extract import extract, extract_series
@@ -17,7 +17,7 @@ from cuvee.metrics import summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FluxBlock, LightCurves, Reference, Targets
+from cuvee.model.records import FluxBlock, LightCurves, Neighbours, Reference, Targets
 
 if TYPE_CHECKING:
     from cuvee.config import Config
@@ -28,6 +28,7 @@ __all__ = [
     "collect_patch",
     "extract_block",
     "extract_stamp",
+    "find_neighbours",
     "import_table",
     "join_summary",
     "learn_prf",
@@ -64,6 +65,12 @@ def choose_targets(inputs: Inputs, config: Config, device: Instrument) -> Target
     )
 
 
+def find_neighbours(inputs: Inputs, config: Config, device: Instrument) -> Neighbours:
+    """Place the catalogue stars of every series of a detector, for the methods that look at a star among its neighbours."""
+    footprints = [footprint for footprint, _, _ in inputs["footprint"]]
+    return catalog_neighbours(footprints, inputs["partition"], config.targets, device.zero_point)
+
+
 def learn_prf(inputs: Inputs, config: Config, device: Instrument) -> StarModel:
     """Learn the PRF of a series from its reference set, and where its stars are and how bright, those too that no catalogue has."""
     _, members = inputs["member"]
@@ -97,7 +104,9 @@ def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlo
     stream = inputs["frame"]
     moments, names = stream.axis()
     model = inputs.get("stars") if config.extract.psf else None
-    block = extract(iter(stream), moments, names, inputs["targets"], inputs["reference"], config.extract, model)
+    still = inputs["reference"]
+    near = inputs["neighbours"].of(still.series) if config.extract.k2p2 else None
+    block = extract(iter(stream), moments, names, inputs["targets"], still, config.extract, model, near)
     # Only now is it known which frames could be read.
     moments, names = stream.axis()
     if not any(names):
@@ -112,7 +121,9 @@ def extract_stamp(
 ) -> tuple[FluxBlock, Reference]:
     """Measure the stars of a stamp in all its frames, and keep its mean image for looking at."""
     pixels, info, mask = inputs["stamp"]
-    block = extract_series(pixels, info, inputs["targets"], config.extract, mask)
+    wanted = config.extract.k2p2 or config.extract.halo
+    near = inputs["neighbours"].of(info.series) if wanted else None
+    block = extract_series(pixels, info, inputs["targets"], config.extract, mask, near)
     image = reference.build_from_series(info, pixels.flux, config.reference)
     return block, image
 

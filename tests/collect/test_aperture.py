@@ -7,6 +7,8 @@ from photutils.aperture import CircularAperture, aperture_photometry
 from tests.collect.blocks import noisy
 
 from cuvee.collect import choose_aperture, enclosed_light
+from cuvee.collect.aperture import light_in_masks, unspilt
+from cuvee.model.records import PixelMasks
 
 
 def test_the_best_aperture_has_the_smallest_scatter_for_the_light_it_holds() -> None:
@@ -66,3 +68,67 @@ def test_enclosed_light_is_that_of_drawn_stars() -> None:
         table = aperture_photometry(np.outer(up, across), apertures, method="exact")
         sums.append([table[f"aperture_sum_{k}"][0] for k in range(3)])
     np.testing.assert_allclose(enclosed_light(radii, fwhm), np.mean(sums, axis=0), atol=0.004)
+
+
+def test_the_share_of_light_in_a_mask_may_differ_from_star_to_star() -> None:
+    fluxes = noisy([[2e-3, 1e-3], [2e-3, 1e-3]])
+    good = np.ones(fluxes[0].shape, bool)
+    # Of the second star's light the second aperture holds so little that its noise weighs more.
+    shares = (1.0, np.array([2.0, 0.2]))
+    assert choose_aperture(fluxes, good, shares).tolist() == [1, 0]
+    assert choose_aperture(fluxes, good, (1.0, np.array([np.nan, 2.0]))).tolist() == [0, 1]
+
+
+def test_light_in_masks_is_that_of_drawn_stars() -> None:
+    """Against a Gaussian summed on a grid twenty times as fine."""
+    fwhm = 1.9
+    sigma = fwhm / np.sqrt(8 * np.log(2))
+    star = np.array([100.3, 200.0]), np.array([50.8, 60.1])
+    col, row = np.array([99, 100, 101, 100], np.int32), np.array([51, 51, 51, 52], np.int32)
+    masks = PixelMasks(np.array([0, 4, 4]), col, row, np.zeros(2, bool), np.ones(2, np.float32))
+    share = light_in_masks(masks, *star, fwhm)
+    sub = (np.arange(20) + 0.5) / 20 - 0.5
+    drawn = 0.0
+    for c, r in zip(col, row, strict=True):
+        x, y = np.meshgrid(c + sub - star[0][0], r + sub - star[1][0])
+        drawn += float(np.exp(-0.5 * (x**2 + y**2) / sigma**2).sum()) / 400 / (2 * np.pi * sigma**2)
+    np.testing.assert_allclose(share[0], drawn, rtol=2e-4)
+    assert np.isnan(share[1])
+
+
+def test_a_star_that_spills_is_not_measured_in_circles_where_something_better_is() -> None:
+    good = np.ones((4, 10), bool)
+    full = np.zeros((4, 10), bool)
+    full[1:, :6] = True
+    methods = ["aperture1", "aperture2", "mask", "halo"]
+    circles = [np.ones((4, 10))] * 2
+    mask, halo = np.ones((4, 10)), np.full((4, 10), np.nan)
+    mask[2:] = np.nan
+    halo[2] = 1.0
+    expected = [
+        [True, True, True, False],
+        [False, False, True, False],
+        [False, False, False, True],
+        [True, True, False, False],
+    ]
+    allowed = unspilt(methods, [*circles, mask, halo], good, full, None)
+    assert allowed is not None
+    assert allowed.tolist() == expected
+    # A clipped mask is no better.
+    whole = np.ones((4, 4), bool)
+    whole[1, 2] = False
+    allowed = unspilt(methods, [*circles, mask, halo], good, full, whole)
+    assert allowed is not None
+    assert allowed[1].tolist() == [True, True, False, False]
+    full[1, 3:] = False  # in less than half of the points
+    allowed = unspilt(methods, [*circles, mask, halo], good, full, None)
+    assert allowed is not None
+    assert allowed[1].tolist() == [True, True, True, False]
+    # A star whose circles are clipped and whose points are all bad is not given a flux that it does not have.
+    clipped = np.array([[False, False, True, True]] * 4)
+    none = [*circles, np.full((4, 10), np.nan), np.full((4, 10), np.nan)]
+    allowed = unspilt(methods, none, ~good, full, clipped)
+    chosen = choose_aperture(none, ~good, (1.0,) * 4, allowed, np.array([0, 1, 2, 3]))
+    assert chosen.tolist() == [0] * 4
+    assert unspilt(methods[:2], circles, good, full, whole[:, :2]) is not None
+    assert unspilt(methods[:2], circles, good, full, None) is None

@@ -71,6 +71,10 @@ WORKSPACES: dict[str, tuple[str, Make]] = {
     "compressed": ("mesh", packed),
     "one cell": ("mesh", lambda root: frames(root, "extract mesh_size = 128", "extract radii = [0.4, 6.0]")),
     "stamp": ("faint_third", lambda root: make_workspace(root, 2, 20)),
+    "frames with own masks": ("mesh", lambda root: frames(root, "extract k2p2 = true", "extract mesh_size = 32")),
+    "stamp with own masks": (
+        "faint_third", lambda root: make_workspace(root, 2, 20, config="[extract]\nk2p2 = true\nhalo = true\n"),
+    ),
     "large stamp": ("mesh", lambda root: make_workspace(root, 1, 20, (70, 72))),
     "large stamp, annulus": (
         "annulus", lambda root: make_workspace(root, 1, 20, (70, 72), '[extract]\nbackground = "annulus"\n'),
@@ -91,6 +95,7 @@ def test_the_flux_comes_out_by_hand(name: str, tmp_path: Path) -> None:
         assert point["troubles"] == []
         assert len(redo(point)) == 1 + 2 * len(point["apertures"])
         assert disagreements(point) == []
+        assert ("mask" in [one["name"] for one in point["apertures"]]) == ("own masks" in name)
         # And what explain says of itself is the same.
         for aperture in point["apertures"]:
             assert aperture["flux"]["agrees"]

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cuvee.model.records import Readout
-from cuvee.quicklook.methods import figure_methods, method_bins, method_words, methods_of
+from cuvee.quicklook.methods import figure_methods, method_bins, method_words, methods_of, yardstick
 from cuvee.quicklook.run import figure_run, psf_noise
 
 SHARES = (0.5, 0.9, 1.0)
@@ -53,19 +53,19 @@ def test_bins_are_those_of_a_plain_loop(width: float) -> None:
             flux = [10.0 ** (-0.4 * (float(stars["mag"][k]) - ZERO)) for k in rows]
             assert one.scatter[m] == pytest.approx(np.median(np.array(own) / flux))
             ratio = np.array(own) / np.array([stars["psf_scatter"][k] for k in rows])
-            assert one.over_psf[m] == pytest.approx(np.median(ratio))
+            assert one.over[m] == pytest.approx(np.median(ratio))
             assert one.best[m] == pytest.approx(np.mean([stars["best"][k] == name for k in rows]))
         assert one.chi2 == pytest.approx(np.percentile([stars["psf_chi2"][k] for k in rows], [16, 50, 84]))
 
 
 def test_the_winner_is_the_one_that_scatters_less() -> None:
     for one in method_bins(made_up(), SHARES, ZERO, 1.0):
-        assert one.over_psf[1] == pytest.approx(1.1)
-        assert one.over_psf[0] > 1.0
-        assert one.over_psf[2] == 1.0
+        assert one.over[1] == pytest.approx(1.1)
+        assert one.over[0] > 1.0
+        assert one.over[2] == 1.0
         assert (one.chi2[1] > 3.0) == (one.high <= 10.0)
     # With no share of light lost, aperture 1 would seem to win.
-    assert all(one.over_psf[0] < 1.0 for one in method_bins(made_up(), (1.0, 1.0, 1.0), ZERO, 1.0)[:4])
+    assert all(one.over[0] < 1.0 for one in method_bins(made_up(), (1.0, 1.0, 1.0), ZERO, 1.0)[:4])
 
 
 def test_nothing_is_compared_without_psf_fluxes() -> None:
@@ -73,6 +73,26 @@ def test_nothing_is_compared_without_psf_fluxes() -> None:
     del stars["psf_scatter"]
     assert methods_of(stars) == ()
     assert method_bins(stars, SHARES, ZERO, 0.5) == []
+
+
+def test_masks_and_halos_are_compared_with_the_middle_aperture() -> None:
+    stars = made_up(400)
+    del stars["psf_chi2"], stars["n_cosmic_ray"]
+    stars["mask_scatter"] = 0.5 * stars["aperture1_scatter"]
+    stars["halo_scatter"] = np.full(400, np.nan)
+    del stars["psf_scatter"]
+    methods = methods_of(stars)
+    assert methods == ("aperture1", "aperture2", "mask", "halo")
+    assert (yardstick(methods), yardstick(("aperture1", "psf"))) == ("aperture1", "psf")
+    share = np.full(400, 0.5 * SHARES[0])
+    bins = method_bins(stars, (*SHARES[:2], share, share), ZERO, 0.5)
+    assert bins
+    for one in bins:
+        assert one.over[0] == 1.0
+        assert one.over[2] == pytest.approx(1.0)  # half the noise, of half the light
+        assert np.isnan(one.over[3])
+    figure_methods(bins, methods, (1.5, 2.5)).draw_without_rendering()
+    assert [method_words(name) for name in methods[2:]] == ["own mask", "halo"]
 
 
 def test_the_noise_of_a_psf_flux_is_that_of_its_photons_or_of_its_pixels() -> None:

@@ -1,6 +1,6 @@
 """Flux blocks, targets and reference images come back as they went in, and damage is seen."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from cuvee.errors import StoreError
-from cuvee.model.records import FluxBlock, Geometry, Moments, Readout, Reference, Targets
+from cuvee.model.records import FluxBlock, Geometry, Moments, PixelMasks, Readout, Reference, Targets
 from cuvee.store.blocks import read_block, write_block
 from cuvee.store.references import read_reference, write_reference
 from cuvee.store.targets import read_targets, write_targets
@@ -59,6 +59,26 @@ def test_a_block_comes_back_whole_or_by_any_run_of_stars(tmp_path: Path, rows: s
     block = make_block()
     write_block(tmp_path / "block.arrow", block)
     assert_same(read_block(tmp_path / "block.arrow", rows), block, rows)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 0), slice(2, 3), slice(1, 5)])
+def test_the_stars_own_masks_come_back(tmp_path: Path, rows: slice) -> None:
+    size = np.array([3, 0, 2, 0, 4])
+    ptr = np.concatenate([[0], np.cumsum(size)])
+    col, row = np.arange(9, dtype=np.int32), np.arange(9, dtype=np.int32)[::-1] + 2000
+    crowding = np.array([0.5, np.nan, 1.0, np.nan, 0.25], np.float32)
+    masks = PixelMasks(ptr, col, row, np.array([True, False, False, False, True]), crowding)
+    block = replace(make_block(n_star=5), masks=masks)
+    write_block(tmp_path / "block.arrow", block)
+    back = read_block(tmp_path / "block.arrow", rows)
+    assert_same(back, block, rows)
+    assert back.masks is not None
+    stars = range(5)[rows]
+    assert back.masks.ptr.size == len(stars) + 1
+    for k, star in enumerate(stars):
+        np.testing.assert_array_equal(back.masks.of(k), masks.of(star))
+    np.testing.assert_array_equal(back.masks.clipped, masks.clipped[rows])
+    np.testing.assert_array_equal(back.masks.crowding, crowding[rows])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 1), (1, 20_000), (0, 16)])

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.catalog.crowding import crowding
-from cuvee.catalog.motion import MAS, move
+from cuvee.catalog.motion import move
+from cuvee.catalog.near import Drift, stars_near
 from cuvee.catalog.params import TargetParams
-from cuvee.catalog.project import Cone, cone_cells, footprint_cone, project
-from cuvee.catalog.stars import CATALOG_EPOCH, HEALPIX_ORDER, healpix_index
+from cuvee.catalog.project import project
+from cuvee.catalog.stars import CATALOG_EPOCH, healpix_index
 from cuvee.errors import NoWork
 from cuvee.model.records import Footprint, Geometry, Stars, Targets
 
@@ -19,20 +20,6 @@ __all__ = ["select_targets"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-
-def _near(stars: Stars, cone: Cone) -> IntArray:
-    """Return the stars, by their rows, whose HEALPix cell meets a circle; reads nothing but the sorted index."""
-    # Cells of about a quarter of the radius: a hundred ranges, and little overhang.
-    order = int(np.clip(np.ceil(np.log2(58.6 / max(cone.radius, 1e-4))) + 2, 0, 14))
-    shift = 2 * (HEALPIX_ORDER - order)
-    cells = cone_cells(cone, order)
-    first = np.searchsorted(stars.healpix, cells << shift, side="left")
-    last = np.searchsorted(stars.healpix, (cells + 1) << shift, side="left")
-    filled = np.flatnonzero(last > first)
-    if filled.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    return np.concatenate([np.arange(first[i], last[i]) for i in filled])
 
 
 def _edge_distance(geometry: Geometry, col: FloatArray, row: FloatArray) -> FloatArray:
@@ -98,13 +85,9 @@ def select_targets(
     winner = np.full(n, -1, dtype=np.int64)
     best_col, best_row, best_ra, best_dec = (np.full(n, np.nan) for _ in range(4))
     scenes: list[tuple[IntArray, FloatArray, FloatArray]] = []
-    # The fastest star and the remotest epoch bound how far any star has come (deg a year; Julian years).
-    pace = float(np.max(np.hypot(stars.pmra, stars.pmdec), initial=0.0)) * np.rad2deg(MAS)
-    oldest, newest = float(np.min(stars.epoch, initial=np.inf)), float(np.max(stars.epoch, initial=-np.inf))
+    drift = Drift.of(stars)
     for k, footprint in enumerate(ordered):
-        drift = pace * max(abs(footprint.epoch - oldest), abs(footprint.epoch - newest)) if n else 0.0
-        cone = footprint_cone(footprint, params.margin)
-        near = _near(stars, Cone(cone.ra, cone.dec, cone.radius + drift))
+        near = stars_near(stars, footprint, params.margin, drift)
         near = near[relevant[near]]
         ra, dec = move(
             stars.ra[near], stars.dec[near], stars.pmra[near], stars.pmdec[near], footprint.epoch - stars.epoch[near]

@@ -9,15 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.metrics import median, point_to_point_scatter
-from cuvee.model.records import Geometry
+from cuvee.model.records import Geometry, PixelMasks
 
-__all__ = ["by_distance_from_middle", "choose_aperture", "enclosed_light", "whole_apertures"]
+__all__ = [
+    "by_distance_from_middle",
+    "choose_aperture",
+    "enclosed_light",
+    "light_in_masks",
+    "unspilt",
+    "whole_apertures",
+]
 
 
 def choose_aperture(
     fluxes: Sequence[NDArray[Any]],
     good: NDArray[np.bool_],
-    enclosed: Sequence[float],
+    enclosed: Sequence[float | NDArray[np.float64]],
     whole: NDArray[np.bool_] | None = None,
     order: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
@@ -33,7 +40,7 @@ def choose_aperture(
         One an aperture (e-/s).
     good : bool array, shape (n_star, n_point)
         Points to use.
-    enclosed : sequence of float
+    enclosed : sequence of float, or of float64 array of shape (n_star,)
         Share of a star's light that each aperture encloses.
     whole : bool array, shape (n_star, n_aperture), optional
         Which apertures lie wholly on the pixels; a clipped one is taken only where all are clipped.
@@ -80,6 +87,75 @@ def enclosed_light(radii: Iterable[float], fwhm: float) -> tuple[float, ...]:
     """
     variance = fwhm**2 / (8.0 * np.log(2.0)) + 2.0 / 12.0
     return tuple(float(1.0 - np.exp(-(r**2) / (2.0 * variance))) for r in radii)
+
+
+def unspilt(
+    methods: Sequence[str],
+    fluxes: Sequence[NDArray[Any]],
+    good: NDArray[np.bool_],
+    saturated: NDArray[np.bool_],
+    whole: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_] | None:
+    """Return which methods may be chosen: no mask or halo without a flux, and of a saturated star with one of these no circle.
+
+    A pixel that is full does not follow the star, and what it spills leaves the circle along the column. Such a sum may be very
+    quiet, and shows nothing.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        The apertures, and what was measured beside them.
+    fluxes, good, whole
+        As `choose_aperture` takes them.
+    saturated : bool array, shape (n_star, n_point)
+        Points with a saturated pixel.
+
+    Returns
+    -------
+    bool array, shape (n_star, n_method), or None
+        As `choose_aperture` takes it.
+    """
+    others = [k for k, name in enumerate(methods) if name in ("mask", "halo")]
+    if not others:
+        return whole
+    allowed = np.ones((good.shape[0], len(methods)), np.bool_) if whole is None else whole.copy()
+    for k in others:
+        allowed[:, k] &= (good & np.isfinite(fluxes[k])).any(axis=1)
+    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & allowed[:, others].any(axis=1)
+    circles = [k for k, name in enumerate(methods) if name.startswith("aperture")]
+    allowed[np.ix_(spilt, circles)] = False
+    return allowed
+
+
+def light_in_masks(
+    masks: PixelMasks, col: NDArray[np.float64], row: NDArray[np.float64], fwhm: float
+) -> NDArray[np.float64]:
+    """Return the share of a star's light within its pixel mask, for a Gaussian on square pixels.
+
+    Parameters
+    ----------
+    masks : PixelMasks
+        One a star.
+    col, row : float64 array, shape (n_star,)
+        The stars, in detector coordinates (px).
+    fwhm : float
+        Full width at half maximum of a star (px).
+
+    Returns
+    -------
+    float64 array, shape (n_star,)
+        The Gaussian integrated over each pixel, summed; NaN without a mask.
+    """
+    from scipy.special import ndtr
+
+    sigma = fwhm / np.sqrt(8.0 * np.log(2.0))
+    count = np.diff(masks.ptr)
+    share = np.ones(masks.col.size)
+    for pixel, star in ((masks.col, col), (masks.row, row)):
+        away = pixel - np.repeat(star, count)
+        share *= ndtr((away + 0.5) / sigma) - ndtr((away - 0.5) / sigma)
+    total = np.bincount(np.repeat(np.arange(count.size), count), share, count.size)
+    return np.where(count > 0, total, np.nan)
 
 
 def by_distance_from_middle(n: int) -> NDArray[np.int64]:

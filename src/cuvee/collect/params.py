@@ -13,7 +13,7 @@ class CollectParams(BaseModel):
     Parameters
     ----------
     aperture : str
-        What ``flux`` holds: ``best`` takes what scatters least for each star, ``aperture1``, ``aperture2``, ... and ``psf`` the
+        What ``flux`` holds: ``best`` takes what scatters least for each star; ``aperture1``, ``aperture2``, ..., ``mask``, ``psf`` and ``halo`` the
         same for all.
     round_noise : float
         0 keeps every bit. A number N rounds fluxes and background to steps of at most their error over N (a power of two, see
@@ -23,7 +23,7 @@ class CollectParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    aperture: str = Field(default="best", pattern=r"^(best|psf|aperture[1-9][0-9]*)$")
+    aperture: str = Field(default="best", pattern=r"^(best|mask|psf|halo|aperture[1-9][0-9]*)$")
     round_noise: float = Field(default=0.0, ge=0.0, le=1e6)
 
     @field_validator("round_noise")

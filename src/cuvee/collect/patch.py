@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enclosed_light
+from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enclosed_light, light_in_masks, unspilt
 from cuvee.collect.params import CollectParams
 from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
-from cuvee.model.flags import EDGE, FLAGS, NO_TIME, default_mask
+from cuvee.model.flags import EDGE, FLAGS, NO_TIME, SATURATED, default_mask
 from cuvee.model.records import LightCurves, Targets
 from cuvee.photometry.rounding import round_to_noise
 
@@ -83,8 +83,7 @@ def collect(
     # A mask has no radius that a share of the light, or the catalogue's crowding, could belong to.
     shares = enclosed_light(targets.radii, fwhm) if circles else (1.0,) * len(apertures)
     crowding = targets.crowding if circles else np.full((n_star, len(apertures)), np.nan)
-    if "psf" in methods:  # its flux is all of the star's own light, and none of the stars fitted beside it
-        shares, crowding = (*shares, 1.0), np.column_stack([crowding, np.ones(n_star)])
+    crowding = _with_others(crowding, joined, methods)
     # All light curves of a survey have the same columns, or LSDB cannot open them together: an aperture that was not
     # measured, as beside the mission's own mask, is NaN.
     wanted = [f"aperture{k + 1}" for k in range(len(targets.radii))]
@@ -96,7 +95,10 @@ def collect(
         flag, planes = _flag(one), one.planes(*_measured(methods, params.round_noise))
         if params.aperture == "best":
             fluxes = [planes[f"{name}_flux"] for name in methods]
-            chosen[one.rows] = choose_aperture(fluxes, _good(one, flag, quality_mask), shares, _whole(one), order)
+            enclosed = _shares(one, shares, targets, fwhm)
+            good = _good(one, flag, quality_mask)
+            allowed = unspilt(methods, fluxes, good, flag & np.int32(SATURATED) != 0, _whole(one))
+            chosen[one.rows] = choose_aperture(fluxes, good, enclosed, allowed, order)
         else:
             chosen[one.rows] = methods.index(params.aperture)
         _mark_edge(flag, one, chosen[one.rows])
@@ -111,7 +113,65 @@ def collect(
         radii=targets.radii if circles else (),
     )
     best = np.asarray(methods, dtype=np.str_)[chosen]
-    return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise)
+    numbers = _mask_numbers(joined, targets, fwhm) if "mask" in methods else {}
+    return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise, numbers)
+
+
+def _mask_numbers(joined: Sequence[JoinedSeries], targets: Targets, fwhm: float) -> dict[str, NDArray[Any]]:
+    size, share = np.zeros(len(targets), np.int64), np.full(len(targets), np.nan)
+    for one in joined:
+        if one.masks is not None:
+            size[one.rows] = np.diff(one.masks.ptr)
+            share[one.rows] = light_in_masks(one.masks, targets.col[one.rows], targets.row[one.rows], fwhm)
+    return {"mask_size": size, "mask_share": share}
+
+
+def _with_others(
+    crowding: NDArray[np.float64], joined: Sequence[JoinedSeries], methods: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the crowding with a column for each method beside the apertures."""
+    columns = []
+    for name in methods[crowding.shape[1] :]:
+        column = np.full(crowding.shape[0], np.nan)
+        for one in joined:
+            if name == "psf":  # its flux is all of the star's own light, and none of the stars fitted beside it
+                column[one.rows] = 1.0
+            elif name == "mask" and one.masks is not None:
+                column[one.rows] = one.masks.crowding
+        columns.append(column)
+    return np.column_stack([crowding, *columns])
+
+
+def _shares(
+    one: JoinedSeries, circles: Sequence[float], targets: Targets, fwhm: float
+) -> list[float | NDArray[np.float64]]:
+    """Return the share of a star's light that each method holds.
+
+    Parameters
+    ----------
+    one : JoinedSeries
+        The series.
+    circles : sequence of float
+        Shares of its apertures.
+    targets : Targets
+        The patch's rows.
+    fwhm : float
+        Full width at half maximum of a star (px).
+
+    Returns
+    -------
+    list of float, or of float64 array of shape (n_star,)
+        A PSF flux is all of the star's light; a halo flux stands at the level of the mask, or of the largest aperture where the star has none.
+    """
+    mask: NDArray[np.float64] = np.full(one.rows.size, np.nan)
+    if one.masks is not None:
+        mask = light_in_masks(one.masks, targets.col[one.rows], targets.row[one.rows], fwhm)
+    others: dict[str, float | NDArray[np.float64]] = {
+        "mask": mask,
+        "psf": 1.0,
+        "halo": np.where(np.isnan(mask), circles[-1], mask),
+    }
+    return [*circles, *(others[name] for name in one.methods[len(circles) :])]
 
 
 def _measured(methods: Sequence[str], round_noise: float) -> list[str]:
@@ -147,11 +207,13 @@ def _mark_edge(flag: NDArray[np.int32], one: JoinedSeries, chosen: NDArray[np.in
 
 
 def _whole(one: JoinedSeries) -> NDArray[np.bool_] | None:
-    """Return which methods see all of the star that they mean to; a fit needs only a part of it."""
+    """Return which methods see all of the star that they mean to; a fit and a halo need only a part of it."""
     if one.whole is None:
         return None
-    fitted = np.ones((one.whole.shape[0], len(one.methods) - len(one.apertures)), bool)
-    return np.column_stack([one.whole, fitted])
+    n_star = one.whole.shape[0]
+    mask = np.ones(n_star, bool) if one.masks is None else ~one.masks.clipped
+    others = (mask if name == "mask" else np.ones(n_star, bool) for name in one.methods[len(one.apertures) :])
+    return np.column_stack([one.whole, *others])
 
 
 def _columns(

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from cuvee.collect.aperture import whole_apertures
 from cuvee.errors import AlgorithmError
 from cuvee.model.flags import NO_FRAME
-from cuvee.model.records import FluxBlock, Geometry, Targets
+from cuvee.model.records import FluxBlock, Geometry, PixelMasks, Targets
 from cuvee.model.time import earth_position, move_time
 
 __all__ = ["JoinedSeries", "SeriesFluxes", "join_blocks"]
 
 FloatArray = NDArray[np.float64]
+
+OTHERS = ("mask", "psf", "halo")
+"""Methods beside the apertures, in the order in which one of equals is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,14 @@ class JoinedSeries:
         return _apertures(self.blocks[0])
 
     @property
+    def masks(self) -> PixelMasks | None:
+        """The stars' own masks; the same in all blocks."""
+        return self.blocks[0].masks
+
+    @property
     def methods(self) -> tuple[str, ...]:
-        """Names of all that was measured: the apertures, and ``psf`` where there are PSF fluxes."""
-        return (*self.apertures, *(("psf",) if "psf_flux" in self.blocks[0].planes else ()))
+        """Names of all that was measured: the apertures, and of ``mask``, ``psf`` and ``halo`` those of which there are fluxes."""
+        return (*self.apertures, *(name for name in OTHERS if f"{name}_flux" in self.blocks[0].planes))
 
     def planes(self, *names: str) -> dict[str, NDArray[Any]]:
         """Return planes of one type, joined along time, each of shape (n_star, n_frame) and free to be changed."""

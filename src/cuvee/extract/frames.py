@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.extract import measure
+from cuvee.extract.halo import with_halo_fluxes
+from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
 from cuvee.extract.psf import Psf, PsfPass, Shift, shifted, with_still_level
 from cuvee.model.psf import StarModel
-from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Readout, Reference, Targets
+from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Neighbours, Readout, Reference, Targets
 
-__all__ = ["extract", "measure_frames", "plan_of"]
+__all__ = ["extract", "measure_frames", "plan_of", "with_mask_fluxes"]
 
 
 def extract(
@@ -30,6 +32,7 @@ def extract(
     reference: Reference,
     params: ExtractParams,
     model: StarModel | None = None,
+    neighbours: Neighbours | None = None,
 ) -> FluxBlock:
     """Measure every star of a full-frame series in the frames of one block.
 
@@ -49,6 +52,8 @@ def extract(
         Radii and background.
     model : StarModel, optional
         PRF and stars of the series: with it there are PSF fluxes, too.
+    neighbours : Neighbours, optional
+        The catalogue stars of the series: with them there are fluxes in the stars' own masks, too.
 
     Returns
     -------
@@ -62,21 +67,35 @@ def extract(
     BadData
         If a frame has another shape than the reference image.
     """
-    plan = plan_of(targets, reference, params, model)
+    plan = plan_of(targets, reference, params, model, neighbours)
     rows = rows_of_series(targets, reference.series)
+    n_frame = moments.cadence.size
     stars = None
     if plan.psf is not None and model is not None:
         moved = partial(_plan_moved, plan, model, targets, reference)
-        stars = PsfPass(plan.psf, rows.size, moments.cadence.size, moved)
-    planes, flag = measure_frames(plan, batches, moments.cadence.size, reference.geometry, reference.readout, stars)
+        stars = PsfPass(plan.psf, rows.size, n_frame, moved)
+    masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
+    planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
-    block = measure.block(planes, flag, moments, names, rows, meta)
+    block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
+    if (
+        params.halo
+    ):  # a block holds too little of the series to weigh pixels, but all light curves have the same columns
+        block = with_halo_fluxes(block, {})
     if stars is None:
         return block
     # Coefficients of the plan's basis in column and row. Where there is no frame there is no displacement, and JSON has no NaN.
     where = [np.round(one, 7).tolist() if np.isfinite(one).all() else None for one in stars.pointing]
     named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err, "psf_chi2": stars.chi2}
     return replace(block, planes=named, meta={**meta, "pointing": where, "shift": stars.shift.tolist()})
+
+
+def with_mask_fluxes(block: FluxBlock, masks: MaskPass | None) -> FluxBlock:
+    """Return the block with the planes that a pass over the stars' own masks took."""
+    if masks is None:
+        return block
+    planes = {**block.planes, "mask_flux": masks.flux, "mask_flux_err": masks.flux_err}
+    return replace(block, planes=planes, masks=masks.rows.masks)
 
 
 def measure_frames(
@@ -86,6 +105,7 @@ def measure_frames(
     geometry: Geometry,
     readout: Readout,
     stars: PsfPass | None = None,
+    masks: MaskPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Take batches of frames through a plan.
 
@@ -103,6 +123,8 @@ def measure_frames(
         Terms of the noise model.
     stars : PsfPass, optional
         Takes the PSF fluxes.
+    masks : MaskPass, optional
+        Takes the fluxes in the stars' own masks.
 
     Returns
     -------
@@ -136,6 +158,8 @@ def measure_frames(
             if total is not None:
                 measure.tile_lanes(total, total_swap, outer, scratch.counts)
             measure.measure_tile(plan, tile, scratch)
+            if masks is not None:
+                masks.tile(tile, scratch.image, scratch.counts)
             if stars is not None:
                 stars.tile(tile, outer, scratch.image)
         column = np.full(LANES, -1, np.int64)
@@ -144,6 +168,8 @@ def measure_frames(
             mean, error = measure.mesh_cells(plan.mesh, scratch)
             measure.mesh_to_stars(plan.mesh, scratch, mean, error)
         measure.finish(plan, scratch, readout, column, planes, flag)
+        if masks is not None:
+            measure.finish_masks(plan, scratch, readout, column, masks, flag)
         if stars is not None:
             again = partial(_tiles_again, plan, words, swap, scratch.image)
             stars.finish(mean, error, column, readout.exposure, flag, again)
@@ -164,12 +190,20 @@ _MOVED: dict[Shift, Psf] = {}
 """Plans of the same series for frames that lie off its reference image; two of them, for each takes some 300 MB."""
 
 
-def plan_of(targets: Targets, reference: Reference, params: ExtractParams, model: StarModel | None = None) -> Plan:
+def plan_of(
+    targets: Targets,
+    reference: Reference,
+    params: ExtractParams,
+    model: StarModel | None = None,
+    neighbours: Neighbours | None = None,
+) -> Plan:
     """Return the plan, made again only when its inputs differ from the last ones: a worker meets many blocks of a detector."""
     digest = xxhash.xxh3_128()
     arrays: list[NDArray[Any]] = [targets.col, targets.row, targets.flag, targets.series, reference.image]
     if model is not None:
         arrays += [model.prf.coef, model.id, model.col, model.row, model.flux]
+    if neighbours is not None:
+        arrays += [targets.id, targets.mag, neighbours.id, neighbours.col, neighbours.row, neighbours.flux]
     for array in arrays:
         digest.update(array.tobytes())
     digest.update(repr((reference.series, reference.geometry, reference.readout, params)).encode())
@@ -177,7 +211,7 @@ def plan_of(targets: Targets, reference: Reference, params: ExtractParams, model
     if key not in _LAST_PLAN:
         _LAST_PLAN.clear()
         _MOVED.clear()
-        plan = make_plan(targets, reference, params, model)
+        plan = make_plan(targets, reference, params, model, neighbours)
         if plan.psf is not None:
             still = with_still_level(plan.psf, *measure.mesh_of_image(plan, reference.image))
             plan = replace(plan, psf=still)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.errors import BadData
+from cuvee.extract.masks import MaskPass
 from cuvee.extract.plan import Plan
 from cuvee.kernels.memory import on_lines
 from cuvee.model import flags
@@ -20,6 +21,7 @@ __all__ = [
     "block",
     "empty",
     "finish",
+    "finish_masks",
     "measure_tile",
     "mesh_cells",
     "mesh_of_image",
@@ -172,6 +174,15 @@ def finish(
         scratch.flux, scratch.rest, scratch.level, scratch.level_err, plan.apertures.area, plan.position,
         plan.pixel_variance, readout.exposure, readout.saturation, plan.middle, plan.middle_radius, plan.static_flag,
         plan.order, column, bits, planes, flag,
+    )  # fmt: skip
+
+
+def finish_masks(
+    plan: Plan, scratch: Scratch, readout: Readout, column: NDArray[np.int64], masks: MaskPass, flag: NDArray[np.int32]
+) -> None:
+    """Do the same for the stars' own masks: after `finish`, whose bits it adds to."""
+    masks.finish(
+        scratch.level, scratch.level_err, plan.position, plan.pixel_variance, plan.order, readout, column, flag
     )  # fmt: skip
 
 

@@ -34,6 +34,16 @@ class ExtractParams(BaseModel):
     psf : bool
         Measure the PSF flux of every star of full frames, too: all stars of a detector are fitted together, with a PRF that is
         learned from its frames. The background must then be the mesh.
+    k2p2 : bool
+        Sum a pixel mask of each star's own, too, cut from the mean image among the stars of the catalogue (`cuvee.photometry.mask`): it
+        follows saturated stars along their columns, and keeps out of their neighbours' light.
+    k2p2_limit : float, optional
+        Only stars this bright or brighter (mag) have such a mask; by default all.
+    halo : bool
+        Measure saturated stars by their halo, too (`cuvee.photometry.halo`): in small series, whose frames are all at hand; of full frames the
+        column stays empty.
+    halo_limit : float, optional
+        Stars this bright or brighter (mag) have a halo flux whether they saturate or not.
     small_series : int
         A series narrower or lower than this (px) takes its background from the faintest third of its pixels.
     """
@@ -46,6 +56,10 @@ class ExtractParams(BaseModel):
     mesh_size: int = Field(default=64, ge=16, le=512)
     mask: str | None = None
     psf: bool = False
+    k2p2: bool = False
+    k2p2_limit: float | None = None
+    halo: bool = False
+    halo_limit: float | None = None
     small_series: int = Field(default=64, ge=16)
 
     @model_validator(mode="after")
@@ -56,4 +70,9 @@ class ExtractParams(BaseModel):
             raise ValueError(f"annulus needs an inner radius below the outer one, but is {self.annulus}")
         if self.psf and self.background != "mesh":
             raise ValueError("psf = true needs background = 'mesh'")
+        if self.mask is not None and (self.k2p2 or self.halo):
+            which = "k2p2" if self.k2p2 else "halo"
+            raise ValueError(
+                f"{which} = true cannot stand beside mask = {self.mask!r}, which is summed in place of all else"
+            )
         return self

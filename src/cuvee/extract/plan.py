@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.errors import NoWork
+from cuvee.extract.masks import MaskRows, find_masks, mask_rows
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.psf import Psf, plan_stars
 from cuvee.model import flags
 from cuvee.model.psf import StarModel
-from cuvee.model.records import Geometry, Readout, Reference, Targets
+from cuvee.model.records import Geometry, Neighbours, Readout, Reference, Targets
 from cuvee.photometry import aperture, noise
 
-__all__ = ["Plan", "make_plan", "rows_of_series", "star_plan"]
+__all__ = ["Plan", "make_plan", "rows_of_series", "star_plan", "with_masks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Plan:
         The background; None where not used.
     psf : Psf
         PSF photometry; None where not wanted.
+    masks : MaskRows
+        The stars' own pixel masks; None where not wanted.
     """
 
     order: NDArray[np.int64]
@@ -62,6 +66,7 @@ class Plan:
     mesh: background.Mesh | None = None
     annuli: background.Annuli | None = None
     psf: Psf | None = None
+    masks: MaskRows | None = None
 
 
 def star_plan(
@@ -108,6 +113,18 @@ def star_plan(
     )
 
 
+def with_masks(
+    plan: Plan, image: NDArray[Any], geometry: Geometry, readout: Readout, neighbours: Neighbours, targets: Targets,
+    rows: NDArray[np.int64], params: ExtractParams,
+) -> Plan:  # fmt: skip
+    """Return a plan that sums the own pixel masks of the targets in ``rows``, too; see `cuvee.extract.masks.find_masks`."""
+    limit = np.inf if params.k2p2_limit is None else params.k2p2_limit
+    wanted = targets.mag[rows] <= limit
+    found = find_masks(image, geometry, readout, neighbours, targets.id[rows], wanted, params.small_series)
+    pieces = mask_rows(found, plan.order, plan.layout, geometry)
+    return replace(plan, masks=pieces, static_flag=plan.static_flag | pieces.flag)
+
+
 def _tile_corners(
     layout: background.Tiles, tile: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -120,7 +137,13 @@ def _tile_corners(
     )
 
 
-def make_plan(targets: Targets, reference: Reference, params: ExtractParams, model: StarModel | None = None) -> Plan:
+def make_plan(
+    targets: Targets,
+    reference: Reference,
+    params: ExtractParams,
+    model: StarModel | None = None,
+    neighbours: Neighbours | None = None,
+) -> Plan:
     """Make the plan of a full-frame series.
 
     Parameters
@@ -133,6 +156,8 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams, mod
         Radii and background.
     model : StarModel, optional
         PRF and stars, for PSF photometry.
+    neighbours : Neighbours, optional
+        The catalogue stars of the series, for the stars' own masks.
 
     Returns
     -------
@@ -149,6 +174,9 @@ def make_plan(targets: Targets, reference: Reference, params: ExtractParams, mod
     margin = int(np.ceil(max(params.radii[-1], params.annulus[1], half))) + 1
     layout = background.tiles(shape, params.mesh_size, margin)
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
+    if neighbours is not None:
+        image, still = reference.image, reference.readout
+        plan = with_masks(plan, image, reference.geometry, still, neighbours, targets, rows, params)
     col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
     row = np.ascontiguousarray(plan.position[:, 1] - reference.geometry.row0)
     # A reference image that was read from disk is a read-only view, which the annulus kernel does not take.

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from cuvee import background
 from cuvee.errors import ConfigError
 from cuvee.extract import measure
-from cuvee.extract.frames import extract
+from cuvee.extract.frames import extract, with_mask_fluxes
+from cuvee.extract.halo import measure_halos
+from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
-from cuvee.extract.plan import Plan, rows_of_series, star_plan
+from cuvee.extract.plan import Plan, rows_of_series, star_plan, with_masks
 from cuvee.model import flags
-from cuvee.model.records import LANES, Batch, FileInfo, FluxBlock, Pixels, Reference, Targets
+from cuvee.model.records import LANES, Batch, FileInfo, FluxBlock, Neighbours, Pixels, Reference, Targets
 
 __all__ = ["extract_series"]
 
@@ -41,6 +43,7 @@ def extract_series(
     targets: Targets,
     params: ExtractParams,
     mask: NDArray[np.bool_] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> FluxBlock:
     """Measure every star of a stamp series, all cadences at once.
 
@@ -61,6 +64,9 @@ def extract_series(
         Radii, background and mask.
     mask : bool array, shape (n_row, n_col), optional
         The mask that ``params.mask`` names, where that is a file. The block then has ``aperture1`` only.
+
+    neighbours : Neighbours, optional
+        The catalogue stars of the series, which ``params.k2p2`` and ``params.halo`` need.
 
     Returns
     -------
@@ -90,15 +96,19 @@ def extract_series(
         mask = None
     subtracted = info.background_subtracted or mask is not None
     if mask is None and not subtracted and min(shape) >= params.small_series:
-        return _large_series(pixels, info, targets, params, names)
+        return _large_series(pixels, info, targets, params, names, neighbours)
 
     layout = background.tiles(shape, max(shape), 0)
     plan = star_plan(targets, rows, geometry, info.readout, layout, params.radii, mask)
+    image = _mean_image(flux, info.moments.quality)
     if subtracted:
         level = level_err = np.zeros(n_frame)
     else:
-        level, level_err = background.faint_third(flux, _mean_image(flux, info.moments.quality))
+        level, level_err = background.faint_third(flux, image)
         plan = replace(plan, static_flag=plan.static_flag | np.int32(flags.FAINT_THIRD))
+    if params.k2p2 and neighbours is not None:
+        plan = with_masks(plan, image, geometry, info.readout, neighbours, targets, rows, params)
+    masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
     planes, flag = measure.empty(plan, n_frame)
     scratch = measure.Scratch(plan)
     if pixels.background is not None:
@@ -111,15 +121,22 @@ def extract_series(
         scratch.level[:, : stop - start] = level[start:stop]
         scratch.level_err[:, : stop - start] = level_err[start:stop]
         measure.measure_tile(plan, 0, scratch)
+        if masks is not None:
+            masks.tile(0, scratch.image, scratch.counts)
         column = np.full(LANES, -1, np.int64)
         column[: stop - start] = np.arange(start, stop)
         measure.finish(plan, scratch, info.readout, column, planes, flag)
+        if masks is not None:
+            measure.finish_masks(plan, scratch, info.readout, column, masks, flag)
     if subtracted:
         planes[-4:-2] = 0.0
         if pixels.background is not None:
             planes[-4] = _mission_background(plan, pixels.background)
     meta = {"readout": info.readout, "time_ra": info.time_ra, "time_dec": info.time_dec, "mask": mask is not None}
-    return measure.block(planes, flag, info.moments, names, rows, meta)
+    block = with_mask_fluxes(measure.block(planes, flag, info.moments, names, rows, meta), masks)
+    if params.halo and neighbours is not None:
+        block = measure_halos(block, pixels, level, level_err, info, image, neighbours, targets, params.halo_limit)
+    return block
 
 
 def _stack_lanes(cube: NDArray[Any], image: NDArray[np.float32]) -> None:
@@ -142,8 +159,9 @@ def _mission_background(plan: Plan, cube: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _large_series(
-    pixels: Pixels, info: FileInfo, targets: Targets, params: ExtractParams, names: tuple[str, ...]
-) -> FluxBlock:
+    pixels: Pixels, info: FileInfo, targets: Targets, params: ExtractParams, names: tuple[str, ...],
+    neighbours: Neighbours | None,
+) -> FluxBlock:  # fmt: skip
     """Treat a big cutout like a full frame, with its own mean image for a reference."""
     image = _mean_image(pixels.flux, info.moments.quality).astype(np.float32)
     own = Reference(
@@ -156,4 +174,5 @@ def _large_series(
             behind = None if pixels.background is None else [pixels.background[k] for k in position]
             yield Batch([pixels.flux[k] for k in position], position, behind)
 
-    return extract(batches(), info.moments, names, targets, own, params)
+    known = neighbours if params.k2p2 else None
+    return extract(batches(), info.moments, names, targets, own, params, neighbours=known)

@@ -23,6 +23,8 @@ __all__ = [
     "NAN_PIXEL",
     "NO_BACKGROUND",
     "NO_FRAME",
+    "NO_HALO",
+    "NO_MASK",
     "NO_POSITION",
     "NO_PSF",
     "NO_TIME",
@@ -71,6 +73,8 @@ NO_TIME = 512
 ASSUMED_READOUT = 1024
 NO_PSF = 2048
 COSMIC_RAY = 4096
+NO_MASK = 8192
+NO_HALO = 16384
 
 FLAGS: tuple[Bit, ...] = (
     Bit(
@@ -127,6 +131,20 @@ FLAGS: tuple[Bit, ...] = (
         COSMIC_RAY,
         "cosmic_ray",
         "up to four pixels were too bright for the star's PRF, and what they added was taken out of the PSF flux",
+        False,
+    ),
+    Bit(
+        NO_MASK,
+        "no_mask",
+        "the star has no pixel mask of its own: it does not stand out of the sky, a brighter star's mask holds its pixel, or it is "
+        "fainter than [extract] k2p2_limit",
+        False,
+    ),
+    Bit(
+        NO_HALO,
+        "no_halo",
+        "there is no halo flux: the star is not saturated, a brighter one is near, too few pixels or frames are good, or the series is "
+        "large",
         False,
     ),
 )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.model.stars import LightCurves, Stars, Targets
+from cuvee.model.stars import LightCurves, Neighbours, Stars, Targets
 
 __all__ = [
     "BJD_OFFSET",
@@ -26,6 +26,8 @@ __all__ = [
     "Geometry",
     "LightCurves",
     "Moments",
+    "Neighbours",
+    "PixelMasks",
     "Pixels",
     "Readout",
     "Reference",
@@ -287,6 +289,34 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelMasks:
+    """One pixel mask a star, the same in all frames.
+
+    Parameters
+    ----------
+    ptr : int64 array, shape (n_star + 1,)
+        Star ``s`` owns the pixels ``ptr[s]:ptr[s + 1]``: none where no mask could be made for it.
+    col, row : int32 array, shape (n_entry,)
+        The pixels, in detector coordinates.
+    clipped : bool array, shape (n_star,)
+        Whether the edge of the image cuts light off that the mask should hold.
+    crowding : float32 array, shape (n_star,)
+        The star's share of the light of all catalogue stars whose own pixels lie in the mask; NaN where unknown.
+    """
+
+    ptr: IntArray
+    col: NDArray[np.int32]
+    row: NDArray[np.int32]
+    clipped: NDArray[np.bool_]
+    crowding: NDArray[np.float32]
+
+    def of(self, star: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return columns and rows of the star's pixels."""
+        entries = slice(int(self.ptr[star]), int(self.ptr[star + 1]))
+        return self.col[entries], self.row[entries]
+
+
+@dataclass(frozen=True, slots=True)
 class FluxBlock:
     """All targets of a series in the frames of one block.
 
@@ -298,11 +328,13 @@ class FluxBlock:
         The mission's name of each frame, empty where there is none.
     planes : mapping of str to array, each of shape (n_star, n_frame)
         float32 ``aperture1_flux``, ``aperture1_flux_err``, ... (e-/s), ``background``, ``background_err``
-        (e-/s/pixel), ``centroid_col``, ``centroid_row`` (px), and int32 ``flag``.
+        (e-/s/pixel), ``centroid_col``, ``centroid_row`` (px), and int32 ``flag``; where wanted also those of ``mask``, ``psf``, ``halo``.
     rows : int64 array, shape (n_star,)
         The targets' row numbers in `Targets`.
     meta : mapping
         Small facts to keep: ``readout``, direction of the times, and ``mask`` where a pixel mask was summed instead of circles.
+    masks : PixelMasks, optional
+        The stars' own masks, where ``mask_flux`` was measured.
     """
 
     moments: Moments
@@ -310,3 +342,4 @@ class FluxBlock:
     planes: Mapping[str, NDArray[Any]]
     rows: IntArray
     meta: Mapping[str, Any] = field(default_factory=dict)
+    masks: PixelMasks | None = None

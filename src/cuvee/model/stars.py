@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LightCurves", "Stars", "Targets"]
+__all__ = ["LightCurves", "Neighbours", "Stars", "Targets"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -115,6 +115,34 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The catalogue stars on and around the pixels of each series of a detector, targets or not; every array has shape (n_star,).
+
+    Parameters
+    ----------
+    series : str array
+        The series; a star that several series see stands in each.
+    id : int64 array
+        Catalogue id.
+    col, row : float64 array
+        Detector coordinates at the epoch of the frames (px).
+    flux : float64 array
+        By its magnitude (e-/s).
+    """
+
+    series: NDArray[np.str_]
+    id: IntArray
+    col: FloatArray
+    row: FloatArray
+    flux: FloatArray
+
+    def of(self, series: str) -> Neighbours:
+        """Return those of one series."""
+        here = np.flatnonzero(self.series == series)
+        return Neighbours(*(getattr(self, name)[here] for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
 class LightCurves:
     """Light curves of the stars of one patch: one row a star and observation, ragged points.
 
@@ -134,6 +162,8 @@ class LightCurves:
         ``centroid_col``, ``centroid_row``, ``aperture1_flux``, ``aperture1_flux_err``, ...
     round_noise : float
         Steps per error to which fluxes and background were rounded; 0 where every bit was kept.
+    numbers : mapping of str to array, each of shape (n_star,)
+        More about each star: where own masks were summed ``mask_size`` (px) and ``mask_share``, the share of its light within.
     """
 
     targets: Targets
@@ -143,3 +173,4 @@ class LightCurves:
     offsets: IntArray
     points: Mapping[str, NDArray[Any]]
     round_noise: float = 0.0
+    numbers: Mapping[str, NDArray[Any]] = field(default_factory=dict)

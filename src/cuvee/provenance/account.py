@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract.params import ExtractParams
-from cuvee.model.records import Geometry, Readout, Reference
+from cuvee.model.records import Geometry, PixelMasks, Readout, Reference
 from cuvee.photometry.noise import output_of, pixel_variance
 from cuvee.photometry.rounding import round_to_noise
 from cuvee.provenance.backgrounds import (
@@ -177,6 +177,7 @@ def account_of(
     places: Sequence[tuple[float, float]],
     values: Mapping[str, Any],
     mesh: MeshHere | None,
+    own: PixelMasks | None = None,
 ) -> Facts:
     """Redo a point's fluxes from the pixels.
 
@@ -194,6 +195,8 @@ def account_of(
         The point's columns as stored.
     mesh : MeshHere or None
         From `mesh_of`.
+    own : PixelMasks, optional
+        The star's own mask, where one was summed beside the circles.
 
     Returns
     -------
@@ -211,9 +214,7 @@ def account_of(
     level = math.nan if background["subtracted"] is None else float(background["subtracted"])
     readout = noise_terms(made, col)
     apertures = []
-    for k, radius in enumerate(_radii(made)):
-        name = f"aperture{k + 1}"
-        cols, rows, weight = _weights(made, radius, col, row)
+    for name, radius, cols, rows, weight in _sums(made, own, col, row):
         one: Facts = {"name": name, "radius": radius}
         one |= {"area": float(weight.sum()), "area2": float((weight**2).sum())}
         one["missing"] = 0.0 if radius is None else max(math.pi * radius**2 - one["area"], 0.0)
@@ -237,6 +238,16 @@ def _radii(made: Made) -> tuple[float | None, ...]:
     if not made.masked:
         return made.params.radii
     return () if made.mask is None else (None,)
+
+
+def _sums(
+    made: Made, own: PixelMasks | None, col: float, row: float
+) -> Iterator[tuple[str, float | None, NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Yield every sum's name, radius, columns and rows of its pixels, from 0, and their weights."""
+    for k, radius in enumerate(_radii(made)):
+        yield f"aperture{k + 1}", radius, *_weights(made, radius, col, row)
+    if own is not None and own.col.size:
+        yield "mask", None, own.col - made.geometry.col0, own.row - made.geometry.row0, np.ones(own.col.size)
 
 
 def _weights(

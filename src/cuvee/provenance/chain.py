@@ -19,7 +19,12 @@ from cuvee.survey import Survey
 
 __all__ = ["Chain"]
 
-_BEHIND = {"lightcurves": ("fluxes", "targets"), "fluxes": ("reference", "stars"), "targets": ("partition",)}
+_BEHIND = {
+    "lightcurves": ("fluxes", "targets"),
+    "fluxes": ("reference", "stars", "neighbours"),
+    "neighbours": ("partition",),
+    "targets": ("partition",),
+}
 """Which inputs of a product are products themselves, made by a stage before."""
 
 

@@ -69,7 +69,7 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
                 of the products, ``area`` and ``area2`` (sums of weight and weight^2), ``flux`` = sum - area x the background subtracted, and ``flux_err``, each
                 ``redone``, ``stored``, ``difference``, ``tolerance``, ``agrees``; ``variance``, the terms of flux_err^2: ``photons`` = ``light2`` / exposure with
                 ``light2`` = sum of weight^2 x value (before subtraction), ``reading`` = area2 x ``readout.variance``, ``background`` = (area x
-                background_err)^2. With a rounding of the stored values, ``rounding_step``;
+                background_err)^2. A ``mask`` among them is the star's own, of weights 1; a halo flux is not redone. With a rounding of the stored values, ``rounding_step``;
             ``background``
                 ``kind``, ``level`` and ``error`` (e-/s/pixel), compared with the stored column. ``annulus``: mean of value - base over the ``pixels``, of which
                 those beyond ``kappa`` spreads are clipped, at most ``n_pass`` ``passes``; ``base`` is by how much a pixel stands out in the

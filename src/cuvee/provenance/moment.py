@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.collect import choose_aperture, enclosed_light
-from cuvee.collect.aperture import by_distance_from_middle
+from cuvee.collect.aperture import by_distance_from_middle, light_in_masks, unspilt
+from cuvee.collect.series import OTHERS
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.metrics import median, point_to_point_scatter
-from cuvee.model.flags import EDGE, FLAGS, default_mask
+from cuvee.model.flags import EDGE, FLAGS, SATURATED, default_mask
 from cuvee.model.instrument import Instrument
-from cuvee.model.records import Geometry
+from cuvee.model.records import Geometry, PixelMasks
 from cuvee.model.time import DAY, earth_position, observer_time
 from cuvee.provenance.sums import compare
 
@@ -73,7 +74,8 @@ def time_of(
 
 def choice_of(
     points: Mapping[str, NDArray[Any]], best: str, setting: str, radii: Sequence[float], geometry: Geometry | None,
-    col: float, row: float, device: Instrument, psf: bool,
+    col: float, row: float, device: Instrument, beside: Collection[str],
+    own: PixelMasks | None,
 ) -> Facts:  # fmt: skip
     """Say why ``flux`` is that of one aperture, or of the PSF.
 
@@ -93,8 +95,10 @@ def choice_of(
         The star (px).
     device : Instrument
         For its quality bits and its typical star.
-    psf : bool
-        Whether there are PSF fluxes, too: all of the star's light, of which the pixels need show only a part.
+    beside : collection of str
+        Which of ``mask``, ``psf`` and ``halo`` were measured beside the apertures; of a PSF and a halo the pixels need show only a part.
+    own : PixelMasks or None
+        The star's own mask, where one was made.
 
     Returns
     -------
@@ -110,12 +114,18 @@ def choice_of(
         whole = np.array([[room >= radius for radius in radii]])
     shares = enclosed_light(radii, device.fwhm) if radii else (1.0,)
     order = by_distance_from_middle(len(names))
-    if psf:
-        names, shares, order = [*names, "psf"], (*shares, 1.0), np.append(order, len(names))
-        whole = None if whole is None else np.column_stack([whole, [True]])
+    mask = math.nan if own is None else float(light_in_masks(own, np.array([col]), np.array([row]), device.fwhm)[0])
+    others = {"mask": mask, "psf": 1.0, "halo": shares[-1] if math.isnan(mask) else mask}
+    for name in (name for name in OTHERS if name in beside):
+        order = np.append(order, len(names))
+        names, shares = [*names, name], (*shares, others[name])
+        seen = name != "mask" or own is None or not own.clipped[0]
+        whole = None if whole is None else np.column_stack([whole, [seen]])
     bad = default_mask(FLAGS) & ~(EDGE if whole is not None else 0)
     good = ((points["flag"] & bad) == 0) & ((points["quality"] & default_mask(device.quality)) == 0)
     fluxes = [points[f"{name}_flux"][None, :] for name in names]
+    full = (points["flag"] & SATURATED) != 0
+    allowed = unspilt(names, fluxes, good[None, :], full[None, :], whole)
     table = []
     for k, (name, flux) in enumerate(zip(names, fluxes, strict=True)):
         scatter = float(point_to_point_scatter(flux, good[None, :])[0])
@@ -128,10 +138,11 @@ def choice_of(
                 "relative": scatter / shares[k],
                 "median": float(median(np.where(good, flux, np.nan))[0]),
                 "whole": bool(whole[0, k]) if whole is not None else None,
+                "allowed": bool(allowed[0, k]) if allowed is not None else True,
             }
         )
     redone = (
-        names[int(choose_aperture(fluxes, good[None, :], shares, whole, order)[0])] if setting == "best" else setting
+        names[int(choose_aperture(fluxes, good[None, :], shares, allowed, order)[0])] if setting == "best" else setting
     )
     return {
         "setting": setting,

@@ -11,7 +11,8 @@ from cuvee.errors import BadData, ConfigError, StoreError
 from cuvee.instruments.registry import instrument
 from cuvee.model.flags import FLAGS, describe
 from cuvee.model.keys import DataId, block_of
-from cuvee.provenance.account import account_of, made_of, mesh_of
+from cuvee.provenance.account import Made, account_of, made_of, mesh_of
+from cuvee.provenance.mask_account import own_mask_of
 from cuvee.provenance.moment import choice_of, time_of
 from cuvee.provenance.psf_account import fitted_of, psf_of
 from cuvee.provenance.raw import find_pixels, read_raw
@@ -105,8 +106,9 @@ def explain_point(
     fitted, missing = fitted_of(survey.path, steps, made, int(values["cadence"]))
     mesh = mesh_of(made, raw, None if fitted is None else fitted.scene.light)
     places = [(col, row)] + ([] if fitted is None else fitted.places(curve.id))
-    facts |= account_of(made, raw, facts["place"], places, values, mesh)
-    facts["troubles"] += missing
+    own, lost = own_mask_of(survey.path, steps, made, curve.id)
+    facts |= account_of(made, raw, facts["place"], places, values, mesh, own)
+    facts["troubles"] += missing + lost
     if fitted is not None:
         facts["psf"] = psf_of(made, fitted, curve.id, raw, mesh, facts["place"], facts["readout"]["variance"], values)
     facts["troubles"] += _clock(facts, survey, curve, steps, file, made.reference, raw)
@@ -122,14 +124,19 @@ def explain_point(
         col,
         row,
         device,
-        any(
-            source["input_kind"] == "stars"
-            for step in steps
-            if step["product"] == "fluxes"
-            for source in step["inputs"]
-        ),
+        _beside(made, steps),
+        own,
     )
     return facts
+
+
+def _beside(made: Made, steps: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the methods that were measured beside the apertures."""
+    learned = any(
+        source["input_kind"] == "stars" for step in steps if step["product"] == "fluxes" for source in step["inputs"]
+    )
+    asked = {"mask": made.params.k2p2, "psf": learned, "halo": made.params.halo}
+    return {name for name, measured in asked.items() if measured}
 
 
 def _parameters(steps: Sequence[Mapping[str, Any]], product: str, section: str) -> dict[str, Any]:

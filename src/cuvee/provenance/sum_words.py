@@ -16,6 +16,14 @@ _MOST_PIXELS = 150
 _WIDTHS = {"col": 7, "row": 7, "x": 6, "y": 6, "value": 15, "weight": 12, "product": 15, "before": 15}
 
 
+_HALO = [
+    "  THE HALO",
+    "    flux is a weighted sum of the star's unsaturated pixels. The weights were sought in the whole series, so that the sum jumps least from",
+    "    frame to frame (total variation), and its median is set to that of the star's mask, or of its largest aperture where it has none. It is",
+    "    not redone here, point by point; what follows are the sums of the apertures.",
+]
+
+
 def file_lines(point: Mapping[str, Any]) -> list[str]:
     """Say which file a point is from, whether it is still the one that was measured, and where its pixels stand in it."""
     file, place = point["file"], point.get("place")
@@ -53,6 +61,8 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
         lines += psf_lines(point["psf"], point)
         if "background" in point["psf"]:
             lines += ["", *_background_lines({**point["background"], **point["psf"]["background"]}, True)]
+    if best == "halo":
+        lines += ["", *_HALO]
     for one in apertures:
         if one["name"] == best:
             lines += ["", *_pixel_lines(one, point, _shape(one, col, row)), *_flux_lines(one, point)]
@@ -63,7 +73,7 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
     if best != "psf" and "psf" in point:
         lines += ["", *psf_line(point["psf"])]
     if others:
-        lines += ["", f"  THE {'' if best == 'psf' else 'OTHER '}APERTURES (--json lists their pixels, too)"]
+        lines += ["", f"  THE {'' if best in ('psf', 'halo') else 'OTHER '}APERTURES (--json lists their pixels, too)"]
         lines += [
             f"    {one['name']}: {number(one['sum'])} - {one['area']:.5f} x {number(point['background']['subtracted'])}"
             f" = {number(one['flux']['redone'])} e-/s, {'as stored' if one['flux']['agrees'] else verdict(one['flux'], 'e-/s')}"
@@ -282,6 +292,8 @@ def choice_lines(facts: Mapping[str, Any]) -> list[str]:
     for one in facts["apertures"]:
         note = "  <- flux" if one["name"] == facts["best"] else ""
         note += "  clipped by the edge" if one["whole"] is False else ""
+        if one["whole"] is not False and not one["allowed"]:
+            note += "  spills charge" if one["radius"] is not None else "  no flux"
         note += "  median not positive" if one["median"] is not None and not one["median"] > 0.0 else ""
         lines.append(
             f"    {one['name']:>9} {'' if one['radius'] is None else number(one['radius'], 2):>8} {number(one['scatter'], 5, 15)} {one['enclosed']:15.5f} {number(one['relative'], 5, 15)}{note}"

@@ -18,6 +18,7 @@ _NOUNS = {
     "frame": ("frame", "frames"),
     "member": ("frame of the reference set", "frames of the reference set"),
     "footprint": ("footprint", "footprints"),
+    "neighbours": ("list of stars in the field", "lists of stars in the field"),
     "partition": ("part of the catalogue", "parts of the catalogue"),
     "reference": ("reference image", "reference images"),
     "stamp": ("stamp", "stamps"),
@@ -31,6 +32,7 @@ _TITLES = {
     "targets": "targets",
     "reference": "reference image",
     "partition": "catalogue",
+    "neighbours": "stars in the field",
     "stars": "PRF and stars",
 }
 _WIDTH = 100
@@ -100,7 +102,7 @@ def _point_lines(point: dict[str, Any], seen: Mapping[str, Any]) -> list[str]:
     lines += [
         f"    {name} {values[name]:.3f} +- {_plain(values[name + '_err'])} e-/s"
         for name in values
-        if name.startswith(("aperture", "psf")) and name.endswith("_flux") and values[name] is not None
+        if name.startswith(("aperture", "mask", "psf", "halo")) and name.endswith("_flux") and values[name] is not None
     ]
     lines += _bit_lines("quality", point["quality"]) + _bit_lines("flag", point["flag"])
     if "file" in point:

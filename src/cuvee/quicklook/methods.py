@@ -29,7 +29,7 @@ from cuvee.quicklook.style import (
     styled,
 )
 
-__all__ = ["MethodBin", "figure_methods", "method_bins", "method_words", "methods_of"]
+__all__ = ["MethodBin", "figure_methods", "method_bins", "method_words", "methods_of", "yardstick"]
 
 FloatArray = NDArray[np.float64]
 FEWEST = 5
@@ -51,12 +51,12 @@ class MethodBin:
         Stars with a flux of every method.
     scatter : tuple of float
         Median scatter of each method, relative to the star's flux and divided by the share of its light that the method takes in.
-    over_psf : tuple of float
-        Median of each star's scatter in each method, so divided, over that of its PSF flux.
+    over : tuple of float
+        Median of each star's scatter in each method, so divided, over that in the `yardstick`.
     best : tuple of float
         Share of the stars whose ``flux`` is each method's.
     chi2 : tuple of float
-        16th, 50th and 84th percentile of the stars' median reduced chi2.
+        16th, 50th and 84th percentile of the stars' median reduced chi2; NaN without PSF fluxes.
     n_cosmic_ray : int
         Points from which a cosmic ray was taken out.
     """
@@ -65,32 +65,40 @@ class MethodBin:
     high: float
     n_star: int
     scatter: tuple[float, ...]
-    over_psf: tuple[float, ...]
+    over: tuple[float, ...]
     best: tuple[float, ...]
     chi2: tuple[float, float, float]
     n_cosmic_ray: int
 
 
 def methods_of(stars: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
-    """Return the methods whose scatter is known: the apertures, then the PSF; none where there are no PSF fluxes."""
-    return (
-        tuple(name.removesuffix(_SCATTER) for name in stars if name.endswith(_SCATTER))
-        if "psf_scatter" in stars
-        else ()
-    )
+    """Return the methods whose scatter is known: the apertures, then masks, PSF and halo; none where there are only apertures."""
+    methods = tuple(name.removesuffix(_SCATTER) for name in stars if name.endswith(_SCATTER))
+    return () if all(name.startswith("aperture") for name in methods) else methods
+
+
+def yardstick(methods: Sequence[str]) -> str:
+    """Return the method that the others are compared with: the PSF, or without it the aperture in the middle."""
+    apertures = [name for name in methods if name.startswith("aperture")]
+    return "psf" if "psf" in methods else apertures[(len(apertures) - 1) // 2]
 
 
 def method_words(method: str, radii: Sequence[float] = ()) -> str:
-    """Say what a method is: ``aperture 2 (2.5 px)``, ``PSF``."""
-    if method == "psf":
-        return "PSF"
+    """Say what a method is: ``aperture 2 (2.5 px)``, ``PSF``, ``own mask``, ``halo``."""
+    named = {"psf": "PSF", "mask": "own mask", "halo": "halo"}
+    if method in named:
+        return named[method]
     number = method.removeprefix("aperture")
     size = f" ({radii[int(number) - 1]:g} px)" if number.isdigit() and int(number) <= len(radii) else ""
     return f"aperture {number}{size}"
 
 
 def method_bins(
-    stars: Mapping[str, NDArray[Any]], shares: Sequence[float], zero_point: float, width: float, fewest: int = FEWEST
+    stars: Mapping[str, NDArray[Any]],
+    shares: Sequence[float | FloatArray],
+    zero_point: float,
+    width: float,
+    fewest: int = FEWEST,
 ) -> list[MethodBin]:
     """Compare methods by magnitude.
 
@@ -100,8 +108,8 @@ def method_bins(
     Parameters
     ----------
     stars : mapping of str to array, each of shape (n_star,)
-        As `cuvee.metrics.summarise` gives them where there are PSF fluxes.
-    shares : sequence of float
+        As `cuvee.metrics.summarise` gives them where there is more than apertures.
+    shares : sequence of float, or of float64 array of shape (n_star,)
         Share of a star's light that each of `methods_of` takes in.
     zero_point : float
         Magnitude of one electron a second.
@@ -118,32 +126,41 @@ def method_bins(
     methods = methods_of(stars)
     if not methods:
         return []
-    own = np.stack([np.asarray(stars[name + _SCATTER], np.float64) for name in methods]) / np.asarray(shares)[:, None]
+    own = np.stack([stars[name + _SCATTER] / share for name, share in zip(methods, shares, strict=True)])
     flux = 10.0 ** (-0.4 * (stars["mag"] - zero_point))
-    known = np.isfinite(own).all(axis=0) & (own > 0.0).all(axis=0) & np.isfinite(flux)
+    # Few stars have a halo flux; it is left out where stars are told apart by whether they have all.
+    needed = own[[name != "halo" for name in methods]]
+    known = np.isfinite(needed).all(axis=0) & (needed > 0.0).all(axis=0) & np.isfinite(flux)
+    other = methods.index(yardstick(methods))
     number = np.floor(np.where(known, stars["mag"], 0.0) / width).astype(np.int64)
     bins = []
     for k in np.unique(number[known]):
         here = np.flatnonzero(known & (number == k))
         if here.size < fewest:
             continue
-        chi2 = stars["psf_chi2"][here]
+        chi2 = stars["psf_chi2"][here] if "psf_chi2" in stars else np.full(here.size, np.nan)
         quantiles = (
             np.percentile(chi2[np.isfinite(chi2)], [16.0, 50.0, 84.0]) if np.isfinite(chi2).any() else [np.nan] * 3
         )
+        relative, ratio = own[:, here] / flux[here], own[:, here] / own[other, here]
         bins.append(
             MethodBin(
                 float(k * width),
                 float((k + 1) * width),
                 int(here.size),
-                tuple(np.median(own[:, here] / flux[here], axis=1).tolist()),
-                tuple(np.median(own[:, here] / own[methods.index("psf"), here], axis=1).tolist()),
+                tuple(_median(one) for one in relative),
+                tuple(_median(one) for one in ratio),
                 tuple(float(np.mean(stars["best"][here] == name)) for name in methods),
                 (float(quantiles[0]), float(quantiles[1]), float(quantiles[2])),
-                int(stars["n_cosmic_ray"][here].sum()),
+                int(stars["n_cosmic_ray"][here].sum()) if "n_cosmic_ray" in stars else 0,
             )
         )
     return bins
+
+
+def _median(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 @styled
@@ -163,7 +180,7 @@ def figure_methods(
     bins : sequence of MethodBin
         From `method_bins`, from bright to faint; at least one.
     methods : sequence of str
-        Their methods, the PSF among them.
+        Their methods.
     radii : sequence of float
         Radii of the apertures (px).
     model : NoiseCurve, optional
@@ -180,7 +197,7 @@ def figure_methods(
     Figure
         16:9, for a slide.
     """
-    figure = slide(title or "Apertures and the PSF")
+    figure = slide(title or "Apertures, masks and the PSF")
     colours = _colours(methods)
     mag = np.array([0.5 * (one.low + one.high) for one in bins])
     main = place(figure, 1.35, 6.75, 0.8, 6.35)
@@ -196,7 +213,9 @@ def figure_methods(
     if model is not None:
         dashed: dict[str, Any] = {"color": BLACK, "linewidth": 2.4, "linestyle": "--", "zorder": 6}
         lines += main.plot(model.mag, 1e6 * model.total, label="noise expected of the PSF flux", **dashed)
-    low = min([1e6 * s for one in bins for s in one.scatter] + ([] if model is None else [1e6 * model.total.min()]))
+    low = np.nanmin(
+        [1e6 * s for one in bins for s in one.scatter] + ([] if model is None else [1e6 * model.total.min()])
+    )
     main.set_ylim(0.7 * low, 1.5 * limits[1])
     main.yaxis.set_major_locator(LogLocator(10.0))
     main.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
@@ -205,15 +224,15 @@ def figure_methods(
     main.set_title("median of the stars' scatter over their own flux", fontsize=12.5, color=GREY)
     main.set_xlim(bins[0].low - 0.2, bins[-1].high + 0.2)
     main.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    right = [
-        place(figure, 8.05, 13.05, bottom, top, sharex=main) for bottom, top in ((4.65, 6.35), (2.7, 4.15), (0.8, 2.2))
-    ]
-    _draw_ratio(right[0], mag, bins, methods, colours)
+    spans = ((4.65, 6.35), (2.7, 4.15), (0.8, 2.2)) if "psf" in methods else ((3.8, 6.35), (0.8, 3.2))
+    right = [place(figure, 8.05, 13.05, bottom, top, sharex=main) for bottom, top in spans]
+    _draw_ratio(right[0], mag, bins, methods, colours, method_words(yardstick(methods)))
     _draw_best(right[1], bins, methods, colours)
-    _draw_chi2(right[2], mag, bins)
-    for ax in right[:2]:
+    if "psf" in methods:
+        _draw_chi2(right[2], mag, bins)
+    for ax in right[:-1]:
         ax.tick_params(labelbottom=False)
-    for ax in (main, right[2]):
+    for ax in (main, right[-1]):
         ax.set_xlabel(f"{band} (mag)")
     legend(figure, lines)
     return figure
@@ -226,22 +245,27 @@ def _colours(methods: Sequence[str]) -> dict[str, str]:
 
 
 def _draw_ratio(
-    ax: Axes, mag: FloatArray, bins: Sequence[MethodBin], methods: Sequence[str], colours: Mapping[str, str]
+    ax: Axes,
+    mag: FloatArray,
+    bins: Sequence[MethodBin],
+    methods: Sequence[str],
+    colours: Mapping[str, str],
+    other: str,
 ) -> None:
     for k, name in enumerate(methods):
-        values = np.array([one.over_psf[k] for one in bins])
+        values = np.array([one.over[k] for one in bins])
         shown = np.clip(values, 1.0 / _MOST, _MOST)
         ax.plot(mag, shown, color=colours[name], linewidth=3.0 if name == "psf" else 2.4, zorder=3)
         for beyond, marker in ((values > _MOST, "^"), (values < 1.0 / _MOST, "v")):
             ax.plot(mag[beyond], shown[beyond], marker, color=colours[name], markersize=9, clip_on=False, zorder=4)
     ax.set_yscale("log")
-    ends = [np.clip(value, 1.0 / _MOST, _MOST) for one in bins for value in one.over_psf]
+    ends = [np.clip(value, 1.0 / _MOST, _MOST) for one in bins for value in one.over if np.isfinite(value)]
     ax.set_ylim(min(0.8, 0.95 * min(ends)), max(1.25, 1.05 * max(ends)))
     ax.yaxis.set_major_locator(FixedLocator([0.25, 0.5, 0.8, 1.0, 1.25, 2.0, 4.0]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.set_ylabel("over the\nPSF's")
-    ax.set_title("scatter over that of the PSF: above 1 the PSF wins", fontsize=12.5, color=GREY)
+    ax.set_ylabel(f"over that of\n{other}")
+    ax.set_title(f"scatter over that of {other}: above 1 {other} wins", fontsize=12.5, color=GREY)
 
 
 def _draw_best(ax: Axes, bins: Sequence[MethodBin], methods: Sequence[str], colours: Mapping[str, str]) -> None:

@@ -69,6 +69,9 @@ def _model(
     share = np.asarray(enclosed_light(np.sqrt(area / np.pi), device.fwhm))
     fitted = stars["best"] == "psf"
     area[fitted], share[fitted] = _psf_pixels(device.fwhm), 1.0
+    if "mask_size" in stars:
+        masked = (stars["best"] == "mask") & (stars["mask_size"] > 0)
+        area[masked], share[masked] = stars["mask_size"][masked], stars["mask_share"][masked]
     near = [np.abs(stars["mag"] - m) < 0.5 for m in mag]
     n_pixel, light = (
         np.array([np.mean(values[at]) if at.any() else np.mean(values) for at in near]) for values in (area, share)

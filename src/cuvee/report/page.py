@@ -242,6 +242,7 @@ def _contents(sections: Sequence[Section]) -> Html:
         names = (
             ("noise", "Scatter"),
             ("psf", "Apertures and PSF"),
+            ("methods", "Apertures and masks"),
             ("background", "Background"),
             ("pointing", "Pointing"),
             ("stars", "Stars"),

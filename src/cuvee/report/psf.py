@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.collect import enclosed_light
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
-from cuvee.quicklook.methods import MethodBin, figure_methods, method_bins, method_words, methods_of
+from cuvee.quicklook.noise import NoiseCurve
 from cuvee.quicklook.prf import figure_prf, noise_pixels, view_prf
 from cuvee.quicklook.run import psf_noise
-from cuvee.quicklook.words import band_of
 from cuvee.report.detector import Timeline
 from cuvee.report.displacement import figure_displacement, gather_displacement, good_frames, scatter_of, terms_of
 from cuvee.report.gather import RunFacts
-from cuvee.report.markup import Html, figure, join, number, percent, plural, table, tag
+from cuvee.report.markup import Html, figure, join, number, plural, tag
+from cuvee.report.methods import compare_methods
 from cuvee.report.pictures import picture
 from cuvee.store.references import read_reference
 from cuvee.store.star_models import read_star_model
@@ -146,105 +145,18 @@ def psf_part(
     """
     dpi = min(dpi, _FINEST)
     pieces: list[object] = [tag("h3", "Apertures and the PSF", id=f"{anchor}-psf")]
-    pieces += _methods_part(every[0], stars, device, radii, title, dpi)
+    prf, readout = every[0].model.prf, every[0].reference.readout
+
+    def expected(ends: tuple[float, float]) -> NoiseCurve:
+        return psf_noise(device.name, stars, readout, noise_pixels(prf, *prf.centre), ends)
+
+    pieces += compare_methods(stars, device, radii, readout.exposure, title, dpi, expected)
     for facts in every:
         name = title if len(every) == 1 else f"{title}, {facts.series}"
         pieces += _prf_part(facts, pixel, name, dpi)
         if timeline is not None:
             pieces += _displacement_part(facts, timeline, device, name, dpi)
     return join(pieces, "\n")
-
-
-def _methods_part(
-    facts: PsfFacts,
-    stars: Mapping[str, NDArray[Any]],
-    device: Instrument,
-    radii: tuple[float, ...],
-    title: str,
-    dpi: int,
-) -> list[object]:
-    methods = methods_of(stars)
-    shares = (*enclosed_light(radii, device.fwhm), 1.0)
-    if len(shares) != len(methods):
-        return [tag("p", "The table of stars does not tell the methods apart; run again to make it anew.")]
-    fine, whole = (
-        method_bins(stars, shares, device.zero_point, 0.5),
-        method_bins(stars, shares, device.zero_point, 1.0, 1),
-    )
-    pieces: list[object] = [tag("p", _best_words(stars, methods, radii))]
-    if fine:
-        prf, readout = facts.model.prf, facts.reference.readout
-        ends = (fine[0].low, fine[-1].high)
-        model = psf_noise(device.name, stars, readout, noise_pixels(prf, *prf.centre), ends)
-        heading = f"Apertures and the PSF: {title}"
-        drawn = figure_methods(fine, methods, radii, model, heading, readout.exposure, band_of(device.name))
-        alt = f"Median scatter of {len(methods)} methods against magnitude, which of them is the flux of how many stars, and the reduced chi2 of the PSF fit. {_win_words(fine, methods, radii)}"  # fmt: skip
-        caption = (
-            "Medians in half a magnitude. Scatter is from one point to the next and counts for the star's own light: it is divided by the share of "
-            "the light that an aperture takes in, and by the flux after the star's magnitude. The dashed line is what photons, background "
-            "and readout let a PSF flux have. Where the reduced χ² rises with brightness, the PRF is not quite that of the "
-            "stars; where it is high at all magnitudes, stars are missing in the model."
-        )
-        pieces += [tag("p", _win_words(fine, methods, radii)), figure(picture(drawn, dpi), alt, caption)]
-    return [*pieces, _methods_table(whole, methods)] if whole else pieces
-
-
-def _best_words(stars: Mapping[str, NDArray[Any]], methods: Sequence[str], radii: tuple[float, ...]) -> str:
-    """Say which flux is how many stars', and what became of cosmic rays."""
-    seen = stars["n_good"] > 0
-    shares = [(float(np.mean(stars["best"][seen] == name)) if seen.any() else float("nan"), name) for name in methods]
-    listed = ", ".join(
-        f"{method_words(name, radii)} for {percent(share)}" for share, name in sorted(shares, reverse=True)
-    )
-    lost = int(np.count_nonzero(seen & ~np.isfinite(stars["psf_scatter"])))
-    words = f"What flux holds, of the {int(seen.sum()):,} stars with good points: {listed}."
-    if lost:
-        words += f" {plural(lost, 'star')} {'has' if lost == 1 else 'have'} no PSF flux (a brighter star lies on top, or most pixels are saturated)."
-    hit, n_point = int(stars["n_cosmic_ray"].sum()), int(stars["n_point"].sum())
-    words += f" Cosmic rays were taken out of {plural(hit, 'point')} of {n_point:,} (flag cosmic_ray)."
-    return words
-
-
-def _win_words(bins: Sequence[MethodBin], methods: Sequence[str], radii: tuple[float, ...]) -> str:
-    """Say at which magnitudes the median star scatters least in which method."""
-    places: list[list[Any]] = []
-    for one in bins:
-        winner = methods[int(np.argmin(one.over_psf))]
-        if places and places[-1][0] == winner and places[-1][2] == one.low:
-            places[-1][2] = one.high
-        else:
-            places.append([winner, one.low, one.high])
-    named = {name: "the PSF flux" if name == "psf" else method_words(name, radii) for name in methods}
-    listed = [f"{named[name]} from {low:g} to {high:g} mag" for name, low, high in places]
-    return f"The median star scatters least in {'; in '.join(listed)}."
-
-
-def _methods_table(bins: Sequence[MethodBin], methods: Sequence[str]) -> Html:
-    names = [method_words(name) for name in methods]
-    head = [
-        "stars",
-        "number",
-        *(f"{name} (ppm)" for name in names),
-        *(f"flux is {name}" for name in names),
-        "reduced χ²",
-        "cosmic rays",
-    ]
-    rows = [
-        (
-            f"{one.low:.0f} to {one.high:.0f} mag",
-            f"{one.n_star:,}",
-            *(number(1e6 * value) for value in one.scatter),
-            *(percent(share) for share in one.best),
-            number(one.chi2[1], 2),
-            f"{one.n_cosmic_ray:,}",
-        )
-        for one in bins
-    ]
-    words = (
-        "Median scatter of each method over the star's own light, the share of the stars whose flux is the method's, the median of the stars' "
-        "reduced χ², and the points from which a cosmic ray was taken out."
-    )
-    return table(head, rows, words)
 
 
 def fit_words(facts: PsfFacts) -> tuple[Html, bool]:

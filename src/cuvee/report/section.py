@@ -30,6 +30,7 @@ from cuvee.report.gallery import gallery
 from cuvee.report.gather import BadFrame, RunFacts
 from cuvee.report.judge import NoiseRow, noise_table
 from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
+from cuvee.report.methods import methods_part
 from cuvee.report.pictures import Picture, picture
 from cuvee.report.psf import PsfFacts, gather_psf, lack_part, psf_part
 from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
@@ -185,6 +186,9 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
     psf = gather_psf(facts, group)
     if not psf:
         pieces.append(lack_part(facts, group, anchor))
+        exposure = images[0].readout.exposure if images else 0.0
+        radii = survey.config.extract.radii
+        pieces.append(methods_part(stars, device, radii, exposure, _short(group), dpi, anchor))
     else:
         radii = survey.config.extract.radii
         pieces.append(psf_part(psf, stars, timeline, device, radii, pixel, _short(group), dpi, anchor))

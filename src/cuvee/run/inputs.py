@@ -18,7 +18,7 @@ from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Stars, Targets
+from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Neighbours, Stars, Targets
 from cuvee.model.time import observer_time
 from cuvee.run.facts import footprint_facts
 from cuvee.run.refset import middle_member
@@ -85,6 +85,7 @@ def readers(
         "partition": lambda: _partitions(found["partition"], paths.partitions),
         "reference": lambda: references.read_reference(root / found["reference"][0].path),
         "stars": lambda: _read_stars(root / found["stars"][0].path, found["stars"][0].content),
+        "neighbours": lambda: Neighbours(**numbers.read_columns(root / found["neighbours"][0].path)),
         "targets": lambda: _targets(found["targets"][0], root, part if unit.stage.name == "collect" else ""),
         "fluxes": lambda: _fluxes(
             _by_series(found["fluxes"], root, part),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.keys import DataId, patch_of
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FluxBlock, LightCurves, Reference, Stars, Targets
+from cuvee.model.records import FluxBlock, LightCurves, Neighbours, Reference, Stars, Targets
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog
 from cuvee.store import blocks, catalogs, hats, numbers, references, star_models
@@ -81,6 +81,12 @@ def _write_reference(unit: Unit, reference: Reference, paths: Paths) -> Written:
     path = paths.reference(unit.data_id)
     references.write_reference(path, reference)
     return (_product("reference", unit.data_id, path, paths),), {"frames": len(reference.members)}
+
+
+def _write_neighbours(unit: Unit, near: Neighbours, paths: Paths) -> Written:
+    path = paths.neighbours(unit.data_id)
+    numbers.write_columns(path, {name: getattr(near, name) for name in near.__slots__})
+    return (_product("neighbours", unit.data_id, path, paths),), {"stars": int(near.id.size)}
 
 
 def _write_stars(unit: Unit, model: StarModel, paths: Paths) -> Written:
@@ -156,6 +162,7 @@ def _write_catalog(unit: Unit, instrument: str, paths: Paths) -> Written:
 WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "catalog": _write_partitions,
     "reference": _write_reference,
+    "neighbours": _write_neighbours,
     "prf": _write_stars,
     "targets": _write_targets,
     "extract": _write_fluxes,

@@ -22,6 +22,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "footprint": (*_GROUP, "series"),
     "reference": (*_GROUP, "series"),
     "stars": (*_GROUP, "series"),
+    "neighbours": _GROUP,
     "targets": (*_GROUP, "patch"),
     "fluxes": (*_GROUP, "series", "block", "patch"),
     "lightcurves": (*_GROUP, "patch"),

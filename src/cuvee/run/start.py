@@ -86,11 +86,19 @@ def _ledger(paths: Paths, dry_run: bool) -> Iterator[Ledger]:
 
 
 def _check_aperture(config: Config) -> None:
-    name, n = config.collect.aperture, 1 if config.extract.mask else len(config.extract.radii)
-    if name != "best" and int(name.removeprefix("aperture")) > n:
-        measured = ", ".join(f"aperture{k + 1}" for k in range(n))
+    name, extract = config.collect.aperture, config.extract
+    measured = [f"aperture{k + 1}" for k in range(1 if extract.mask else len(extract.radii))]
+    wanted = {"mask": extract.k2p2, "psf": extract.psf, "halo": extract.halo}
+    measured += [method for method, asked in wanted.items() if asked]
+    if name != "best" and name not in measured:
+        setting = {
+            "mask": "set [extract] k2p2 = true",
+            "psf": "set [extract] psf = true",
+            "halo": "set [extract] halo = true",
+        }
         raise ConfigError(
-            f"[collect] aperture: {name!r} will not be measured; choose best or {measured}, or add to [extract] radii."
+            f"[collect] aperture: {name!r} will not be measured; choose best or {', '.join(measured)}, or "
+            f"{setting.get(name, 'add to [extract] radii')}."
         )
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
-from cuvee.model.records import FluxBlock, Moments, Readout
+from cuvee.model.records import FluxBlock, Moments, PixelMasks, Readout
 from cuvee.store.arrow import values_of
 from cuvee.store.atomic import atomic_path
 from cuvee.store.references import readout_from
@@ -27,6 +27,8 @@ from cuvee.store.references import readout_from
 __all__ = ["read_block", "write_block"]
 
 _ROWS = "rows"
+_MASKS = ("mask_col", "mask_row", "mask_clipped", "mask_crowding")
+"""Columns of the stars' own masks, one value or one list a star; the others are planes."""
 _MOMENTS: dict[str, np.dtype[Any]] = {
     "cadence": np.dtype("<i8"),
     "start": np.dtype("<f8"),
@@ -55,15 +57,17 @@ def write_block(path: Path, block: FluxBlock) -> None:
     n_frame = block.moments.cadence.size
     arrays = [pa.array(np.ascontiguousarray(block.rows, np.int64))]
     arrays += [_column(plane, block.rows.size, n_frame) for plane in block.planes.values()]
+    names = [_ROWS, *block.planes]
+    if block.masks is not None:
+        arrays += _mask_columns(block.masks)
+        names += _MASKS
     metadata = {
         f"moments.{name}": base64.b64encode(np.ascontiguousarray(getattr(block.moments, name), dtype).tobytes())
         for name, dtype in _MOMENTS.items()
     }
     metadata["names"] = json.dumps(list(block.names)).encode()
     metadata["meta"] = json.dumps(dict(block.meta), sort_keys=True, default=_plain).encode()
-    fields = [
-        pa.field(name, array.type, nullable=False) for name, array in zip([_ROWS, *block.planes], arrays, strict=True)
-    ]
+    fields = [pa.field(name, array.type, nullable=False) for name, array in zip(names, arrays, strict=True)]
     schema = pa.schema(fields, metadata)
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     with atomic_path(path) as temporary, pa.OSFile(str(temporary), "wb") as file:  # noqa: SIM117
@@ -113,9 +117,12 @@ def read_block(path: Path, rows: slice | None = None) -> FluxBlock:
         part = batch.slice(start, max(stop - start, 0))
         part.validate()
         planes = {
-            name: _plane(part.column(name), moments["cadence"].size) for name in part.schema.names if name != _ROWS
+            name: _plane(part.column(name), moments["cadence"].size)
+            for name in part.schema.names
+            if name not in (_ROWS, *_MASKS)
         }
-        return FluxBlock(Moments(**moments), names, planes, values_of(part.column(_ROWS)), meta)
+        masks = _masks(part) if _MASKS[0] in part.schema.names else None
+        return FluxBlock(Moments(**moments), names, planes, values_of(part.column(_ROWS)), meta, masks)
     except FileNotFoundError as error:
         raise StoreError(f"The flux block {path} is missing; run again to make it anew.") from error
     except _DAMAGED as error:
@@ -138,6 +145,19 @@ def _column(plane: NDArray[Any], n_star: int, n_frame: int) -> pa.FixedSizeListA
     flat = np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).reshape(-1)
     # nulls are never made: a missing value is NaN
     return pa.FixedSizeListArray.from_arrays(pa.array(flat, from_pandas=False), n_frame)
+
+
+def _mask_columns(masks: PixelMasks) -> list[pa.Array]:
+    ptr = pa.array(masks.ptr.astype(np.int32))
+    lists = [pa.ListArray.from_arrays(ptr, pa.array(np.ascontiguousarray(a, np.int32))) for a in (masks.col, masks.row)]
+    return [*lists, pa.array(masks.clipped), pa.array(masks.crowding, from_pandas=False)]
+
+
+def _masks(part: pa.RecordBatch) -> PixelMasks:
+    col, row, clipped, crowding = (part.column(name) for name in _MASKS)
+    ptr = np.concatenate([[0], np.cumsum(values_of(col.value_lengths()))]).astype(np.int64)
+    inside = np.asarray(clipped.to_numpy(zero_copy_only=False), np.bool_)
+    return PixelMasks(ptr, values_of(col.flatten()), values_of(row.flatten()), inside, values_of(crowding))
 
 
 def _plane(column: pa.FixedSizeListArray, n_frame: int) -> NDArray[Any]:

@@ -45,6 +45,9 @@ POINT_COLUMNS: dict[str, tuple[str, str]] = {
 come on top, see `point_column`."""
 
 
+_METHODS = {"mask": "the star's own pixel mask", "halo": "its halo, scaled to mask or aperture"}
+
+
 def point_column(name: str, radius: float | None = None) -> tuple[str, str]:
     """Return unit and meaning of a nested column.
 
@@ -65,6 +68,7 @@ def point_column(name: str, radius: float | None = None) -> tuple[str, str]:
     method, _, what = name.partition("_")
     if what == "chi2":
         return "", f"reduced chi2 of the {method} fit in the star's pixels"
+    method = _METHODS.get(method, method)
     meaning = {"flux": "flux", "flux_err": "one standard deviation of flux"}.get(what, what)
     return "electron/s", f"{meaning} in {method}" if radius is None else f"{meaning} within {radius:g} px"
 

@@ -97,6 +97,10 @@ class Paths:
         """Name the targets of a detector."""
         return self.root / self.red / group.segment / f"{group.detector}-{group.kind}" / "targets.parquet"
 
+    def neighbours(self, group: DataId) -> Path:
+        """Name the catalogue stars of a detector's series."""
+        return self.targets(group).with_name("neighbours.parquet")
+
     def fluxes(self, unit: DataId) -> Path:
         """Name the flux block of a series."""
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "fluxes"

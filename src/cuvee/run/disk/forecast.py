@@ -69,7 +69,9 @@ class Forecast:
     def __init__(self, config: Config, device: Instrument, paths: Paths, stock: Stock, stages: Collection[str]) -> None:
         self._config, self._device, self._paths, self._stock = config, device, paths, stock
         self._stages = stages
-        self._apertures = 1 if config.extract.mask is not None else len(config.extract.radii)
+        extract = config.extract
+        # A mask and a halo flux are as large as an aperture's.
+        self._apertures = (1 if extract.mask is not None else len(extract.radii)) + extract.k2p2 + extract.halo
 
     def catalog(self, tables: Sequence[str]) -> dict[str, float]:
         """Return the bytes that taking the catalogue in writes.
