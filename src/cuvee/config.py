@@ -174,7 +174,9 @@ files = {catalog}
 # clip = {reference.clip}
 
 [prf]
-# For PSF fluxes (psf = true below): half width of the stamp of a star (px), and knots of the PRF in a pixel.
+# For PSF fluxes (psf = true below): the mission's PRF files (TESS), as ["prf/*.fits"]; without them a PRF is learned from the data.
+# files = []
+# What a learned PRF is made of: half width of the stamp of a star (px), and knots of the PRF in a pixel.
 # half = {prf.half}
 # knots = {prf.knots}
 # Order of the polynomials with which the PRF varies over the detector.
@@ -206,7 +208,7 @@ files = {catalog}
 # halo = {halo}
 # halo_limit = 6.0
 
-# Measure PSF fluxes of all stars of full frames, too; the PRF is learned from the frames.
+# Measure PSF fluxes of all stars, too: the stars of a frame or a stamp are fitted together.
 # psf = {psf}
 
 [collect]

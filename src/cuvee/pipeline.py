@@ -18,6 +18,11 @@ def _meets_footprint(footprints: Sequence[Product]) -> Callable[[Product], bool]
     return lambda product: product.kind != "partition" or product.meta["cell"] in cells
 
 
+def _meets_stamps(stamps: Sequence[Product]) -> Callable[[Product], bool]:
+    cells = frozenset().union(*(stamp.meta["facts"].cells for stamp in stamps))
+    return lambda product: product.kind != "partition" or product.meta["cell"] in cells
+
+
 def _psf_wanted(config: Any) -> bool:
     return bool(config.extract.psf)
 
@@ -88,14 +93,25 @@ PIPELINE: tuple[Stage, ...] = (
         optional=("stars", "neighbours"),
     ),
     Stage(
+        name="prf-series",
+        version=1,
+        per=_DETECTOR,
+        reads=("stamp", "footprint", "partition"),
+        writes=("stars",),
+        params=("prf", "targets", "extract"),
+        run=steps.place_stamp_stars,
+        where=_meets_stamps,
+        wanted=_psf_wanted,
+    ),
+    Stage(
         name="extract-series",
         version=1,
         per=(*_DETECTOR, "series"),
-        reads=("stamp", "targets", "neighbours"),
+        reads=("stamp", "targets", "stars", "neighbours"),
         writes=("fluxes", "reference"),
         params=("extract", "reference"),
         run=steps.extract_stamp,
-        optional=("neighbours",),
+        optional=("stars", "neighbours"),
     ),
     Stage(
         name="collect",

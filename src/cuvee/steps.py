@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cuvee import prf, reference
 from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
-from cuvee.extract import extract, extract_series
+from cuvee.extract import extract, extract_series, stamp_images
 from cuvee.metrics import summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
+from cuvee.model.prf import Prf
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FluxBlock, LightCurves, Neighbours, Reference, Targets
+from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
 
 if TYPE_CHECKING:
     from cuvee.config import Config
@@ -32,10 +35,14 @@ __all__ = [
     "import_table",
     "join_summary",
     "learn_prf",
+    "place_stamp_stars",
     "publish",
 ]
 
 Inputs = Mapping[str, Any]
+
+MISFIT = 0.02
+"""What the mission's PRF lacks, as a share of the light in the brightest pixel nearby."""
 
 
 def import_table(inputs: Inputs, config: Config, device: Instrument) -> Any:  # noqa: ARG001
@@ -79,24 +86,117 @@ def learn_prf(inputs: Inputs, config: Config, device: Instrument) -> StarModel:
         inputs["footprint"][0][0], inputs["partition"], config.targets, device.zero_point
     )
     frames = [pixels for _, pixels in members]
+    known = _mission_prf(inputs, members[0][0].detector)
+    return _learned(frames, still, (ids, col, row, flux), config, known)
+
+
+def _learned(
+    frames: Sequence[NDArray[Any]], still: Reference, stars: tuple[NDArray[Any], ...], config: Config, known: Prf | None
+) -> StarModel:
+    """Learn from frames of one geometry; with a PRF that is known only the stars are."""
+    ids, col, row, flux = stars
+    params = config.prf if known is None else config.prf.model_copy(update={"half": known.half})
     try:
-        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, config.prf)
+        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, params, known=known)
     except AlgorithmError as error:
         raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
     variance = learned.variance / np.float32(len(frames))
     light = np.maximum(still.image - np.float32(np.nanmedian(still.image)), np.float32(0.0))
     new = prf.find_stars(learned.prf, learned.residual, variance, light, still.geometry)
-    known = (learned.col, learned.row, learned.flux)
+    old = (learned.col, learned.row, learned.flux)
     numbers = {
         **learned.numbers,
+        **({} if known is None else {"mission": 1.0, "order": known.order}),
         "n_found": new[0].size,
         "width_mismatch": learned.mismatch.width,
         "width_error": learned.mismatch.width_error,
         "chi2_brightest": float(learned.mismatch.chi2[0]) if learned.mismatch.chi2.size else float("nan"),
     }
-    col, row, flux = (np.concatenate(pair) for pair in zip(known, new, strict=True))
+    col, row, flux = (np.concatenate(pair) for pair in zip(old, new, strict=True))
     everyone = np.concatenate([ids, np.zeros(new[0].size, np.int64)])
     return StarModel(still.series, learned.prf, everyone, col, row, flux, numbers)
+
+
+def place_stamp_stars(inputs: Inputs, config: Config, device: Instrument) -> list[StarModel]:
+    """Find out about the stars of a detector's stamps: their PRF, from the mission's files or from all stamps together, and their places."""
+    footprints = {footprint.series: footprint for footprint, _, _ in inputs["footprint"]}
+    small: list[tuple[FileInfo, NDArray[np.int64], prf.StampImage]] = []
+    models, detector = [], ""
+    known: Prf | None = None
+    for pixels, info, _ in inputs["stamp"]:
+        if not detector:
+            detector, known = info.detector, _mission_prf(inputs, info.detector)
+        if info.series not in footprints:
+            continue
+        ids, *stars = catalog_scene(footprints[info.series], inputs["partition"], config.targets, device.zero_point)
+        if min(info.geometry.n_row, info.geometry.n_col) >= config.extract.small_series:
+            with suppress(NoWork):
+                models.append(_large_stamp(pixels, info, (ids, *stars), config, known))
+            continue
+        images, variance = stamp_images(pixels, info)
+        if np.isfinite(variance).any():
+            small.append((info, ids, prf.StampImage(images, variance, info.geometry, *stars)))
+    numbers = {"mission": 1.0} if known is not None else {"n_stamp": float(len(small))}
+    if known is None and small:
+        try:
+            known, shape = prf.fit_shape(
+                [one for _, _, one in small],
+                device.fwhm,
+                config.prf.half,
+                config.prf.position_error,
+                device.pointing_error,
+            )
+        except AlgorithmError as error:
+            raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
+        numbers |= dict(zip(("width_col", "width_row", "wing", "spread"), shape, strict=True))
+    for info, ids, one in small:
+        assert known is not None
+        models.append(_stamp_model(info, ids, one, known, config, device, numbers))
+    if not models:
+        raise NoWork(
+            f"No stamp of {detector} has stars that a PRF could be fitted to. There are apertures, but no PSF fluxes."
+        )
+    return models
+
+
+def _stamp_model(
+    info: FileInfo, ids: NDArray[np.int64], one: prf.StampImage, known: Prf, config: Config, device: Instrument,
+    numbers: Mapping[str, float],
+) -> StarModel:  # fmt: skip
+    misfit = MISFIT if "mission" in numbers else prf.SHAPE_MISFIT
+    settled = prf.settle_stamp(known, *one, config.prf.position_error, device.pointing_error, misfit)
+    n_found = settled.col.size - ids.size
+    everyone = np.concatenate([ids, np.zeros(n_found, np.int64)])
+    return StarModel(
+        info.series, known, everyone, settled.col, settled.row, settled.flux,
+        {**numbers, "n_found": float(n_found), "order": float(known.order)},
+    )  # fmt: skip
+
+
+def _large_stamp(
+    pixels: Pixels, info: FileInfo, stars: tuple[NDArray[Any], ...], config: Config, known: Prf | None
+) -> StarModel:
+    """Learn from frames of a big cutout as from full frames."""
+    still = reference.build_from_series(info, pixels.flux, config.reference)
+    chosen = [int(name.rpartition("#")[2]) for name in still.members]
+    chosen = [chosen[k] for k in np.unique(np.linspace(0, len(chosen) - 1, 32).astype(np.int64))]
+    return _learned([pixels.flux[k] for k in chosen], still, stars, config, known)
+
+
+def _mission_prf(inputs: Inputs, detector: str) -> Prf | None:
+    """Return the PRF of the mission's files for a detector of TESS ("3-4"); None where no files are given."""
+    files = inputs.get("prf_files")
+    if files is None:
+        return None
+    camera, ccd = (int(part) for part in detector.split("-"))
+    own = [(cards, image) for cards, image in files if (int(cards["CAM"]), int(cards["CCD"])) == (camera, ccd)]
+    if not own:
+        others = ", ".join(sorted({f"{int(cards['CAM'])}-{int(cards['CCD'])}" for cards, _ in files}))
+        raise NoWork(
+            f"[prf] files names PRF files of {others}, but none of {detector}: add those of this detector, or leave all of them "
+            "out to learn from the data. There are apertures, but no PSF fluxes."
+        )
+    return prf.mission_prf(own, camera, ccd)[0]
 
 
 def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
@@ -123,7 +223,8 @@ def extract_stamp(
     pixels, info, mask = inputs["stamp"]
     wanted = config.extract.k2p2 or config.extract.halo
     near = inputs["neighbours"].of(info.series) if wanted else None
-    block = extract_series(pixels, info, inputs["targets"], config.extract, mask, near)
+    model = inputs.get("stars") if config.extract.psf else None
+    block = extract_series(pixels, info, inputs["targets"], config.extract, mask, near, model)
     image = reference.build_from_series(info, pixels.flux, config.reference)
     return block, image
 

@@ -164,3 +164,15 @@ def test_too_few_stars_is_an_error_with_numbers() -> None:
     assert error.value.numbers["n_teacher"] < 15
     with pytest.raises(AlgorithmError, match="two or more frames"):
         learn(field.frames[:1], field.geometry, field.readout, *field.catalogue)
+
+
+def test_with_a_known_prf_only_stars_and_pointing_are_learned(lesson: tuple[Field, Learned]) -> None:
+    """The mission's files say what the PRF is: it comes back as it was, and the stars are where they are with it."""
+    field, learned = lesson
+    params = PrfParams(half=learned.prf.half)
+    again = learn(field.frames[:LEARNED], field.geometry, field.readout, *field.catalogue, params, known=learned.prf)
+    np.testing.assert_array_equal(again.prf.coef, learned.prf.coef)
+    bright = inside(field, 12) & (field.flux > 3000.0)
+    assert np.median(np.hypot(again.col - learned.col, again.row - learned.row)[bright]) < 1e-3
+    assert np.median(np.abs(again.flux / learned.flux - 1.0)[bright]) < 1e-3
+    assert np.abs(again.pointing - learned.pointing).max() < 1e-3

@@ -10,6 +10,7 @@ from cuvee.extract.frames import extract
 from cuvee.extract.measure import warm_up
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan
+from cuvee.extract.psf_series import stamp_images
 from cuvee.extract.series import extract_series
 
-__all__ = ["ExtractParams", "Plan", "extract", "extract_series", "make_plan", "warm_up"]
+__all__ = ["ExtractParams", "Plan", "extract", "extract_series", "make_plan", "stamp_images", "warm_up"]

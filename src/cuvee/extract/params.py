@@ -32,8 +32,8 @@ class ExtractParams(BaseModel):
         Small series only: ``pipeline`` sums the mission's own mask, anything else names a file with a mask; neither has
         any further background subtracted.
     psf : bool
-        Measure the PSF flux of every star of full frames, too: all stars of a detector are fitted together, with a PRF that is
-        learned from its frames. The background must then be the mesh.
+        Measure the PSF flux of every star, too: all stars of a detector, or of a stamp, are fitted together, with a PRF that is
+        learned from the data or read from the mission's files. The background of full frames must then be the mesh.
     k2p2 : bool
         Sum a pixel mask of each star's own, too, cut from the mean image among the stars of the catalogue (`cuvee.photometry.mask`): it
         follows saturated stars along their columns, and keeps out of their neighbours' light.

@@ -9,26 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee import background, prf
+from cuvee.extract.psf_stars import apart, inverse_variance, solved_stars
 from cuvee.model import flags
 from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Reference, Targets
-from cuvee.photometry import noise
 from cuvee.photometry.psf import Draw, PsfPlan, Rows, plan_psf
 from cuvee.photometry.psf_solve import Judged, Lanes, judge_tile, judged_pixels, restore_disturbed, solve
 
-__all__ = ["Psf", "PsfPass", "Shift", "plan_drawn", "plan_stars", "shifted", "with_still_level"]
-
-TOO_NEAR = 0.3
-"""Stars nearer to a brighter one than this (px) are one with it: nothing in the pixels tells them apart."""
-
-FULL = 0.9
-"""Share of the saturation limit from which a pixel of the reference image takes no part."""
-
-LEAST = 0.01
-"""Share of the targets that may be fainter than the stars as bright as them are."""
-
-BESIDE, FAINTER = 3.0, 2.5
-"""A neighbour nearer than this (px) that is fainter by less than this factor is solved for, too, though it is no target."""
+__all__ = [
+    "Psf",
+    "PsfPass",
+    "Shift",
+    "plan_drawn",
+    "plan_stars",
+    "shifted",
+    "with_still_level",
+]
 
 SPOILT = 0.1
 """Share of a star's weights on missing pixels from which its flux is not given."""
@@ -105,10 +101,7 @@ def plan_stars(
     Psf
     """
     geometry = reference.geometry
-    kept = _apart(model.col, model.row, model.flux)
-    stars = StarModel(
-        model.series, model.prf, model.id[kept], model.col[kept], model.row[kept], model.flux[kept], model.numbers
-    )
+    stars = apart(model)
 
     def draw(some: NDArray[np.int64], offset: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         first_col, first_row, stamp = prf.stamps(
@@ -148,15 +141,15 @@ def plan_drawn(
     col, row = stars.col - geometry.col0, stars.row - geometry.row0
     number = {int(star): k for k, star in enumerate(targets.id[rows].tolist())}
     output = np.array([number.get(int(star), -1) for star in stars.id.tolist()], np.int64)
-    solved = _solved(col, row, stars.flux, output >= 0, image.shape)
+    solved = solved_stars(col, row, stars.flux, output >= 0, image.shape)
     place = np.column_stack([stars.col, stars.row])
-    inverse_variance = _inverse_variance(image, reference)
-    plan = plan_psf(draw, place, stars.flux, solved, inverse_variance, layout.of(col, row), layout.outer)
+    trust = inverse_variance(image, reference)
+    plan = plan_psf(draw, place, stars.flux, solved, trust, layout.of(col, row), layout.outer)
     output = np.where(np.isfinite(plan.variance), output[plan.star], -1)
     mesh = background.mesh(clean, image, layout, col[plan.star], row[plan.star])
     lost = np.setdiff1d(np.arange(rows.size), output)
     nothing = np.zeros(output.size, np.float32)
-    return Psf(plan, mesh.cell, mesh.weight, output, inverse_variance, image, nothing, lost)
+    return Psf(plan, mesh.cell, mesh.weight, output, trust, image, nothing, lost)
 
 
 def shifted(
@@ -199,55 +192,6 @@ def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.f
     still_level = np.nan_to_num(level[:, 0])
     judged = judged_pixels(psf.plan, psf.still, psf.inverse_variance, still_level)
     return replace(psf, still_level=still_level, judged=judged)
-
-
-def _apart(col: NDArray[np.float64], row: NDArray[np.float64], flux: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the stars that have no brighter one nearer than `TOO_NEAR`."""
-    from scipy.spatial import cKDTree  # takes a while to import, and only workers need it
-
-    placed = np.flatnonzero(np.isfinite(col + row + flux))
-    pairs = cKDTree(np.column_stack([col, row])[placed]).query_pairs(TOO_NEAR, output_type="ndarray")
-    a, b = placed[pairs[:, 0]], placed[pairs[:, 1]]
-    fainter = np.where((flux[a] < flux[b]) | ((flux[a] == flux[b]) & (a > b)), a, b)
-    return np.setdiff1d(placed, fainter)
-
-
-def _solved(
-    col: NDArray[np.float64],
-    row: NDArray[np.float64],
-    flux: NDArray[np.float64],
-    target: NDArray[np.bool_],
-    shape: tuple[int, ...],
-) -> NDArray[np.bool_]:
-    """Return the stars whose flux must be found: targets, stars as bright as these, and neighbours not much fainter.
-
-    All others are as bright in every frame as they are in the reference image.
-    """
-    from scipy.spatial import cKDTree  # takes a while to import, and only workers need it
-
-    solved = target.copy()
-    if not target.any():
-        return solved
-    solved |= flux >= np.quantile(flux[target], LEAST)
-    stars = cKDTree(np.column_stack([col, row]))
-    near = stars.query_ball_point(np.column_stack([col, row])[target], BESIDE, workers=1)
-    for one, others in zip(flux[target].tolist(), near, strict=True):
-        for k in others:
-            solved[k] |= flux[k] > one / FAINTER
-    # Of stars beside the image the pixels tell too little; their light is taken as it is.
-    return solved & (col > -0.5) & (row > -0.5) & (col < shape[1] - 0.5) & (row < shape[0] - 0.5)
-
-
-def _inverse_variance(image: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:
-    """Return the weights of the pixels; those that are full of charge, or unknown, take no part."""
-    readout, geometry = reference.readout, reference.geometry
-    read = noise.variance_at(geometry.col0 + np.arange(geometry.n_col, dtype=np.float64), readout)
-    with np.errstate(invalid="ignore"):
-        variance = np.maximum(image, 0.0) / readout.exposure + read
-        usable = (image < FULL * readout.saturation) & np.isfinite(image) & (variance > 0.0)
-    weight = np.zeros(image.shape, np.float32)
-    np.divide(1.0, variance, out=weight, where=usable)
-    return weight
 
 
 class PsfPass:

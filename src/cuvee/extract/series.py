@@ -17,7 +17,9 @@ from cuvee.extract.halo import measure_halos
 from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, rows_of_series, star_plan, with_masks
+from cuvee.extract.psf_series import with_psf
 from cuvee.model import flags
+from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Batch, FileInfo, FluxBlock, Neighbours, Pixels, Reference, Targets
 
 __all__ = ["extract_series"]
@@ -44,6 +46,7 @@ def extract_series(
     params: ExtractParams,
     mask: NDArray[np.bool_] | None = None,
     neighbours: Neighbours | None = None,
+    model: StarModel | None = None,
 ) -> FluxBlock:
     """Measure every star of a stamp series, all cadences at once.
 
@@ -64,9 +67,10 @@ def extract_series(
         Radii, background and mask.
     mask : bool array, shape (n_row, n_col), optional
         The mask that ``params.mask`` names, where that is a file. The block then has ``aperture1`` only.
-
     neighbours : Neighbours, optional
         The catalogue stars of the series, which ``params.k2p2`` and ``params.halo`` need.
+    model : StarModel, optional
+        PRF and stars, for PSF fluxes where ``params.psf`` asks for them; without it they are NaN, and the flags say so.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def extract_series(
         mask = None
     subtracted = info.background_subtracted or mask is not None
     if mask is None and not subtracted and min(shape) >= params.small_series:
-        return _large_series(pixels, info, targets, params, names, neighbours)
+        return _large_series(pixels, info, targets, params, names, neighbours, model)
 
     layout = background.tiles(shape, max(shape), 0)
     plan = star_plan(targets, rows, geometry, info.readout, layout, params.radii, mask)
@@ -133,7 +137,9 @@ def extract_series(
         if pixels.background is not None:
             planes[-4] = _mission_background(plan, pixels.background)
     meta = {"readout": info.readout, "time_ra": info.time_ra, "time_dec": info.time_dec, "mask": mask is not None}
+    fitted = with_psf(params, model, pixels, info, targets.id[rows], flag, meta)
     block = with_mask_fluxes(measure.block(planes, flag, info.moments, names, rows, meta), masks)
+    block = replace(block, planes={**block.planes, **fitted})
     if params.halo and neighbours is not None:
         block = measure_halos(block, pixels, level, level_err, info, image, neighbours, targets, params.halo_limit)
     return block
@@ -161,6 +167,7 @@ def _mission_background(plan: Plan, cube: NDArray[Any]) -> NDArray[np.float64]:
 def _large_series(
     pixels: Pixels, info: FileInfo, targets: Targets, params: ExtractParams, names: tuple[str, ...],
     neighbours: Neighbours | None,
+    model: StarModel | None,
 ) -> FluxBlock:  # fmt: skip
     """Treat a big cutout like a full frame, with its own mean image for a reference."""
     image = _mean_image(pixels.flux, info.moments.quality).astype(np.float32)
@@ -174,5 +181,12 @@ def _large_series(
             behind = None if pixels.background is None else [pixels.background[k] for k in position]
             yield Batch([pixels.flux[k] for k in position], position, behind)
 
-    known = neighbours if params.k2p2 else None
-    return extract(batches(), info.moments, names, targets, own, params, neighbours=known)
+    block = extract(
+        batches(), info.moments, names, targets, own, params, model if params.psf else None,
+        neighbours if params.k2p2 else None,
+    )  # fmt: skip
+    if not params.psf or model is not None:
+        return block
+    meta = dict(block.meta)
+    fitted = with_psf(params, None, pixels, info, targets.id[block.rows], block.planes["flag"], meta)
+    return replace(block, planes={**block.planes, **fitted}, meta=meta)

@@ -130,4 +130,5 @@ KEPLER = Instrument(
     scan=scan,
     read=read,
     naif_id=-227,
+    pointing_error=0.5,  # the WCS of a K2 stamp is that of the commanded pointing, before the roll
 )

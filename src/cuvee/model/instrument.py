@@ -39,6 +39,8 @@ class Instrument:
         where it is large enough. Raises `cuvee.errors.BadData` with a reason.
     naif_id : int
         The spacecraft's number in SPICE kernels; 0 where it is in none.
+    pointing_error : float
+        How far the stars of a stamp may lie, all alike, from where its WCS has them (px, standard deviation).
     """
 
     name: str
@@ -50,3 +52,4 @@ class Instrument:
     scan: Callable[[str], FileInfo]
     read: Callable[[FileInfo, NDArray[np.uint8] | None], Pixels]
     naif_id: int = 0
+    pointing_error: float = 0.1

@@ -6,9 +6,28 @@ together with the positions and fluxes of the stars and the pointing of every fr
 """
 
 from cuvee.prf.learn import Learned, learn
+from cuvee.prf.mission import mission_prf
 from cuvee.prf.monitor import Mismatch, monitor
 from cuvee.prf.params import PrfParams
+from cuvee.prf.shape import SHAPE_MISFIT, StampImage, fit_shape, gaussian_prf
 from cuvee.prf.spline import stamps
+from cuvee.prf.stamp import Settled, settle_stamp, unit_stars
 from cuvee.prf.unknown import find_stars
 
-__all__ = ["Learned", "Mismatch", "PrfParams", "find_stars", "learn", "monitor", "stamps"]
+__all__ = [
+    "SHAPE_MISFIT",
+    "Learned",
+    "Mismatch",
+    "PrfParams",
+    "Settled",
+    "StampImage",
+    "find_stars",
+    "fit_shape",
+    "gaussian_prf",
+    "learn",
+    "mission_prf",
+    "monitor",
+    "settle_stamp",
+    "stamps",
+    "unit_stars",
+]

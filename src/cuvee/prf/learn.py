@@ -167,6 +167,7 @@ def learn(
     flux: FloatArray,
     params: PrfParams | None = None,
     bad: NDArray[np.bool_] | None = None,
+    known: Prf | None = None,
 ) -> Learned:
     """Learn the effective PRF from frames, together with the stars' positions and fluxes and the frames' pointing.
 
@@ -194,6 +195,8 @@ def learn(
     bad : bool array, shape (n_row, n_col), optional
         Pixels to leave out: bled over, say. Saturated ones (``readout.saturation``) and those that are not finite in every frame
         are left out anyhow.
+    known : Prf, optional
+        The PRF, where it need not be learned; ``params.half`` must be its own.
 
     Returns
     -------
@@ -235,6 +238,8 @@ def learn(
     )
     sky = fit_sky(data.kept, shape)
     scene, teachers = first_prf(data, Scene(nothing, *stars, np.zeros((len(frames), 2))), sky, teachers)
+    if known is not None:
+        scene = replace(scene, prf=known)
     drawn = draw(scene, geometry)
     n_unknown = 0
     for iteration, clip in enumerate(CLIP):
@@ -249,8 +254,10 @@ def learn(
         if iteration:
             teachers = teachers[constant(scatter, scene.flux[teachers])]
         _need(teachers, params)
-        scene = replace(scene, prf=_raised(scene.prf, order), pointing=pointing)
-        scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, iteration > 0, clip)
+        scene = replace(scene, pointing=pointing)
+        if known is None:
+            scene = replace(scene, prf=_raised(scene.prf, order))
+            scene, n_unknown = improve_prf(data, scene, drawn.model, sky, teachers, iteration > 0, clip)
         scene = _centred(scene)
         del drawn
         drawn = draw(scene, geometry)

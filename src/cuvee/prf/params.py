@@ -12,6 +12,9 @@ class PrfParams(BaseModel):
 
     Parameters
     ----------
+    files : tuple of str
+        The mission's PRF files (folders, globs or files, relative to the workspace): their PRF is taken, none is learned. Those of
+        other detectors are left alone.
     half : int
         Half width of the stamp (px); light farther from a star than this counts to the sky.
     knots : int
@@ -28,6 +31,7 @@ class PrfParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    files: tuple[str, ...] = ()
     half: int = Field(default=7, ge=3, le=15)
     knots: int = Field(default=3, ge=2, le=4)
     order: int = Field(default=2, ge=0, le=3)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
-from cuvee.extract.psf import SPOILT, TOO_NEAR
+from cuvee.extract.psf import SPOILT
+from cuvee.extract.psf_stars import TOO_NEAR
 from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.psf import StarModel
 from cuvee.photometry.psf_solve import (
@@ -102,6 +103,8 @@ def fitted_of(
         return None, [
             "No PRF could be learned from the frames (cuvee status says why), so there is no PSF flux."
         ] * wanted
+    if any(source["input_kind"] == "stamp" for source in fluxes["inputs"]):
+        return None, ["The PSF flux of a stamp is not redone here: all its stars and frames are solved together."]
     if made.reference is None:
         return None, ["Without the reference image the PSF flux cannot be redone."]
     products = {}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cuvee.extract.psf import BESIDE, FAINTER, FULL, LEAST, TOO_NEAR
+from cuvee.extract.psf_stars import BESIDE, FAINTER, FULL, LEAST, TOO_NEAR
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
 from cuvee.photometry.noise import output_of, pixel_variance

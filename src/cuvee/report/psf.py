@@ -32,6 +32,9 @@ WIDE = 0.01
 """Width mismatch from which a PRF is not that of the stars."""
 SURE = 5.0
 """Standard deviations from which a width mismatch is none by chance."""
+_SERIES = 2
+"""Series of a detector whose PRF is shown."""
+
 _FINEST = 120
 """Pixels an inch of these pictures at most; they are many, and hold no fine points."""
 
@@ -151,7 +154,8 @@ def psf_part(
         return psf_noise(device.name, stars, readout, noise_pixels(prf, *prf.centre), ends)
 
     pieces += compare_methods(stars, device, radii, readout.exposure, title, dpi, expected)
-    for facts in every:
+    # Every stamp is a series, and all of a detector have one PRF: the first stands for them.
+    for facts in every[:_SERIES]:
         name = title if len(every) == 1 else f"{title}, {facts.series}"
         pieces += _prf_part(facts, pixel, name, dpi)
         if timeline is not None:
@@ -167,6 +171,10 @@ def fit_words(facts: PsfFacts) -> tuple[Html, bool]:
     words = (
         f"Learned from {number(taught)} bright and isolated stars" if np.isfinite(taught) else "Learned from the frames"
     )
+    if numbers.get("mission"):
+        words = "From the mission's PRF files"
+    elif "n_stamp" in numbers:
+        words = f"Two Gaussians, as wide as the stars of {plural(int(numbers['n_stamp']), 'stamp')}"
     order = numbers.get("order", 0.0)
     words += (
         f", varying over the detector as a polynomial of order {number(order)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from cuvee.collect import SeriesFluxes
 from cuvee.config import Config
 from cuvee.errors import BadData, ConfigError
+from cuvee.instruments.registry import find_files
 from cuvee.instruments.spacecraft import spacecraft_position
+from cuvee.instruments.tess_prf import PrfFile, read_prf_files
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.psf import StarModel
@@ -29,7 +31,7 @@ from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
-__all__ = ["get_inputs", "read_mask", "readers"]
+__all__ = ["get_inputs", "prf_paths", "read_mask", "readers"]
 
 
 def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths, log: StreamLog) -> dict[str, Any]:
@@ -51,10 +53,13 @@ def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths, log
     Returns
     -------
     dict of str to object
-        By kind of product.
+        By kind of product; ``prf_files`` where a PRF is wanted and the mission's are at hand.
     """
     read = readers(unit, device, config, paths, log)
-    return {kind: read[kind]() for kind in dict.fromkeys(product.kind for product in unit.inputs)}
+    inputs = {kind: read[kind]() for kind in dict.fromkeys(product.kind for product in unit.inputs)}
+    if config.prf.files and "stars" in unit.stage.writes:
+        inputs["prf_files"] = _prf_files(tuple(prf_paths(config, paths.root)))
+    return inputs
 
 
 def readers(
@@ -80,7 +85,11 @@ def readers(
         "table": lambda: _table(found["table"][0].path, device, log),
         "frame": lambda: _frames(found["frame"], device, log),
         "member": lambda: _members(found["member"], device, log),
-        "stamp": lambda: _stamp(found["stamp"][0].path, device, _mask_file(config, root), log),
+        "stamp": lambda: (
+            _stamp(found["stamp"][0].path, device, _mask_file(config, root), log)
+            if "series" in unit.stage.per
+            else _stamps(found["stamp"], device, log)
+        ),
         "footprint": lambda: _footprints(found["footprint"]),
         "partition": lambda: _partitions(found["partition"], paths.partitions),
         "reference": lambda: references.read_reference(root / found["reference"][0].path),
@@ -140,6 +149,45 @@ def _stamp(
         raise
     log.contents[path] = pixels.content
     return pixels, info, None if mask is None else read_mask(mask)
+
+
+def _stamps(
+    products: Sequence[Product], device: Instrument, log: StreamLog
+) -> Iterator[tuple[Any, FileInfo, NDArray[np.bool_] | None]]:
+    """Read the stamps of a detector one after the other."""
+    for product in _in_order(products):
+        yield _stamp(product.path, device, None, log)
+
+
+def prf_paths(config: Config, root: Path) -> list[Path]:
+    """Return the mission's PRF files that ``[prf] files`` names.
+
+    Parameters
+    ----------
+    config : Config
+        The effective configuration.
+    root : Path
+        The workspace.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ConfigError
+        If one is missing.
+    """
+    try:
+        return [Path(path) for path in find_files(config.prf.files, ("*prf*.fits*",), root)]
+    except ConfigError as error:
+        raise ConfigError(f"[prf] files: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _prf_files(paths: tuple[Path, ...]) -> list[PrfFile]:
+    """Read the PRF files once a worker; a run has seen that they can be read."""
+    return read_prf_files(paths)
 
 
 def _mask_file(config: Config, root: Path) -> Path | None:

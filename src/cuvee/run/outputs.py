@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,15 @@ def _write_stars(unit: Unit, model: StarModel, paths: Paths) -> Written:
     return (_product("stars", unit.data_id, path, paths),), {"stars": len(model)}
 
 
+def _write_star_models(unit: Unit, models: Sequence[StarModel], paths: Paths) -> Written:
+    products = []
+    for model in models:
+        data_id = unit.data_id._replace(series=model.series)
+        star_models.write_star_model(paths.stars(data_id), model)
+        products.append(_product("stars", data_id, paths.stars(data_id), paths))
+    return tuple(products), {"stars": sum(map(len, models)), "stamps": len(models)}
+
+
 def _patches(healpix: NDArray[np.int64]) -> dict[str, tuple[int, int]]:
     """Return where each patch's rows lie; rows are sorted by HEALPix index."""
     names = np.array([patch_of(int(h)) for h in healpix])
@@ -164,6 +173,7 @@ WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "reference": _write_reference,
     "neighbours": _write_neighbours,
     "prf": _write_stars,
+    "prf-series": _write_star_models,
     "targets": _write_targets,
     "extract": _write_fluxes,
     "extract-series": _write_series,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.config import Config
+from cuvee.run.inputs import prf_paths
 from cuvee.run.software import software_versions
 from cuvee.run.stage import Stage
 from cuvee.store.atomic import content_hash
@@ -27,7 +28,7 @@ def known_params(config: Config, root: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        One item a section; ``mask`` and ``kernels`` hold content hashes, where such files are named; ``software`` versions, which enter
+        One item a section; ``mask``, ``prf_files`` and ``kernels`` hold content hashes, where such files are named; ``software`` versions, which enter
         no recipe.
     """
     known = config.effective()
@@ -35,6 +36,8 @@ def known_params(config: Config, root: Path) -> dict[str, Any]:
     mask = config.extract.mask
     if mask is not None and mask != "pipeline":
         known["mask"] = content_hash(root / mask)
+    if config.prf.files:
+        known["prf_files"] = [content_hash(path) for path in prf_paths(config, root)]
     if config.time.kernel:
         known["kernels"] = [content_hash(root / kernel) for kernel in config.time.kernel]
     return known
@@ -53,6 +56,8 @@ def params_of(stage: Stage, known: Mapping[str, Any]) -> dict[str, Any]:
     params = {section: known.get(section, {}) for section in stage.params}
     if "stamp" in stage.reads and "mask" in known:
         params["mask"] = known["mask"]
+    if "prf" in stage.params and "prf_files" in known:
+        params["prf_files"] = known["prf_files"]
     if "time" in stage.params and "kernels" in known:
         params["kernels"] = known["kernels"]
     return params

@@ -14,8 +14,9 @@ from cuvee.config import Config, load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
+from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
-from cuvee.run.inputs import read_mask
+from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.lock import workspace_lock
 from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
@@ -64,6 +65,10 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
+    if config.extract.psf and config.prf.files:
+        if device.name != "tess":
+            raise ConfigError(f"[prf] files: PRF files are read for TESS only; leave them out for {device.title}.")
+        read_prf_files(prf_paths(config, root))
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
