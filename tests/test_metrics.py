@@ -8,7 +8,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
-from cuvee.metrics import MAD_TO_SIGMA, median, pair_scatter, point_to_point_scatter, robust_scatter, summarise
+from cuvee.metrics import (
+    MAD_TO_SIGMA,
+    good_points,
+    median,
+    pair_scatter,
+    point_to_point_scatter,
+    robust_scatter,
+    summarise,
+)
 from cuvee.model.flags import COSMIC_RAY, SATURATED
 from cuvee.model.records import LightCurves, Targets
 
@@ -115,6 +123,7 @@ def _curves(counts: list[int], **columns: NDArray[Any]) -> LightCurves:
     )  # fmt: skip
     points = {
         "time": np.arange(total, dtype=float), "quality": np.zeros(total, np.int32), "flag": np.zeros(total, np.int32),
+        "cadence": np.concatenate([np.arange(n, dtype=np.int32) for n in counts]),
         **{name: np.ones(total, np.float32) for name in ("flux", "flux_err", "background", "aperture1_flux")},
     }  # fmt: skip
     return LightCurves(targets, "s0001", "1-1", np.full(n, "psf"), np.cumsum([0, *counts]), {**points, **columns}, 0.0)
@@ -132,7 +141,7 @@ def test_each_method_is_summed_up_where_there_are_psf_fluxes(counts: list[int]) 
     small[10:20] = 1e6
     chi2[10:20] = 1e6
     curves = _curves(counts, flag=flag, flux=psf, psf_flux=psf, aperture1_flux=small, psf_chi2=chi2)
-    table = summarise(curves, 1, SATURATED)
+    table = summarise(curves, good_points(curves, 1, SATURATED))
     assert table["n_cosmic_ray"].tolist() == [2, 0, 1]
     for name, values in (("aperture1", small), ("psf", psf)):
         for k, (start, stop) in enumerate(zip(curves.offsets, curves.offsets[1:], strict=False)):
@@ -143,4 +152,4 @@ def test_each_method_is_summed_up_where_there_are_psf_fluxes(counts: list[int]) 
     # The median of 75 of 300 normal deviates is good to 1.25 x 0.1 / sqrt(75); of 10, three times less.
     np.testing.assert_allclose(table["psf_chi2"], 1.0, atol=0.15)
     bare = _curves(counts)
-    assert not {"aperture1_scatter", "psf_chi2", "n_cosmic_ray"} & set(summarise(bare, 1, SATURATED))
+    assert not {"aperture1_scatter", "psf_chi2", "n_cosmic_ray"} & set(summarise(bare, good_points(bare, 1, SATURATED)))

@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.kernels.noise import running_noise
 from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.records import LightCurves
 
-__all__ = ["MAD_TO_SIGMA", "median", "pair_scatter", "point_to_point_scatter", "robust_scatter", "summarise"]
+__all__ = [
+    "MAD_TO_SIGMA",
+    "good_points",
+    "median",
+    "noise_over_hours",
+    "pair_scatter",
+    "point_to_point_scatter",
+    "robust_scatter",
+    "summarise",
+    "usual_step",
+]
 
 MAD_TO_SIGMA = 1.482602218505602
 """Standard deviation of a normal distribution over its median absolute deviation, 1 / Phi^-1(3/4)."""
@@ -20,6 +31,10 @@ FloatArray = NDArray[np.float64]
 
 _ENOUGH = 400
 """Numbers that a scatter or a median is taken over at most where many are wanted of each star: good to 6 % (1.17 / sqrt(400))."""
+
+HALF_HOUR = 0.5 / 24.0  # d
+_NEAR_ENOUGH = 4.0 / 3.0
+"""How far a bin of whole cadences may be from half an hour, as a ratio."""
 
 
 def median(values: NDArray[Any]) -> FloatArray:
@@ -171,8 +186,79 @@ def _thinned(n: int) -> int:
     return max(-(-n // _ENOUGH), 1)
 
 
-def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[str, NDArray[Any]]:
-    """Return one row of numbers a star, for ledgers and pictures.
+def usual_step(time: NDArray[np.float64], offsets: NDArray[np.int64]) -> float:
+    """Return the time from one point to the next (d), the median in the longest light curve; NaN where that has no two points.
+
+    Parameters
+    ----------
+    time : float64 array, shape (n_point,)
+        Points of all stars, one star after the other (d).
+    offsets : int64 array, shape (n_star + 1,)
+        Where each star's points begin and end.
+    """
+    longest = int(np.argmax(np.diff(offsets))) if offsets.size > 1 else 0
+    steps = np.diff(time[offsets[longest] : offsets[longest + 1]]) if offsets.size > 1 else np.zeros(0)
+    return float(median(steps[None])[0])
+
+
+def noise_over_hours(
+    fluxes: Iterable[NDArray[np.float32]],
+    good: NDArray[np.bool_],
+    time: NDArray[np.float64],
+    cadence: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+) -> list[FloatArray]:
+    """Return the noise that is left in means over 1 h and over 6.5 h: over the flux it is the CDPP, by the Savitzky-Golay proxy.
+
+    Points go into bins of about half an hour, Kepler's long cadence, for which the proxy is defined: whole numbers of cadences, one of
+    TESS's first, nine of its 200 s frames. A running quadratic polynomial over 101 bins (2.1 d) is taken off, bins beyond five standard
+    deviations are left out, and the standard deviation of the running means of 2 and of 13 bins is taken.
+
+    Parameters
+    ----------
+    fluxes : iterable of float32 arrays, each of shape (n_point,)
+        One a method: points of all stars, one star after the other (any unit).
+    good : bool array, shape (n_point,)
+        Points to use; one that is not finite is never used.
+    time : float64 array, shape (n_point,)
+        Ascending within a star (d).
+    cadence : int32 array, shape (n_point,)
+        Cadence numbers, ascending within a star.
+    offsets : int64 array, shape (n_star + 1,)
+        Where each star's points begin and end.
+
+    Returns
+    -------
+    list of float64 arrays, each of shape (2, n_star)
+        Over 1 h and 6.5 h, in the unit of ``flux``. NaN for a star without a day's points in which no half day is missing, and for all
+        where exposures are longer than about half an hour.
+
+    Notes
+    -----
+    Nothing is put right for transits that the polynomial takes off, nor is Kepler's factor of 1.168 applied, which brings the proxy to
+    the pipeline's own scale.
+
+    References
+    ----------
+    Gilliland et al. 2011, ApJS 197, 6; Van Cleve et al. 2016, PASP 128, 075002 (``sgCDPP``).
+    """
+    longest = int(np.argmax(np.diff(offsets))) if offsets.size > 1 else 0
+    here = slice(*offsets[longest : longest + 2].tolist()) if offsets.size > 1 else slice(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        one = float(median((np.diff(time[here]) / np.diff(cadence[here]))[None])[0])
+    width = max(round(HALF_HOUR / one), 1) if one > 0.0 else 1
+    widest = max(width * one, usual_step(time, offsets)) / HALF_HOUR
+    noise = []
+    bins = cadence if width == 1 else cadence // np.int32(width)
+    for flux in fluxes:
+        noise.append(np.full((2, offsets.size - 1), np.nan))
+        if 1.0 / _NEAR_ENOUGH < widest < _NEAR_ENOUGH:
+            running_noise(flux, good, bins, offsets, width, noise[-1])
+    return noise
+
+
+def good_points(curves: LightCurves, quality_mask: int, flag_mask: int) -> NDArray[np.bool_]:
+    """Return which points have none of some bits, and a time.
 
     Parameters
     ----------
@@ -183,16 +269,37 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
 
     Returns
     -------
+    bool array, shape (n_point,)
+    """
+    points = curves.points
+    good: NDArray[np.bool_] = (points["quality"] & quality_mask) == 0
+    good &= (points["flag"] & flag_mask) == 0
+    good &= np.isfinite(points["time"])
+    return good
+
+
+def summarise(curves: LightCurves, usable: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Return one row of numbers a star, for ledgers and pictures.
+
+    Parameters
+    ----------
+    curves : LightCurves
+        Of one patch.
+    usable : bool array, shape (n_point,)
+        Points to use, from `good_points`; one without a flux is never used.
+
+    Returns
+    -------
     dict of str to array, each of shape (n_star,)
         ``id``, ``healpix``, ``ra``, ``decl``, ``mag``, ``series``, ``col``, ``row``, ``crowding``, ``best``, ``n_point``, ``n_good``;
-        medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s.
+        medians over the good points ``flux``, ``flux_err``, ``background`` and the point-to-point ``scatter``, all in e-/s; of every method
+        `noise_over_hours` (``aperture1_noise_1h``, ``aperture1_noise_6_5h``, ..., e-/s), and of ``flux`` this over the median flux as
+        ``cdpp_1h`` and ``cdpp_6_5h`` (ppm).
         Where there are own masks, PSF or halo fluxes also the `pair_scatter` of every method (``aperture1_scatter``, ..., ``psf_scatter``,
         e-/s) and the ``numbers`` of the light curves; with PSF fluxes the median ``psf_chi2`` (of at most 400 points), and ``n_cosmic_ray``, the points from whose PSF flux a cosmic ray was taken out.
     """
     targets, points, offsets = curves.targets, curves.points, curves.offsets
-    good = (points["quality"] & quality_mask) == 0
-    good &= (points["flag"] & flag_mask) == 0
-    good &= np.isfinite(points["flux"]) & np.isfinite(points["time"])
+    good = usable & np.isfinite(points["flux"])
     counts = np.diff(offsets)
     # Ragged points as a padded matrix.
     there = np.arange(counts.max(initial=0)) < counts[:, None]
@@ -227,6 +334,14 @@ def summarise(curves: LightCurves, quality_mask: int, flag_mask: int) -> dict[st
         "scatter": point_to_point_scatter(flux),
     }
     methods = [name.removesuffix("_flux") for name in points if name.endswith("_flux")]
+    measured = [points[f"{method}_flux"] for method in methods]
+    noise = noise_over_hours(measured, usable, points["time"], points["cadence"], offsets)
+    for k, hours in enumerate(("1h", "6_5h")):
+        table |= {f"{method}_noise_{hours}": values[k] for method, values in zip(methods, noise, strict=True)}
+        own = np.full(counts.size, np.nan)
+        for method, values in zip(methods, noise, strict=True):
+            own = np.where(curves.best == method, values[k], own)
+        table[f"cdpp_{hours}"] = 1e6 * own / np.where(table["flux"] > 0.0, table["flux"], np.nan)
     if all(method.startswith("aperture") for method in methods):
         return table
     kept = rows(good, False)

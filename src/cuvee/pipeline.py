@@ -115,7 +115,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="collect",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "patch"),
         reads=("targets", "fluxes", "footprint"),
         writes=("lightcurves", "metrics"),

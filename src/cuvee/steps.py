@@ -15,12 +15,13 @@ from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
 from cuvee.extract import extract, extract_series, stamp_images
-from cuvee.metrics import summarise
+from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.prf import Prf
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
+from cuvee.photometry.diagnostics import diagnose
 
 if TYPE_CHECKING:
     from cuvee.config import Config
@@ -234,7 +235,9 @@ def collect_patch(inputs: Inputs, config: Config, device: Instrument) -> tuple[L
     segment, detector, targets = inputs["targets"]
     mask = default_mask(device.quality)
     curves = collect(inputs["fluxes"], targets, segment, detector, config.collect, mask, device.fwhm)
-    return curves, summarise(curves, mask, default_mask(FLAGS))
+    good = good_points(curves, mask, default_mask(FLAGS))
+    summary = summarise(curves, good)
+    return curves, {**summary, **diagnose(curves, good, summary["flux_err"])}
 
 
 def join_summary(inputs: Inputs, config: Config, device: Instrument) -> dict[str, Any]:  # noqa: ARG001

@@ -147,8 +147,18 @@ def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
     ]
 
 
-def write_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
-    """Let the ledger find stars: where they are measured, and where their light curves are.
+_NUMBERS = {
+    name: name
+    for name in (
+        "id", "healpix", "series", "best", "n_point", "scatter", "n_good", "cdpp_1h", "cdpp_6_5h", "variance", "variability",
+        "rms_hour", "ptp", "contamination", "mask_size", "flag",
+    )
+} | {"mean_flux": "flux"}  # fmt: skip
+"""What the ledger has of each light curve, and the column of the metrics that it comes from."""
+
+
+def write_stars(ledger: Ledger, paths: Paths, product: Product, elaptime: float = float("nan")) -> None:
+    """Let the ledger find stars: where they are measured, and where their light curves are and what sums them up.
 
     Parameters
     ----------
@@ -158,6 +168,8 @@ def write_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
         Of the workspace.
     product : Product
         Of any kind; ``targets`` and ``metrics`` name stars.
+    elaptime : float
+        Time that each of these stars took (s).
     """
     unit = product.data_id
     where = {"instrument": unit.instrument, "segment": unit.segment, "detector": unit.detector, "kind": unit.kind}
@@ -173,9 +185,10 @@ def write_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
     elif product.kind == "metrics":
         table = read_columns(paths.root / product.path)
         file = _light_curves(paths, unit)
-        facts = {name: table[name].tolist() for name in ("id", "healpix", "series", "best", "n_point", "scatter")}
-        stars = (dict(zip(facts, values, strict=True)) for values in zip(*facts.values(), strict=True))
-        ledger.replace("light_curves", [{**where, "path": file, **star} for star in stars], path=file)
+        same = {**where, "path": file, "elaptime": elaptime}
+        columns = [table[name].tolist() for name in _NUMBERS.values()]
+        rows = [{**same, **dict(zip(_NUMBERS, values, strict=True))} for values in zip(*columns, strict=True)]
+        ledger.replace("light_curves", rows, path=file)
 
 
 def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:

@@ -241,8 +241,18 @@ class Stock:
             self.ledger.put("lineage", [row for unit, receipt in made for row in lineage_rows(unit, receipt)])
             for product in stale:
                 forget_stars(self.ledger, self.paths, product)
-            for product, _ in new_products:
-                write_stars(self.ledger, self.paths, product)
+            for product, receipt in new_products:
+                write_stars(self.ledger, self.paths, product, self._time_a_star(receipt))
+
+    def _time_a_star(self, receipt: Receipt) -> float:
+        """Return how long (s) a star of a patch took: its part of its detector's extraction, and of its patch's collection."""
+        n_patch = receipt.counts.get("stars", 0)
+        if receipt.stage != "collect" or not n_patch:
+            return float("nan")
+        group = receipt.data_id.group
+        measured = [one for name in ("extract", "extract-series") for one in self.units(name, group).values()]
+        n_star = max((one.counts.get("stars", 0) for one in self.units("targets", group).values()), default=n_patch)
+        return sum(one.seconds for one in measured) / max(n_star, 1) + receipt.seconds / n_patch
 
     def condemn(self, bad: BadFile, write: bool) -> None:
         """Set a file aside that was found bad outside any unit.

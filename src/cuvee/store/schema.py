@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["METADATA", "REVISIONS", "TABLES"]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -191,7 +191,9 @@ sa.Table(
     sqlite_with_rowid=False,
 )
 
-# Where each star's light curves are.
+# Where each star's light curves are, and what sums them up: noise (ppm) and TASOC's diagnostics, of what ``flux`` holds. NULL where there
+# are too few points, or where there is no such number. ``flag`` has the bits that every point of the star has; ``elaptime`` is
+# in seconds, the star's part of what all stars of its detector took together.
 sa.Table(
     "light_curves",
     METADATA,
@@ -206,6 +208,18 @@ sa.Table(
     _text("best"),
     _count("n_point"),
     sa.Column("scatter", sa.Double),
+    sa.Column("n_good", sa.BigInteger),
+    sa.Column("cdpp_1h", sa.Double),
+    sa.Column("cdpp_6_5h", sa.Double),
+    sa.Column("mean_flux", sa.Double),
+    sa.Column("variance", sa.Double),
+    sa.Column("variability", sa.Double),
+    sa.Column("rms_hour", sa.Double),
+    sa.Column("ptp", sa.Double),
+    sa.Column("contamination", sa.Double),
+    sa.Column("mask_size", sa.Double),
+    sa.Column("flag", sa.BigInteger),
+    sa.Column("elaptime", sa.Double),
     sa.Index("light_curves_by_healpix", "healpix"),
     sa.Index("light_curves_by_path", "path"),
     sqlite_with_rowid=False,
