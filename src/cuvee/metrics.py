@@ -230,8 +230,8 @@ def noise_over_hours(
     Returns
     -------
     list of float64 arrays, each of shape (2, n_star)
-        Over 1 h and 6.5 h, in the unit of ``flux``. NaN for a star without a day's points in which no half day is missing, and for all
-        where exposures are longer than about half an hour.
+        Over 1 h and 6.5 h, in the unit of ``flux``. Only stretches of a day or more count in which no five bins in a row are missing;
+        NaN for a star without one, and for all where exposures are longer than about half an hour.
 
     Notes
     -----

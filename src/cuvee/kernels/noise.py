@@ -11,9 +11,9 @@ __all__ = ["running_noise"]
 
 WINDOW = 101  # bins of the Savitzky-Golay filter
 FEWEST = 51  # bins that a stretch of time without a gap must have
-GAP = 24  # bins without a point that end a stretch
+GAP = 5  # steps from one bin to the next, above which a stretch ends
 FAR = 5.0  # standard deviations from which a bin is an outlier
-ROUNDS = 5
+TURNS = 3
 SIZES = (2, 13)  # bins of the running means
 
 
@@ -135,8 +135,8 @@ def _drop(value, left, ends, n_end, limit):
     kept, i = 0, 0
     for k in range(1, n_end + 1):
         while i < ends[k]:
-            value[kept] = value[i]
-            kept += abs(left[i]) <= limit
+            value[kept], left[kept] = value[i], left[i]
+            kept += abs(left[kept]) <= limit
             i += 1
         ends[k] = kept
     return lost
@@ -177,9 +177,10 @@ def running_noise(
 
     Notes
     -----
-    Bins that are missing are passed over, unless 24 or more follow each other: there one stretch ends and another begins. A parabola
-    over the 101 bins about each bin is taken off (over fewer in a shorter stretch); bins beyond five standard deviations are dropped
-    and the rest is done again, until there are none, at most five times. The time grows as the number of points.
+    Bins that are missing are passed over, unless five or more follow each other: there one stretch ends and another begins. A parabola
+    over the 101 bins about each bin is taken off (over fewer in a shorter stretch), and bins beyond five standard deviations are dropped
+    until there are none. Where some were, the parabola may have bent to them: all is done again with the rest, at most three times.
+    The time grows as the number of points.
     """
     longest = 0
     for star in range(offsets.size - 1):
@@ -195,12 +196,16 @@ def running_noise(
         n_end = _to_bins(flux[first:last], good[first:last], bins[first:last], width, value, ends)
         if n_end == 0:
             continue
-        for turn in range(ROUNDS):
+        for _ in range(TURNS):
             for k in range(n_end):
                 _filter(value[ends[k] : ends[k + 1]], left[ends[k] : ends[k + 1]], sums)
-            n = ends[n_end]
-            _, square = _sums_of_steps(left, nothing, n)
-            if turn == ROUNDS - 1 or _drop(value, left, ends, n_end, FAR * np.sqrt(square / n)) == 0:
+            before = ends[n_end]
+            while True:
+                n = ends[n_end]
+                _, square = _sums_of_steps(left, nothing, n)
+                if _drop(value, left, ends, n_end, FAR * np.sqrt(square / n)) == 0:
+                    break
+            if n == before:
                 break
         count[:], total[:], squares[:] = 0, 0.0, 0.0
         for k in range(n_end):

@@ -29,7 +29,7 @@ from cuvee.quicklook.style import (
     styled,
 )
 
-__all__ = ["MethodBin", "figure_methods", "method_bins", "method_words", "methods_of", "yardstick"]
+__all__ = ["MethodBin", "figure_methods", "method_bins", "method_colours", "method_words", "methods_of", "yardstick"]
 
 FloatArray = NDArray[np.float64]
 FEWEST = 5
@@ -198,7 +198,7 @@ def figure_methods(
         16:9, for a slide.
     """
     figure = slide(title or "Apertures, masks and the PSF")
-    colours = _colours(methods)
+    colours = method_colours(methods)
     mag = np.array([0.5 * (one.low + one.high) for one in bins])
     main = place(figure, 1.35, 6.75, 0.8, 6.35)
     lines = []
@@ -238,7 +238,8 @@ def figure_methods(
     return figure
 
 
-def _colours(methods: Sequence[str]) -> dict[str, str]:
+def method_colours(methods: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each method, the same in all pictures."""
     usual = (SKY, BLUE, GREEN, PURPLE, ORANGE)
     apertures = [name for name in methods if name != "psf"]
     return {"psf": VERMILION, **{name: usual[k % len(usual)] for k, name in enumerate(apertures)}}

@@ -17,6 +17,7 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.quicklook import figure_run
 from cuvee.quicklook.words import band_of, observation_words, short_words
+from cuvee.report.cdpp import cdpp_part
 from cuvee.report.detector import (
     Shown,
     Timeline,
@@ -182,6 +183,7 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
             survey.instrument, survey.config.extract.radii, stars, images[0].readout if images else None, heading
         )
         pieces.append(_noise_part(picture(drawn, dpi), title, noise, anchor))
+        pieces.append(cdpp_part(stars, device, survey.config.extract.radii, _short(group), dpi, anchor))
     pixel = pixel_size(footprints[0]) if footprints else float("nan")
     psf = gather_psf(facts, group)
     if not psf:
