@@ -127,7 +127,10 @@ def test_frames_are_sorted_by_what_is_noteworthy() -> None:
     quality = np.array([0, 32, 32 | 2048, 0, 1 << 20, 0])
     nothing = np.zeros((3, 6))
     seen = np.array([True, True, True, False, True, False])
-    timeline = Timeline(np.arange(10, 16), np.arange(6.0), seen, quality, nothing, nothing, nothing, (0.0, 0.0), 1)
+    star = (np.zeros((2, 1)), np.zeros((1, 6), np.float32))
+    timeline = Timeline(
+        np.arange(10, 16), np.arange(6.0), seen, quality, nothing, nothing, nothing, (0.0, 0.0), 1, *star
+    )
     rows = {name: (left_out, which.tolist()) for name, _, left_out, which in quality_rows(timeline, TESS_QUALITY, [15])}
     assert rows == {
         "no frame": (True, [False, False, False, True, False, False]),

@@ -181,7 +181,8 @@ def test_flagged_frames_do_not_count_in_the_scatter_of_the_pointing() -> None:
     seen = np.arange(400) != 7
     spread = [np.stack([values - 1.0, values, values + 1.0]) for values in (col, row)]
     timeline = Timeline(
-        np.arange(400), np.arange(400.0), seen, quality, np.zeros((3, 400)), spread[0], spread[1], (0.0, 0.0), 1
-    )
+        np.arange(400), np.arange(400.0), seen, quality, np.zeros((3, 400)), spread[0], spread[1], (0.0, 0.0), 1,
+        np.zeros((2, 1)), np.zeros((1, 400), np.float32),
+    )  # fmt: skip
     kept = seen & (quality == 0)
     assert _jitter(timeline, instrument("tess")) == pytest.approx((sigma(col[kept]), sigma(row[kept])), rel=1e-9)

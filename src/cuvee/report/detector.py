@@ -66,6 +66,10 @@ class Timeline:
         Median of centroid less catalogue position, column and row (px).
     n_star : int
         Stars that this rests on.
+    place : float64 array, shape (2, n_star)
+        Where they are, column and row (px).
+    each_background : float32 array, shape (n_star, n)
+        The background under each of them (e-/s/pixel).
     """
 
     cadence: IntArray
@@ -77,6 +81,8 @@ class Timeline:
     row: FloatArray
     offset: tuple[float, float]
     n_star: int
+    place: FloatArray
+    each_background: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +220,8 @@ def gather_timeline(survey: Survey, group: DataId, stars: Mapping[str, NDArray[A
         spread["row"],
         (_median(usual["col"]), _median(usual["row"])),
         len(rows),
+        np.array([[float(seen.row[name]) for seen in rows] for name in ("col", "row")]),
+        values["background"].astype(np.float32),
     )
 
 

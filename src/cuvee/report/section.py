@@ -16,6 +16,7 @@ from cuvee.model.flags import default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.quicklook import figure_run
+from cuvee.quicklook.strip import background_slices, figure_strip
 from cuvee.quicklook.words import band_of, observation_words, short_words
 from cuvee.report.cdpp import cdpp_part
 from cuvee.report.detector import (
@@ -41,6 +42,10 @@ from cuvee.survey import Survey
 __all__ = ["Section", "brief_section", "group_title", "make_section"]
 
 _MOST_OUTLINES = 400
+_FEWEST_FOR_A_MAP = 16
+"""Stars that a map of the background needs."""
+_COARSE = 96
+"""Pixels an inch of a picture without fine lines at most."""
 _BRIGHTEST = 150
 """Stars of a detector that a map of all detectors shows."""
 
@@ -308,7 +313,26 @@ def _background_part(
     words = "What the ticks mean. “Left out” says whether lc.good leaves out such points."
     legend = table(("frames", "meaning", "left out", "number"), lines, words, left=3) if rows else Html("")
     head = tag("h3", "Background and quality over time", id=f"{anchor}-background")
-    return join([head, figure(image, alt, caption), legend])
+    return join([head, figure(image, alt, caption), legend, _strip_part(timeline, title, dpi)])
+
+
+def _strip_part(timeline: Timeline, title: str, dpi: int) -> Html:
+    """Show where on the detector the background is high when; nothing where too few stars tell."""
+    if timeline.n_star < _FEWEST_FOR_A_MAP or not np.isfinite(timeline.each_background).any():
+        return Html("")
+    slices = background_slices(timeline.time, timeline.seen, *timeline.place, timeline.each_background)
+    image = picture(figure_strip(slices, f"Background over the detector: {title}"), min(dpi, _COARSE))
+    levels = [float(np.median(one.image)) for one in slices if one.n_frame]
+    alt = (
+        f"{len(slices)} maps of the background in equal stretches of time; their medians lie between {number(min(levels), 1)} and "
+        f"{number(max(levels), 1)} electrons a second and pixel."
+    )
+    caption = (
+        "Maps of the background over the detector, columns to the right and rows up, each the median over "
+        f"{number(slices[0].stop - slices[0].start, 2)} days; below it the middle of that time (BTJD). All have the same colours. Scattered light "
+        "comes in at an edge or a corner."
+    )
+    return figure(image, alt, caption)
 
 
 def _pointing_part(timeline: Timeline, device: Instrument, pixel: float, title: str, dpi: int, anchor: str) -> Html:
