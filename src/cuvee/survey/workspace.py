@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,7 @@ _BATCH = 500
 """Stars whose light curves are in memory at once while they are exported."""
 _STAR = ("id", "ra", "dec", "mag")
 _HALF_STAMP = 7
+_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,39 @@ class Survey:
             observation[order],
             {name: values[order] for name, values in points.items()},
         )
+
+    def diagnostics(self, ids: Iterable[int] | None = None, segment: str = "", detector: str = "") -> pa.Table:
+        """Return what sums up light curves, one row a star and observation: noise, TASOC's diagnostics, what went wrong.
+
+        Parameters
+        ----------
+        ids : iterable of int, optional
+            Only these stars.
+        segment, detector : str
+            Only this observation; empty for all.
+
+        Returns
+        -------
+        pyarrow.Table
+            The columns of the ledger's table ``light_curves`` (`cuvee.store.schema`), in the order of the ids; null where there is no
+            such number. The same of every method, and more, is in ``LC/INSTRUMENT/summary`` (`cuvee.metrics.summarise`).
+
+        Raises
+        ------
+        StoreError
+            If nothing has been run yet, or the ledger is damaged.
+        """
+        from cuvee.store.ledger import Ledger
+        from cuvee.store.schema import TABLES
+
+        equal: dict[str, Any] = {"instrument": self.instrument}
+        equal |= {name: value for name, value in (("segment", segment), ("detector", detector)) if value}
+        names = [column.name for column in TABLES["light_curves"].columns]
+        with Ledger.open(self.paths.ledger, read_only=True) as ledger:
+            columns = ledger.columns("light_curves", names, **equal)
+        kinds = {column.name: _ARROW[column.type.python_type] for column in TABLES["light_curves"].columns}
+        table = pa.table({name: pa.array(values, kinds[name]) for name, values in zip(names, columns, strict=True)})
+        return table if ids is None else table.filter(pc.is_in(table["id"], pa.array(list(ids), pa.int64())))
 
     def find(self, ra: float, dec: float, radius: float = _NEAR) -> pa.Table:
         """Find stars with light curves by position.
