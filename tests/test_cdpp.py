@@ -1,6 +1,7 @@
 """CDPP against scipy's filter in a plain loop, against lightkurve on real light curves, and against noise of known size."""
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ FloatArray = NDArray[np.float64]
 HALF_HOUR = 1.0 / 48.0
 
 
-def cdpp(flux: NDArray[Any], good: NDArray[np.bool_], time: FloatArray, cadence: NDArray[Any]) -> FloatArray:
+def cdpp(flux: NDArray[Any], good: NDArray[np.bool_], time: NDArray[Any], cadence: NDArray[Any]) -> FloatArray:
     """Of one star, 1 h and 6.5 h."""
     offsets = np.array([0, flux.size])
     (found,) = noise_over_hours([flux.astype(np.float32)], good, time, cadence.astype(np.int32), offsets)
@@ -124,7 +125,9 @@ def test_what_cannot_be_told() -> None:
     assert np.isnan(cdpp(flux, ~good, number * HALF_HOUR, number)).all()
     assert np.isnan(cdpp(flux, good, np.full(400, np.nan), number)).all()
     assert np.isnan(cdpp(flux[:0], good[:0], number[:0] * HALF_HOUR, number[:0])).all()
-    assert noise_over_hours([flux.astype(np.float32)], good, number * 1.0, number.astype(np.int32), np.array([0]))[0].shape == (2, 0)
+    assert noise_over_hours([flux.astype(np.float32)], good, number * 1.0, number.astype(np.int32), np.array([0]))[
+        0
+    ].shape == (2, 0)
 
 
 def test_stars_do_not_touch_each_other() -> None:
@@ -135,7 +138,7 @@ def test_stars_do_not_touch_each_other() -> None:
     cadence = np.concatenate([np.arange(n) for n in counts]).astype(np.int32)
     good = rng.random(flux.size) > 0.1
     (found,) = noise_over_hours([flux], good, cadence * HALF_HOUR, cadence, offsets)
-    for k, (first, last) in enumerate(zip(offsets, offsets[1:], strict=False)):
+    for k, (first, last) in enumerate(pairwise(offsets)):
         alone = cdpp(flux[first:last], good[first:last], cadence[first:last] * HALF_HOUR, cadence[first:last])
         np.testing.assert_array_equal(found[:, k], alone)
 

@@ -168,6 +168,11 @@ files = {catalog}
 # margin = {targets.margin}
 # Only these stars, whatever their magnitude.
 # ids = [25155310]
+# Not these, or those of a file with an id a line ("leave-out.txt").
+# exclude = []
+# These in any case, whatever their magnitude (or a file); and at most so many stars a detector: these first, then the brightest.
+# priority = []
+# max_stars = 20000
 
 [reference]
 # A pixel this many standard deviations off the median of the frames stays out of the reference image.

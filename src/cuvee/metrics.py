@@ -186,7 +186,7 @@ def _thinned(n: int) -> int:
     return max(-(-n // _ENOUGH), 1)
 
 
-def usual_step(time: NDArray[np.float64], offsets: NDArray[np.int64]) -> float:
+def usual_step(time: NDArray[Any], offsets: NDArray[np.int64]) -> float:
     """Return the time from one point to the next (d), the median in the longest light curve; NaN where that has no two points.
 
     Parameters
@@ -204,7 +204,7 @@ def usual_step(time: NDArray[np.float64], offsets: NDArray[np.int64]) -> float:
 def noise_over_hours(
     fluxes: Iterable[NDArray[np.float32]],
     good: NDArray[np.bool_],
-    time: NDArray[np.float64],
+    time: NDArray[Any],
     cadence: NDArray[np.int32],
     offsets: NDArray[np.int64],
 ) -> list[FloatArray]:

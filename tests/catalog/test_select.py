@@ -181,3 +181,27 @@ def test_the_stars_of_real_stamps(ic2391: Footprint, shared_data: Path) -> None:
         # TIC 93551193 stands 34 arcsec from TIC 93551206 of Tmag 9.9; around the others it is 70 arcsec or far fainter.
         share = targets.crowding[at, 0]
         assert share < 0.02 if star == 93551193 else share > 0.95
+
+
+def test_left_out_stars_still_disturb_and_those_of_priority_come_first() -> None:
+    footprint = sip_footprint(50.0, 30.0)
+    col, row = [100.0, 101.0, 300.0, 500.0, 700.0, 900.0, -50.0], [100.0] * 7
+    mag = [12.0, 12.0, 15.0, 17.5, 11.0, 14.0, 9.0]
+    stars = stars_at(footprint, col, row, mag)
+
+    def chosen(**params: Any) -> list[int]:
+        return sorted(select_targets([footprint], stars, TargetParams(**params), **OPTIONS).id.tolist())
+
+    assert chosen() == [1, 2, 3, 5, 6]
+    targets = select_targets([footprint], stars, TargetParams(exclude=(2, 77)), **OPTIONS)
+    assert sorted(targets.id.tolist()) == [1, 3, 5, 6]
+    assert targets.crowding[targets.id == 1][0, 1] < 0.6  # the one left out is there all the same
+    assert chosen(priority=(4, 7)) == [1, 2, 3, 4, 5, 6]  # 7 is off the pixels
+    assert chosen(ids=(1, 2), priority=(4,), exclude=(2,)) == [1, 4]
+    assert chosen(max_stars=2) == [1, 5]
+    assert chosen(max_stars=3) == [1, 2, 5]
+    assert chosen(max_stars=3, priority=(4, 3)) == [3, 4, 5]
+    assert chosen(max_stars=1, priority=(4, 3)) == [4]
+    assert chosen(max_stars=9) == chosen()
+    with pytest.raises(ValidationError):
+        TargetParams(max_stars=0)

@@ -36,7 +36,11 @@ def of(
         np.zeros(n, np.int32), (1.5, 2.5),
     )  # fmt: skip
     times = np.broadcast_to(time, flux.shape).ravel() if flux.ndim == 2 else time
-    points = {"time": np.ascontiguousarray(times), "flux": flux.ravel().astype(np.float32), "flag": np.zeros(flux.size, np.int32)}
+    points: dict[str, NDArray[Any]] = {
+        "time": np.ascontiguousarray(times),
+        "flux": flux.ravel().astype(np.float32),
+        "flag": np.zeros(flux.size, np.int32),
+    }
     best = np.resize(np.array(["aperture1", "aperture2", "psf"]), n)
     made = LightCurves(targets, "s0001", "1-1", best, np.cumsum([0, *counts]), points)
     middle = median(np.where(good & np.isfinite(flux), err, np.nan)) if flux.ndim == 2 else np.ones(n)
@@ -127,7 +131,9 @@ def test_what_the_house_has_elsewhere_agrees() -> None:
     _, flux, err = curves(8)
     everything = np.ones(flux.shape, bool)
     apart = np.arange(700.0)  # a day each: every point is an hour of its own
-    np.testing.assert_allclose(of(apart, flux, err, everything)["rms_hour"], robust_scatter(flux.astype(float)), rtol=1e-12)
+    np.testing.assert_allclose(
+        of(apart, flux, err, everything)["rms_hour"], robust_scatter(flux.astype(float)), rtol=1e-12
+    )
 
 
 def test_too_few_points() -> None:

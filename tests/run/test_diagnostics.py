@@ -1,7 +1,6 @@
 """What the ledger and the survey say of light curves: against plain arithmetic on the light curves themselves."""
 
 import sqlite3
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,9 +14,10 @@ from cuvee.survey import Survey
 
 
 @pytest.fixture(scope="module")
-def survey(house: House) -> Iterator[Survey]:
+def survey(house: House) -> Survey:
     """A finished workspace."""
-    yield cuvee.open(house.finished())
+    opened: Survey = cuvee.open(house.finished())
+    return opened
 
 
 def test_the_ledger_says_what_the_light_curves_say(survey: Survey) -> None:

@@ -4,7 +4,7 @@ from cuvee.catalog.motion import move
 from cuvee.catalog.params import TargetParams
 from cuvee.catalog.project import Cone, footprint_cone, footprint_pixels, project
 from cuvee.catalog.scene import catalog_neighbours, catalog_scene
-from cuvee.catalog.select import select_targets
+from cuvee.catalog.select import select_targets, wanted_stars
 from cuvee.catalog.stars import healpix_index, make_stars
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "move",
     "project",
     "select_targets",
+    "wanted_stars",
 ]

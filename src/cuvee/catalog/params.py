@@ -21,6 +21,12 @@ class TargetParams(BaseModel):
         How far off the silicon a contaminant may lie (px); light from farther away does not reach an aperture.
     ids : tuple of int, optional
         Only these stars are targets, whatever their magnitude; by default all that ``mag_limit`` lets pass.
+    exclude : tuple of int, or str
+        These stars are no targets, though they count as contaminants; a text names a file with an id a line.
+    priority : tuple of int, or str
+        These stars are targets, whatever their magnitude, and come first where ``max_stars`` leaves some out; a text as above.
+    max_stars : int, optional
+        At most so many targets a detector: those of ``priority`` in their order, then the brightest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +35,9 @@ class TargetParams(BaseModel):
     contaminant_limit: float | None = None
     margin: float = Field(default=6.0, ge=0.0, le=50.0)
     ids: tuple[int, ...] | None = None
+    exclude: tuple[int, ...] | str = ()
+    priority: tuple[int, ...] | str = ()
+    max_stars: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _contaminants_are_deeper(self) -> TargetParams:

@@ -11,6 +11,7 @@ from cuvee.catalog.motion import move
 from cuvee.catalog.near import Drift, stars_near
 from cuvee.catalog.params import TargetParams
 from cuvee.catalog.project import project
+from cuvee.catalog.select import wanted_stars
 from cuvee.model.records import Footprint, Neighbours, Stars
 
 __all__ = ["catalog_neighbours", "catalog_scene"]
@@ -49,9 +50,7 @@ def catalog_scene(
         If the WCS cannot be read.
     """
     near = stars.take(stars_near(stars, footprint, params.margin, drift or Drift.of(stars)))
-    relevant = np.isfinite(near.mag) & (near.mag <= params.depth)
-    if params.ids is not None:
-        relevant |= np.isfinite(near.mag) & np.isin(near.id, np.asarray(params.ids, dtype=np.int64))
+    relevant = np.isfinite(near.mag) & ((near.mag <= params.depth) | wanted_stars(near, params))
     near = near.take(np.flatnonzero(relevant))
     ra, dec = move(near.ra, near.dec, near.pmra, near.pmdec, footprint.epoch - near.epoch)
     found, col, row = project(footprint, ra, dec, params.margin)

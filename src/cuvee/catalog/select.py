@@ -16,7 +16,7 @@ from cuvee.catalog.stars import CATALOG_EPOCH, healpix_index
 from cuvee.errors import NoWork
 from cuvee.model.records import Footprint, Geometry, Stars, Targets
 
-__all__ = ["select_targets"]
+__all__ = ["select_targets", "wanted_stars"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,6 +32,43 @@ def _on_pixels(geometry: Geometry, col: FloatArray, row: FloatArray) -> NDArray[
     x, y = col - geometry.col0, row - geometry.row0
     inside: NDArray[np.bool_] = (x >= -0.5) & (x < geometry.n_col - 0.5) & (y >= -0.5) & (y < geometry.n_row - 0.5)
     return inside
+
+
+def wanted_stars(stars: Stars, params: TargetParams) -> NDArray[np.bool_]:
+    """Return which stars may be targets, wherever they are; ``max_stars`` may still leave some out.
+
+    Parameters
+    ----------
+    stars : Stars
+        Reference catalogue.
+    params : TargetParams
+        Limits; ``exclude`` and ``priority`` as ids.
+
+    Returns
+    -------
+    bool array, shape (n_star,)
+    """
+    wanted: NDArray[np.bool_] = stars.mag <= params.mag_limit
+    if params.ids is not None:
+        wanted = np.isin(stars.id, _ids(params.ids))
+    wanted |= np.isin(stars.id, _ids(params.priority))
+    return wanted & ~np.isin(stars.id, _ids(params.exclude))
+
+
+def _ids(ids: tuple[int, ...] | str) -> IntArray:
+    if isinstance(ids, str):
+        raise TypeError(f"The ids in {ids} have not been read.")
+    return np.asarray(ids, dtype=np.int64)
+
+
+def _most_important(stars: Stars, rows: IntArray, params: TargetParams) -> IntArray:
+    """Return, of some stars, the rows of those that ``max_stars`` lets pass, ascending."""
+    if params.max_stars is None or rows.size <= params.max_stars:
+        return rows
+    first = {star: k for k, star in enumerate(_ids(params.priority).tolist())}
+    rank = np.array([first.get(star, len(first)) for star in stars.id[rows].tolist()])
+    order = np.lexsort((stars.id[rows], stars.mag[rows], rank))  # a magnitude that is NaN goes last
+    return np.sort(rows[order[: params.max_stars]])
 
 
 def select_targets(
@@ -75,10 +112,8 @@ def select_targets(
         If a WCS cannot be read.
     """
     relevant = np.isfinite(stars.mag) & (stars.mag <= params.depth)
-    wanted = stars.mag <= params.mag_limit
-    if params.ids is not None:
-        wanted = np.isin(stars.id, np.asarray(params.ids, dtype=np.int64))
-        relevant |= wanted & np.isfinite(stars.mag)
+    wanted = wanted_stars(stars, params)
+    relevant |= wanted & np.isfinite(stars.mag)
     ordered = sorted(footprints, key=lambda footprint: footprint.series)
     n = len(stars)
     best_distance = np.full(n, -np.inf)
@@ -101,7 +136,7 @@ def select_targets(
         best_distance[chosen], winner[chosen] = distance[better], k
         best_col[chosen], best_row[chosen] = col[better], row[better]
         best_ra[chosen], best_dec[chosen] = ra[found[better]], dec[found[better]]
-    rows = np.flatnonzero(winner >= 0)
+    rows = _most_important(stars, np.flatnonzero(winner >= 0), params)
     if rows.size == 0:
         raise NoWork(_nothing(ordered, params, n))
     shares = np.full((n, len(radii)), np.nan)

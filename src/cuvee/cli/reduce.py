@@ -25,6 +25,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 _SHOWN = 20
 """Bad units and files that `run` lists; `status` lists all."""
+_LONGEST_ID = 18
+"""Digits of a catalogue id; 64 bits hold them."""
 
 
 def init(
@@ -60,6 +62,9 @@ def run(
     sector: Annotated[int | None, typer.Option(min=1, help="Only this TESS sector.")] = None,
     camera: Annotated[int | None, typer.Option(min=1, max=4, help="Only this TESS camera.")] = None,
     ccd: Annotated[int | None, typer.Option(min=1, max=4, help="Only this TESS CCD (with --camera).")] = None,
+    star: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only the light curve of this star; may be given again.")
+    ] = None,
     until: Annotated[str, typer.Option(help="Stop after this stage.")] = "",
     renew: Annotated[str, typer.Option(help="'reference' chooses the reference frames anew.")] = "",
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0: as cuvee.toml says.")] = 0,
@@ -75,6 +80,9 @@ def run(
 
     Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only what
     depends on it.
+
+    With --star, only the detectors on which that star falls are measured, and only the light curves of its patch of the sky
+    are put together: as a whole run does it, so that the next one goes on from there.
 
     With --reproduce, a run of another workspace is done again in an empty folder, from the same files and settings;
     every product is compared, and what differs is named with the input behind it.
@@ -96,12 +104,21 @@ def run(
         raise ConfigError(f"--renew takes 'reference', not {renew!r}.")
     if executor not in ("", "process", "serial"):
         raise ConfigError(f"--executor takes process or serial, not {executor!r}.")
-    asked = {"--sector": sector, "--camera": camera, "--until": until, "--renew": renew, "--dry-run": dry_run}
+    stars = _star_ids(star or [])
+    asked = {
+        "--sector": sector,
+        "--camera": camera,
+        "--star": star,
+        "--until": until,
+        "--renew": renew,
+        "--dry-run": dry_run,
+    }
     if reproduce and (given := [name for name, value in asked.items() if value]):
         raise ConfigError(f"--reproduce does what was asked of that run; leave out {', '.join(given)}.")
     options = RunOptions(
         segment="" if sector is None else f"s{sector:04d}",
         detector="" if camera is None else f"{camera}-{'' if ccd is None else ccd}",
+        stars=stars,
         until=until,
         renew_reference=renew == "reference",
         workers=workers,
@@ -119,7 +136,7 @@ def run(
         more = {"reproduction": reproduction_json(again)} if again else {}
         tell(json.dumps({**_summary_json(summary), **more}, indent=1))
     else:
-        lines = [*_summary_lines(summary, workspace, dry_run), *([report] if report else [])]
+        lines = [*_summary_lines(summary, workspace, dry_run, stars), *([report] if report else [])]
         tell("\n".join([*lines, *(reproduction_lines(again) if again else [])]))
     if not again.comparison.exact if again else summary.bad or summary.troubled:
         raise typer.Exit(EXIT_BAD_UNITS)
@@ -165,7 +182,19 @@ def _summary_json(summary: RunSummary) -> dict[str, object]:
     }
 
 
-def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool) -> list[str]:
+def _star_ids(stars: Sequence[str]) -> tuple[int, ...]:
+    """Return the catalogue ids that a user typed, each once."""
+    from cuvee.errors import ConfigError
+
+    ids = []
+    for word in " ".join(stars).replace(",", " ").split():
+        if not word.isdecimal() or len(word) > _LONGEST_ID:
+            raise ConfigError(f"--star takes catalogue ids, as in --star 25155310, not {word!r}.")
+        ids.append(int(word))
+    return tuple(dict.fromkeys(ids))
+
+
+def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool, stars: Sequence[int] = ()) -> list[str]:
     def with_outcome(wanted: str) -> str:
         return ", ".join(f"{stage} {n}" for (stage, outcome), n in summary.counts.items() if outcome == wanted and n)
 
@@ -185,7 +214,9 @@ def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool) -> list[
         if dropped := with_outcome("dropped"):
             lines.append(f"Dropped, because nothing calls for it any more: {dropped}.")
         if any(stage == "collect" and outcome in ("done", "have") for stage, outcome in summary.counts):
-            lines.append(f"Look: cuvee status{_at(workspace)}, cuvee show ID{_at(workspace)}")
+            lines.append(
+                f"Look: cuvee status{_at(workspace)}, cuvee show {stars[0] if stars else 'ID'}{_at(workspace)}"
+            )
     if summary.n_gone:
         lines.append(f"{count(summary.n_gone, 'file')} measured earlier, gone from disk since: the points stay.")
     troubled = [(r.stage, str(r.data_id), r.outcome, r.message) for r in summary.troubled]

@@ -158,7 +158,7 @@ def running_noise(
     width: int,
     noise: NDArray[np.float64],
 ) -> None:
-    """Standard deviation of the running means of two and of thirteen bins, star by star.
+    """Take the standard deviation of the running means of two and of thirteen bins, star by star.
 
     Parameters
     ----------

@@ -94,7 +94,10 @@ def cdpp_bins(
     flux = 10.0 ** (-0.4 * (stars["mag"] - zero_point))
     relative = np.stack(
         [
-            [1e6 * stars[f"{name}_noise_{hours}"] / (share.get(name, 1.0) if circles else 1.0) / flux for hours in HOURS]
+            [
+                1e6 * stars[f"{name}_noise_{hours}"] / (share.get(name, 1.0) if circles else 1.0) / flux
+                for hours in HOURS
+            ]
             for name in methods
         ]
     )
@@ -155,7 +158,7 @@ def figure_cdpp(
     mag = np.array([0.5 * (one.low + one.high) for one in bins])
     left = place(figure, 1.2, 6.6, 0.75, 4.35)
     panels = (left, place(figure, 7.5, 12.9, 0.75, 4.35, sharex=left, sharey=left))
-    lines = []
+    lines: list[Any] = []
     for k, (ax, words) in enumerate(zip(panels, HOURS.values(), strict=True)):
         dashed: dict[str, Any] = {"color": BLACK, "linewidth": 2.2, "linestyle": (0, (2, 2)), "zorder": 6}
         dashed["path_effects"] = [withStroke(linewidth=4.0, foreground="white")]

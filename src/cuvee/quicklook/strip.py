@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -49,7 +50,7 @@ class Slice:
 
 
 def background_slices(
-    time: FloatArray, seen: NDArray[np.bool_], col: FloatArray, row: FloatArray, background: FloatArray, n: int = SLICES
+    time: FloatArray, seen: NDArray[np.bool_], place: FloatArray, background: NDArray[Any], n: int = SLICES
 ) -> list[Slice]:
     """Cut a light curve's length into equal stretches, and map the background in each.
 
@@ -59,9 +60,9 @@ def background_slices(
         Ascending (BTJD).
     seen : bool array, shape (n_frame,)
         Whether there is a frame.
-    col, row : float64 array, shape (n_star,)
-        Where stars are (px).
-    background : float64 array, shape (n_star, n_frame)
+    place : float64 array, shape (2, n_star)
+        Where stars are, column and row (px).
+    background : float array, shape (n_star, n_frame)
         Under the stars (e-/s/pixel); NaN where unknown.
     n : int
         Stretches.
@@ -74,7 +75,7 @@ def background_slices(
     edges = np.linspace(time[0], time[-1], n + 1)
     which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, n - 1)
     centre = (np.arange(SIDE) + 0.5) / SIDE
-    along = [(centre[:, None] - (x - x.min()) / max(float(np.ptp(x)), 1e-9)) / _NEAR for x in (row, col)]
+    along = [(centre[:, None] - (x - x.min()) / max(float(np.ptp(x)), 1e-9)) / _NEAR for x in place[::-1]]
     weight = np.exp(-0.5 * (along[0][:, None] ** 2 + along[1][None] ** 2))  # row, column, star
     slices = []
     for k in range(n):
@@ -131,7 +132,7 @@ def figure_strip(slices: Sequence[Slice], title: str = "") -> Figure:
         ax.text(0.5, -0.04, middle, transform=ax.transAxes, fontsize=10.5, color=GREY, ha="center", va="top")
     scale = place(figure, 12.05, 12.2, height - 0.62 - 1.08 - 1.42 * (n_row - 1), height - 0.62)
     bar = figure.colorbar(ScalarMappable(norm, "cividis"), cax=scale)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     scale.yaxis.set_major_locator(LogLocator(10.0, subs=(1.0, 2.0, 3.0, 5.0)) if steep else MaxNLocator(5))
     scale.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.4g}"))
     scale.yaxis.set_minor_locator(NullLocator())

@@ -320,7 +320,7 @@ def _strip_part(timeline: Timeline, title: str, dpi: int) -> Html:
     """Show where on the detector the background is high when; nothing where too few stars tell."""
     if timeline.n_star < _FEWEST_FOR_A_MAP or not np.isfinite(timeline.each_background).any():
         return Html("")
-    slices = background_slices(timeline.time, timeline.seen, *timeline.place, timeline.each_background)
+    slices = background_slices(timeline.time, timeline.seen, timeline.place, timeline.each_background)
     image = picture(figure_strip(slices, f"Background over the detector: {title}"), min(dpi, _COARSE))
     levels = [float(np.median(one.image)) for one in slices if one.n_frame]
     alt = (

@@ -145,6 +145,10 @@ def past_run(ledger: Ledger, path: Path, number: int | None, stages: Sequence[St
             f"Run {number} of {path} is of a cuvee that did not note what was asked; "
             f"run cuvee run -w {path.parent} once more, and reproduce that run."
         )
+    if asked.get("stars"):
+        raise ConfigError(
+            f"Run {number} of {path} made the light curves of some stars only; reproduce a run of whole detectors."
+        )
     names = [stage.name for stage in stages]
     made = set(names[: names.index(asked["until"]) + 1] if asked["until"] in names else names)
     products, remade = _realm(ledger, number, asked, made)

@@ -11,6 +11,7 @@ from cuvee.config import Config
 from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
+from cuvee.run.chosen import check_targets, only_patches, places_of_stars
 from cuvee.run.disk.forecast import Forecast
 from cuvee.run.disk.outlook import Outlook
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
@@ -35,6 +36,7 @@ from cuvee.run.sources import Sources
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
+from cuvee.store.catalogs import find_stars
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
 
@@ -103,6 +105,8 @@ class Driver:
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
+        # Stars asked for and their patches, by detector; None where all are wanted, or where nobody has looked yet.
+        self.places: dict[DataId, dict[int, str]] | None = None
         forecast = Forecast(config, device, paths, self.stock, self.stages)
         self.outlook = Outlook(forecast, self.stock, self._raw_ahead, config, paths)
 
@@ -124,6 +128,8 @@ class Driver:
         home = DataId(self.device.name)
         self._stage("catalog", home, {"table": self.sources.tables(tables)})
         self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
+        if self.options.stars and not self.summary.counts["catalog", "to do"]:
+            self.places = self._places(home, tables)
         for group in sorted(self.groups):
             if self._wanted(group):
                 self._wave(group)
@@ -153,7 +159,7 @@ class Driver:
         if last is None or not last["finished"]:
             folders += self._product_folders()
         sweep(folders)
-        asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until")}
+        asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until", "stars")}
         self.stock.run_id = self.ledger.start_run(__version__, {**self.known, "asked": asked}, self.options.command)
 
     def _product_folders(self) -> list[Path]:
@@ -194,7 +200,24 @@ class Driver:
 
     def _wanted(self, group: DataId) -> bool:
         options = self.options
+        if self.places is not None and group not in self.places:
+            return False
         return (not options.segment or group.segment == options.segment) and group.detector.startswith(options.detector)
+
+    def _places(self, home: DataId, tables: Sequence[str]) -> dict[DataId, dict[int, str]]:
+        cells = {product.meta["cell"] for product in self.stock.take(home).get("partition", ())}
+        stars = find_stars(self.paths.partitions, cells, self.options.stars)
+        groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
+        footprints = {group: functools.partial(self._footprints, group) for group in groups}
+        try:
+            return places_of_stars(self.options.stars, stars, footprints, self.config.targets, self.device, tables)
+        except ConfigError:
+            if not self.options.dry_run:
+                self.ledger.finish_run(self.stock.run_id)
+            raise
+
+    def _footprints(self, group: DataId) -> list[Product]:
+        return self._raw_ahead(group)["footprint"]
 
     # -- stages --------------------------------------------------------------------------------------------------
 
@@ -211,7 +234,8 @@ class Driver:
         self.seals.take_away(group)
         before = self.summary.counts.copy()
         self._work(group)
-        self.seals.put(group, self._seal(group), (self.summary.counts - before).items())
+        if self.places is None:
+            self.seals.put(group, self._seal(group), (self.summary.counts - before).items())
 
     def _seal(self, group: DataId, renew: bool = False) -> str:
         files = [facts for path in self.groups[group] if (facts := self.stock.inventory.facts(path)) is not None]
@@ -243,6 +267,8 @@ class Driver:
             if last is not None and last.outcome in ("no-work", "blocked"):
                 self._drop(group, [name for name in self.wave if name not in ("reference", "targets")])
             return  # no star can be placed, or none falls on the pixels: said once, not once a block
+        if self.places is not None:
+            check_targets(self.places[group], held["targets"], self.paths.root)
         if sets and not held.get("reference"):
             return  # it failed, and that has been said
         for name in self.wave:
@@ -276,6 +302,10 @@ class Driver:
         if stage is None:
             return
         plan = make_plan(self.stock, stage, group, {**self.stock.take(group), **raw}, self.params[name])
+        if self.places is not None and group in self.places:
+            plan = only_patches(
+                plan, set(self.places[group].values()), self.stock.take(group).get("targets", ()), self.paths.root
+            )
         for receipt in plan.settled:
             if receipt.outcome == "done":
                 self.summary.counts[name, "have"] += 1

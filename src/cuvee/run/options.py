@@ -37,6 +37,8 @@ class RunOptions:
     ----------
     segment, detector : str
         Do only this segment, only detectors whose name starts so; empty for all.
+    stars : tuple of int
+        Make only the light curves of these stars' patches (`cuvee.run.chosen`); empty for all.
     until : str
         Stop after this stage; empty for all.
     renew_reference : bool
@@ -53,6 +55,7 @@ class RunOptions:
 
     segment: str = ""
     detector: str = ""
+    stars: tuple[int, ...] = ()
     until: str = ""
     renew_reference: bool = False
     workers: int = 0

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cuvee.catalog import TargetParams
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
@@ -52,6 +53,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         If the workspace cannot be used.
     """
     config = load(root)
+    config = config.model_copy(update={"targets": _with_lists(config.targets, root)})
     root = root.resolve()  # whatever folder the next run is started from, the files have the same names
     device = instrument(config.workspace.instrument)
     names = [stage.name for stage in stages]
@@ -88,6 +90,25 @@ def _ledger(paths: Paths, dry_run: bool) -> Iterator[Ledger]:
     else:
         with TemporaryDirectory() as folder, Ledger.open(Path(folder) / "empty.db") as ledger:
             yield ledger
+
+
+def _with_lists(params: TargetParams, root: Path) -> TargetParams:
+    """Return which stars are targets with the files read in that hold lists of ids, so that their content is what counts."""
+    lists = {}
+    for name, value in (("exclude", params.exclude), ("priority", params.priority)):
+        if not isinstance(value, str):
+            continue
+        try:
+            words = [line.partition("#")[0].strip() for line in (root / value).read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"[targets] {name}: {root / value} cannot be read; name a text file with an id a line, or give a list of ids."
+            ) from error
+        for k, word in enumerate(words, 1):
+            if word and not word.isdecimal():
+                raise ConfigError(f"[targets] {name}: line {k} of {root / value} is no catalogue id: {word!r}.")
+        lists[name] = tuple(int(word) for word in words if word)
+    return params.model_copy(update=lists)
 
 
 def _check_aperture(config: Config) -> None:

@@ -255,6 +255,48 @@ def partition_files(folder: Path, pixels: Iterable[int]) -> list[Path]:
     ]
 
 
+def find_stars(folder: Path, pixels: Iterable[int], ids: Iterable[int]) -> Stars:
+    """Read some stars, wherever they are; of the others no more than their ids.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the partitions.
+    pixels : iterable of int
+        Nested HEALPix pixels of order 5 in which to look.
+    ids : iterable of int
+        Catalogue ids.
+
+    Returns
+    -------
+    Stars
+        As `read_partitions` returns them; those that are there.
+
+    Raises
+    ------
+    StoreError
+        If a file is damaged.
+    """
+    wanted = np.array(sorted(set(ids)), np.int64)
+    there = set()
+    for pixel in pixels:
+        for path in partition_files(folder, [pixel]):
+            if np.isin(_read_columns(path, ["id"])["id"], wanted).any():
+                there.add(pixel)
+    stars = read_partitions(folder, there)
+    return stars.take(np.flatnonzero(np.isin(stars.id, wanted)))
+
+
+def _read_columns(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    try:
+        # Not read_table: it would add the folders' names as columns.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=names)
+        return {name: column_values(table[name]) for name in names}
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StoreError(f"{path} is damaged; remove it and run again to make it anew.") from error
+
+
 def read_partitions(folder: Path, pixels: Iterable[int]) -> Stars:
     """Read the stars of some pixels, of all tags.
 
@@ -280,15 +322,10 @@ def read_partitions(folder: Path, pixels: Iterable[int]) -> Stars:
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("_healpix_29", *_COLUMNS)}
     ranks = []
     for path in files:
-        try:
-            # Not read_table: it would add the folders' names as columns.
-            with pq.ParquetFile(path) as file:
-                table = file.read(columns=list(columns))
-            for name, parts in columns.items():
-                parts.append(column_values(table[name]))
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise StoreError(f"{path} is damaged; remove it and run again to make it anew.") from error
-        ranks.append(np.full(table.num_rows, rank[path.stem]))
+        found = _read_columns(path, list(columns))
+        for name, parts in columns.items():
+            parts.append(found[name])
+        ranks.append(np.full(found["id"].size, rank[path.stem]))
     joined = {
         name: np.concatenate(parts)
         if parts

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.catalog import select_targets
+from cuvee.catalog import select_targets, wanted_stars
 from cuvee.config import Config
 from cuvee.errors import BadData, NoWork
 from cuvee.model.instrument import Instrument
@@ -220,10 +220,10 @@ class Forecast:
         healpix: list[Any] = []
         for stars in catalogs:
             # Contaminants take no room, and without them the work is a tenth.
-            wanted = stars.mag <= params.mag_limit if params.ids is None else np.isin(stars.id, np.asarray(params.ids))
+            able = stars.take(wanted_stars(stars, params))
             try:
                 found = select_targets(
-                    footprints, stars.take(wanted), params, fwhm=device.fwhm, zero_point=device.zero_point, radii=()
+                    footprints, able, params, fwhm=device.fwhm, zero_point=device.zero_point, radii=()
                 )
             except (NoWork, BadData):
                 continue  # whatever is wrong there, the stage that chooses targets says so

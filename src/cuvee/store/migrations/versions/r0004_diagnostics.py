@@ -8,7 +8,17 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-_NUMBERS = ("cdpp_1h", "cdpp_6_5h", "mean_flux", "variance", "variability", "rms_hour", "ptp", "contamination", "mask_size")
+_NUMBERS = (
+    "cdpp_1h",
+    "cdpp_6_5h",
+    "mean_flux",
+    "variance",
+    "variability",
+    "rms_hour",
+    "ptp",
+    "contamination",
+    "mask_size",
+)
 
 
 def upgrade() -> None:
