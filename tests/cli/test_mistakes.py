@@ -70,6 +70,10 @@ def test_a_slip_of_the_fingers(
         (["--executor", "dask"], ["--executor", "process", "serial"]),
         (["--until", "extrakt"], ["extrakt", "extract"]),
         (["--sector", "9"], ["s0009", "s0008 3-4"]),
+        (["--star", "HD 1"], ["--star", "'HD'", "--star 25155310"]),
+        (["--star", "9" * 30], ["--star", "9" * 30]),
+        (["--star", "1,2", "--star", "2"], ["Stars 1, 2 are not in the catalogue (catalog.csv)"]),
+        (["--star", "1", "--reproduce", "other"], ["--reproduce", "--star"]),
         (["--sector", "8", "--camera", "1"], ["s0008 1-", "s0008 3-4"]),
     ],
 )
