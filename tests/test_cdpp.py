@@ -66,6 +66,17 @@ def test_as_a_plain_loop_with_scipy(seed: int) -> None:
     np.testing.assert_allclose(found, plain(flux, number), rtol=1e-9)
 
 
+def test_stretches_of_any_length() -> None:
+    rng = np.random.default_rng(9)
+    flux = (1e4 + 30.0 * rng.normal(size=250)).astype(np.float32)
+    for n in range(51, 120):
+        number = np.concatenate([np.arange(n), 1000 + np.arange(250 - n)])
+        found = cdpp(flux, np.ones(250, bool), number * HALF_HOUR, number)
+        np.testing.assert_allclose(found, plain(flux, number), rtol=1e-9, err_msg=str(n))
+        found = cdpp(flux[:n], np.ones(n, bool), number[:n] * HALF_HOUR, number[:n])
+        np.testing.assert_allclose(found, plain(flux[:n], number[:n]), rtol=1e-9, err_msg=str(n))
+
+
 def test_bad_points_are_as_good_as_absent() -> None:
     rng = np.random.default_rng(1)
     number = np.arange(700)

@@ -102,13 +102,14 @@ def _filter(value, left, sums):
         a, b, c = h0[i] - s0[i], h1[i] - s1[i], h2[i] - s2[i]
         rest[i] = inside[i] - base - (k4 * a - k2 * (c - 2.0 * t * b + t * t * a)) * below
     # At the ends the parabolas of the first and of the last window go on.
-    for i in (0, middle - 1):
+    for side in range(2):
+        i = 0 if side == 0 else middle - 1
         t = float64(i + half)
         a, b, c = h0[i] - s0[i], h1[i] - s1[i], h2[i] - s2[i]
         c += t * t * a - 2.0 * t * b
         b -= t * a
         p0, p1, p2 = (k4 * a - k2 * c) * below + base, b / k2, (k0 * c - k2 * a) * below
-        for j in range(half) if i == 0 else range(i + half + 1, n):
+        for j in range(half) if side == 0 else range(i + half + 1, n):
             k = float64(j - i - half)
             left[j] = value[j] - (p0 + k * (p1 + k * p2))
 
