@@ -6,7 +6,7 @@ fall are measured whole, and of the light curves their patches are collected; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from cuvee.catalog import TargetParams, select_targets, wanted_stars
 from cuvee.errors import BadData, ConfigError, NoWork
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId, patch_of
-from cuvee.model.records import Footprint, Geometry, Stars
+from cuvee.model.records import Footprint, Geometry
 from cuvee.run.facts import footprint_facts
 from cuvee.run.plan import Plan
 from cuvee.run.stage import Product, Unit
+from cuvee.store.catalogs import find_stars
 from cuvee.store.targets import read_targets
 
 __all__ = ["check_targets", "only_patches", "places_of_stars"]
@@ -25,8 +26,9 @@ __all__ = ["check_targets", "only_patches", "places_of_stars"]
 
 def places_of_stars(
     ids: Collection[int],
-    stars: Stars,
-    footprints: Mapping[DataId, Callable[[], Sequence[Product]]],
+    folder: Path,
+    partitions: Iterable[Product],
+    footprints: Iterable[tuple[DataId, Sequence[Product]]],
     params: TargetParams,
     device: Instrument,
     tables: Iterable[str],
@@ -37,10 +39,12 @@ def places_of_stars(
     ----------
     ids : collection of int
         Their catalogue ids.
-    stars : Stars
-        Rows of the catalogue, these stars among them if it has them.
-    footprints : mapping of DataId to callable
-        By detector; returns what is known of the places of its series.
+    folder : Path
+        Root of the catalogue's partitions.
+    partitions : iterable of Product
+        Those that there are.
+    footprints : iterable of (DataId, sequence of Product)
+        Detectors, and what is known of the places of their series.
     params : TargetParams
         Which stars are targets.
     device : Instrument
@@ -59,6 +63,7 @@ def places_of_stars(
         If a star is not in the catalogue, or no target, or on no pixel.
     """
     names = ", ".join(Path(table).name for table in tables)
+    stars = find_stars(folder, {product.meta["cell"] for product in partitions}, ids)
     known = set(stars.id.tolist())
     if lost := sorted(set(ids) - known):
         raise ConfigError(f"{_named(lost)} not in the catalogue ({names}); look the id up there.")
@@ -70,8 +75,8 @@ def places_of_stars(
         )
     found: dict[DataId, dict[int, str]] = {}
     alone = params.model_copy(update={"max_stars": None})  # of a few stars it would leave out none
-    for group, places in footprints.items():
-        facts = [footprint_facts(product) for product in places()]
+    for group, places in footprints:
+        facts = [footprint_facts(product) for product in places]
         series = [Footprint(one["series"], Geometry(**one["geometry"]), one["wcs"], one["epoch"]) for one in facts]
         try:
             here = select_targets(series, stars, alone, fwhm=device.fwhm, zero_point=device.zero_point, radii=())
@@ -116,15 +121,15 @@ def check_targets(places: Mapping[int, str], targets: Iterable[Product], root: P
             )
 
 
-def only_patches(plan: Plan, patches: Collection[str], targets: Sequence[Product], root: Path) -> Plan:
-    """Leave out of a plan what the light curves of some patches do not need.
+def only_patches(plan: Plan, places: Mapping[int, str], targets: Sequence[Product], root: Path) -> Plan:
+    """Leave out of a plan what the light curves of some stars' patches do not need.
 
     Parameters
     ----------
     plan : Plan
         Of one stage.
-    patches : collection of str
-        The patches.
+    places : mapping of int to str
+        The stars, and their patches.
     targets : sequence of Product
         The detector's targets, or nothing yet.
     root : Path
@@ -135,6 +140,7 @@ def only_patches(plan: Plan, patches: Collection[str], targets: Sequence[Product
     Plan
         Without other patches, and without stamps in which no star of the patches is measured. Nothing is dropped either.
     """
+    patches = set(places.values())
     series: set[str] = set()
     for product in targets:
         every = read_targets(root / product.path)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from cuvee import __version__
 from cuvee.config import Config
-from cuvee.errors import ConfigError, StoreError, TransientError
+from cuvee.errors import ConfigError
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.run.chosen import check_targets, only_patches, places_of_stars
@@ -27,16 +26,15 @@ from cuvee.run.garbage import collector_paused, collector_running
 from cuvee.run.inventory import take_inventory
 from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.params import known_params, params_of
-from cuvee.run.perform import Task, perform
+from cuvee.run.perform import Task, perform, receipt_of
 from cuvee.run.plan import is_gone, make_plan
-from cuvee.run.receipts import Receipt, Slip, read_receipt
+from cuvee.run.receipts import Receipt
 from cuvee.run.refset import ReferenceSet
 from cuvee.run.seals import Seals, inputs_hash, seal_of
 from cuvee.run.sources import Sources
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
-from cuvee.store.catalogs import find_stars
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
 
@@ -148,7 +146,7 @@ class Driver:
         self.summary.n_files, self.summary.n_gone = len(inventory.good), len(inventory.gone)
         if not self.options.dry_run:
             if self.crew.lost:
-                sweep(self._product_folders())  # what dead workers left half-written
+                sweep(self.paths.products)  # what dead workers left half-written
             self.ledger.finish_run(self.stock.run_id)
         return self.summary
 
@@ -157,13 +155,10 @@ class Driver:
         # The report is written after a run has been finished.
         folders = [self.paths.report().parent]
         if last is None or not last["finished"]:
-            folders += self._product_folders()
+            folders += self.paths.products
         sweep(folders)
         asked = {name: getattr(self.options, name) for name in ("segment", "detector", "until", "stars")}
         self.stock.run_id = self.ledger.start_run(__version__, {**self.known, "asked": asked}, self.options.command)
-
-    def _product_folders(self) -> list[Path]:
-        return [self.paths.root / folder for folder in (self.paths.base, self.paths.red, self.paths.lc)]
 
     # -- raw files -----------------------------------------------------------------------------------------------
 
@@ -192,32 +187,23 @@ class Driver:
                 self.ledger.replace_quarantine(rows)
         self.groups = inventory.groups()
         if not any(map(self._wanted, self.groups)) and (self.options.segment or self.options.detector):
-            where = " ".join(part for part in (self.options.segment, self.options.detector) if part)
-            there = ", ".join(sorted({f"{group.segment} {group.detector}" for group in self.groups})) or "none"
             if not self.options.dry_run:
                 self.ledger.finish_run(self.stock.run_id)
-            raise ConfigError(f"There are no files of {where} among those that [data] names; there are {there}.")
+            raise ConfigError(self.options.no_files(self.groups))
 
     def _wanted(self, group: DataId) -> bool:
-        options = self.options
-        if self.places is not None and group not in self.places:
-            return False
-        return (not options.segment or group.segment == options.segment) and group.detector.startswith(options.detector)
+        return self.options.asks_for(group) and (self.places is None or group in self.places)
 
     def _places(self, home: DataId, tables: Sequence[str]) -> dict[DataId, dict[int, str]]:
-        cells = {product.meta["cell"] for product in self.stock.take(home).get("partition", ())}
-        stars = find_stars(self.paths.partitions, cells, self.options.stars)
         groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
-        footprints = {group: functools.partial(self._footprints, group) for group in groups}
+        raw = ((group, self._raw_ahead(group)["footprint"]) for group in groups)
+        stars = self.options.stars, self.paths.partitions, self.stock.take(home).get("partition", ())
         try:
-            return places_of_stars(self.options.stars, stars, footprints, self.config.targets, self.device, tables)
+            return places_of_stars(*stars, raw, self.config.targets, self.device, tables)
         except ConfigError:
             if not self.options.dry_run:
                 self.ledger.finish_run(self.stock.run_id)
             raise
-
-    def _footprints(self, group: DataId) -> list[Product]:
-        return self._raw_ahead(group)["footprint"]
 
     # -- stages --------------------------------------------------------------------------------------------------
 
@@ -303,9 +289,7 @@ class Driver:
             return
         plan = make_plan(self.stock, stage, group, {**self.stock.take(group), **raw}, self.params[name])
         if self.places is not None and group in self.places:
-            plan = only_patches(
-                plan, set(self.places[group].values()), self.stock.take(group).get("targets", ()), self.paths.root
-            )
+            plan = only_patches(plan, self.places[group], self.stock.take(group).get("targets", ()), self.paths.root)
         for receipt in plan.settled:
             if receipt.outcome == "done":
                 self.summary.counts[name, "have"] += 1
@@ -397,7 +381,7 @@ class Driver:
             warm_up()  # compiled once, here, and not by every worker at the same time
         chunk = max(1, min(_CHUNK, len(units) // (8 * crew.workers)))
         for batch in crew.map_batches(perform, tasks, chunk):
-            done = [(task.unit, _receipt(task.unit, result)) for task, result in batch]
+            done = [(task.unit, receipt_of(task.unit, result)) for task, result in batch]
             self.stock.settle(done)
             for _, receipt in done:
                 self._count(receipt)
@@ -413,18 +397,3 @@ class Driver:
             self.idle.append(receipt)
         elif receipt.outcome not in ("have", "done"):
             self.summary.troubled.append(receipt)
-
-
-def _receipt(unit: Unit, result: Slip | BaseException) -> Receipt:
-    """Return the receipt that a worker left, or one for a worker that left none."""
-    if isinstance(result, Slip):
-        receipt = read_receipt(Path(result.path))
-        if receipt is not None:
-            return receipt._replace(outcome=result.outcome)
-        result = TransientError(f"its receipt {result.path} has vanished.")
-    if isinstance(result, StoreError | ConfigError) or not isinstance(result, Exception):
-        raise result
-    if isinstance(result, TransientError):
-        return Receipt(unit.stage.name, unit.data_id, "", "retry", result.message)
-    message = f"unexpected {type(result).__name__}: {result}."
-    return Receipt(unit.stage.name, unit.data_id, "", "failed", message, "unexpected")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cuvee.model.keys import DataId
 from cuvee.run.disk.need import Room
 from cuvee.run.facts import BadFile
 from cuvee.run.receipts import Receipt
@@ -62,6 +64,16 @@ class RunOptions:
     executor: str = ""
     dry_run: bool = False
     command: str = ""
+
+    def asks_for(self, group: DataId) -> bool:
+        """Tell whether a detector is of the segment and detector asked for."""
+        return self.segment in ("", group.segment) and group.detector.startswith(self.detector)
+
+    def no_files(self, groups: Iterable[DataId]) -> str:
+        """Say that there are no files of what is asked for, and of which detectors there are some."""
+        where = " ".join(part for part in (self.segment, self.detector) if part)
+        there = ", ".join(sorted({f"{group.segment} {group.detector}" for group in groups})) or "none"
+        return f"There are no files of {where} among those that [data] names; there are {there}."
 
 
 @dataclass(slots=True)

@@ -19,12 +19,12 @@ from cuvee.model.instrument import Instrument
 from cuvee.run.facts import BadFile, FileFacts, Stat, stat_files
 from cuvee.run.inputs import get_inputs
 from cuvee.run.outputs import put_output
-from cuvee.run.receipts import Receipt, Slip, write_receipt
+from cuvee.run.receipts import Receipt, Slip, read_receipt, write_receipt
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog, read_frames
 from cuvee.store.paths import Paths
 
-__all__ = ["Task", "perform"]
+__all__ = ["Task", "perform", "receipt_of"]
 
 _PAUSES = (1.0, 5.0)
 """Seconds to wait before a unit that failed for a passing reason is tried again."""
@@ -189,3 +189,26 @@ def _bad_files(log: StreamLog) -> tuple[BadFile, ...]:
 def _memory() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def receipt_of(unit: Unit, result: Slip | BaseException) -> Receipt:
+    """Return the receipt that a worker left, or one for a worker that left none.
+
+    Parameters
+    ----------
+    unit : Unit
+        What it was to do.
+    result : Slip or exception
+        What came back from it; mistakes of the user's and a store that cannot be used are raised.
+    """
+    if isinstance(result, Slip):
+        receipt = read_receipt(Path(result.path))
+        if receipt is not None:
+            return receipt._replace(outcome=result.outcome)
+        result = TransientError(f"its receipt {result.path} has vanished.")
+    if isinstance(result, StoreError | ConfigError) or not isinstance(result, Exception):
+        raise result
+    if isinstance(result, TransientError):
+        return Receipt(unit.stage.name, unit.data_id, "", "retry", result.message)
+    message = f"unexpected {type(result).__name__}: {result}."
+    return Receipt(unit.stage.name, unit.data_id, "", "failed", message, "unexpected")

@@ -24,6 +24,7 @@ from cuvee.store.catalog_formats import open_table
 __all__ = [
     "PARTITION_ORDER",
     "CatalogReport",
+    "find_stars",
     "partition_files",
     "read_partitions",
     "read_stars",

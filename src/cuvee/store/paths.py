@@ -81,6 +81,11 @@ class Paths:
         """Scratch, safe to delete."""
         return self.root / "REDTEMP"
 
+    @property
+    def products(self) -> list[Path]:
+        """The folders of all that is made, but for reports."""
+        return [self.root / folder for folder in (self.base, self.red, self.lc)]
+
     def reference_set(self, series: DataId) -> Path:
         """Name the record of which frames make the reference of a series."""
         return self.root / self.base / "reference-frames" / f"{_stem(series)}.json"
