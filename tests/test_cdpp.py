@@ -43,7 +43,12 @@ def plain(flux: NDArray[Any], number: NDArray[Any]) -> list[float]:
             keep = [np.abs(rest) <= limit for rest in left]
             if all(which.all() for which in keep):
                 break
-            stretches, left = ([x[which] for x, which in zip(xs, keep, strict=True)] for xs in (stretches, left))
+            long = [which.sum() >= 51 for which in keep]
+            stretches, left = (
+                [x[which] for x, which, stays in zip(xs, keep, long, strict=True) if stays] for xs in (stretches, left)
+            )
+            if not left:
+                return [np.nan, np.nan]
         if sum(part.size for part in stretches) == before:
             break
     means = [np.concatenate([np.convolve(rest, np.ones(n) / n, "valid") for rest in left]) for n in (2, 13)]
@@ -75,6 +80,22 @@ def test_stretches_of_any_length() -> None:
         np.testing.assert_allclose(found, plain(flux, number), rtol=1e-9, err_msg=str(n))
         found = cdpp(flux[:n], np.ones(n, bool), number[:n] * HALF_HOUR, number[:n])
         np.testing.assert_allclose(found, plain(flux[:n], number[:n]), rtol=1e-9, err_msg=str(n))
+
+
+def test_a_stretch_of_outliers_is_left_out() -> None:
+    rng = np.random.default_rng(10)
+    flux = (1e4 + rng.normal(size=1306)).astype(np.float32)
+    number = np.concatenate([np.arange(1250), 2000 + np.arange(56)])
+    for n_bad, n_row in ((6, 0), (3, 4), (49, 1)):
+        spoilt = flux.copy()
+        spoilt[1252 : 1252 + n_bad] += 1e4 * (-1.0) ** np.arange(n_bad)
+        spoilt[:n_row] = 1e6
+        found = cdpp(spoilt, np.ones(1306, bool), number * HALF_HOUR, number)
+        np.testing.assert_allclose(found, plain(spoilt, number), rtol=1e-9)
+        assert found[0] < 1.0
+    spoilt[1252] = 1e6
+    assert np.isnan(plain(spoilt[1250:1301], number[1250:1301])).all()
+    assert np.isnan(cdpp(spoilt[1250:1301], np.ones(51, bool), number[1250:1301] * HALF_HOUR, number[1250:1301])).all()
 
 
 def test_bad_points_are_as_good_as_absent() -> None:

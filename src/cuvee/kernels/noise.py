@@ -126,21 +126,25 @@ def _add_up(values, sums):
 
 @njit(int64(float64[::1], float64[::1], int64[::1], int64, float64), cache=True, nogil=True)
 def _drop(value, left, ends, n_end, limit):
-    """Drop the bins whose ``left`` is beyond plus or minus ``limit``, and return how many these were."""
-    n = ends[n_end]
+    """Drop the bins whose ``left`` is beyond plus or minus ``limit``, and stretches of which too few are left; return how many stay."""
     lost = 0
-    for i in range(n):
+    for i in range(ends[n_end]):
         lost += abs(left[i]) > limit
     if lost == 0:
-        return 0
-    kept, i = 0, 0
+        return n_end
+    kept, i, n_kept = 0, 0, 0
     for k in range(1, n_end + 1):
-        while i < ends[k]:
+        start, last = kept, ends[k]
+        while i < last:
             value[kept], left[kept] = value[i], left[i]
             kept += abs(left[kept]) <= limit
             i += 1
-        ends[k] = kept
-    return lost
+        if kept - start >= FEWEST:
+            n_kept += 1
+            ends[n_kept] = kept
+        else:
+            kept = start
+    return n_kept
 
 
 @njit(
@@ -193,21 +197,24 @@ def running_noise(
     count, total, squares = np.empty(2), np.empty(2), np.empty(2)
     for star in range(offsets.size - 1):
         noise[:, star] = np.nan
-        first, last = offsets[star], offsets[star + 1]
-        n_end = _to_bins(flux[first:last], good[first:last], bins[first:last], width, value, ends)
+        here = slice(offsets[star], offsets[star + 1])
+        n_end = _to_bins(flux[here], good[here], bins[here], width, value, ends)
         if n_end == 0:
             continue
         for _ in range(TURNS):
             for k in range(n_end):
                 _filter(value[ends[k] : ends[k + 1]], left[ends[k] : ends[k + 1]], sums)
-            before = ends[n_end]
-            while True:
-                n = ends[n_end]
+            first = n = ends[n_end]
+            while n > 0:
                 _, square = _sums_of_steps(left, nothing, n)
-                if _drop(value, left, ends, n_end, FAR * np.sqrt(square / n)) == 0:
+                n_end = _drop(value, left, ends, n_end, FAR * np.sqrt(square / n))
+                if ends[n_end] == n:
                     break
-            if n == before:
+                n = ends[n_end]
+            if n == first or n == 0:
                 break
+        if n_end == 0:
+            continue
         count[:], total[:], squares[:] = 0, 0.0, 0.0
         for k in range(n_end):
             n = ends[k + 1] - ends[k]
