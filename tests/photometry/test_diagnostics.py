@@ -153,5 +153,5 @@ def test_aperture_and_flags() -> None:
     time, flux, err = curves(11, 3, 10)
     got = of(time, flux, err, np.ones(flux.shape, bool))
     np.testing.assert_allclose(got["contamination"], [0.9, 0.45, 0.0])
-    np.testing.assert_allclose(got["mask_size"], [np.pi * 1.5**2, np.pi * 2.5**2, np.nan])
+    np.testing.assert_allclose(got["n_pixel"], [np.pi * 1.5**2, np.pi * 2.5**2, np.nan])
     assert got["flag"].tolist() == [0, 0, 0]

@@ -39,7 +39,7 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
         ``ptp``: median absolute difference of a good point and the next good one (e-/s).
         ``variability``: standard deviation about a polynomial of third degree in time, over the median error.
         ``contamination``: share of the light in the aperture that is other stars', by the catalogue.
-        ``mask_size``: pixels of the aperture; NaN for a PSF flux and for a given mask.
+        ``n_pixel``: pixels of the aperture or own mask that ``flux`` is a sum over; NaN for another method and for a given mask.
         ``flag``: the bits that every point of the star has.
         NaN where there are too few points.
 
@@ -59,6 +59,7 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
     with np.errstate(divide="ignore", invalid="ignore"):
         variability = np.sqrt(_variance(about_drift, n)) / error
     area = {f"aperture{k + 1}": np.pi * radius**2 for k, radius in enumerate(curves.targets.radii)}
+    circle = np.array([area.get(str(name), np.nan) for name in curves.best], np.float64)
     flag = np.zeros(n_star, np.int32)
     seen = np.flatnonzero(counts)
     if seen.size:
@@ -69,7 +70,7 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
         "ptp": median(steps),
         "variability": np.where(n > DEGREE + 1, variability, np.nan),
         "contamination": 1.0 - curves.targets.crowding[:, 0],
-        "mask_size": np.array([area.get(str(name), np.nan) for name in curves.best], np.float64),
+        "n_pixel": np.where(curves.best == "mask", curves.numbers.get("mask_size", np.nan), circle),
         "flag": flag,
     }
 

@@ -71,7 +71,7 @@ def cdpp_bins(
     stars : mapping of str to array, each of shape (n_star,)
         As `cuvee.metrics.summarise` gives them.
     radii : sequence of float
-        Radii of ``aperture1``, ``aperture2``, ... (px); a method that is none of these takes in all of a star's light.
+        Radii of ``aperture1``, ``aperture2``, ... (px); the PSF flux is all of a star's light.
     fwhm : float
         Full width at half maximum of a star (px).
     zero_point : float
@@ -90,7 +90,12 @@ def cdpp_bins(
     if not methods:
         return []
     circles = np.isfinite(stars["crowding"]).any()  # a given mask is called aperture1, too
-    share = dict(zip([f"aperture{k + 1}" for k in range(len(radii))], enclosed_light(radii, fwhm), strict=True))
+    circle = enclosed_light(radii, fwhm)
+    share: dict[str, Any] = {f"aperture{k + 1}": light for k, light in enumerate(circle)}
+    share["mask"] = stars.get("mask_share", 1.0)
+    share["halo"] = (
+        np.where(np.isnan(share["mask"]), circle[-1], share["mask"]) if "mask_share" in stars else circle[-1]
+    )
     flux = 10.0 ** (-0.4 * (stars["mag"] - zero_point))
     relative = np.stack(
         [

@@ -151,9 +151,9 @@ _NUMBERS = {
     name: name
     for name in (
         "id", "healpix", "series", "best", "n_point", "scatter", "n_good", "cdpp_1h", "cdpp_6_5h", "variance", "variability",
-        "rms_hour", "ptp", "contamination", "mask_size", "flag",
+        "rms_hour", "ptp", "contamination", "flag",
     )
-} | {"mean_flux": "flux"}  # fmt: skip
+} | {"mean_flux": "flux", "mask_size": "n_pixel"}  # fmt: skip
 """What the ledger has of each light curve, and the column of the metrics that it comes from."""
 
 
