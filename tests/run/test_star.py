@@ -98,9 +98,11 @@ def test_other_detectors_are_not_measured(house: House) -> None:
         run(root, stars=(star,), segment="s0008", detector="3-2")
 
 
-def test_stamps_of_other_patches_are_not_read(tmp_path: Path) -> None:
-    root = make_workspace(tmp_path / "w", 60)
-    whole = make_workspace(tmp_path / "whole", 60)
+@pytest.mark.parametrize("psf", [False, True])
+def test_stamps_of_other_patches_are_not_measured(tmp_path: Path, psf: bool) -> None:
+    config = "[extract]\npsf = true\n[prf]\nstars = 50\nsnr = 20\n" if psf else ""
+    root = make_workspace(tmp_path / "w", 60, shape=(15, 15), config=config)
+    whole = make_workspace(tmp_path / "whole", 60, shape=(15, 15), config=config)
     run(whole)
     everything = product_bytes(whole)
     patches = star_of_each_patch(whole)

@@ -151,7 +151,9 @@ def only_patches(plan: Plan, places: Mapping[int, str], targets: Sequence[Produc
     def needed(unit: Unit) -> bool:
         if "patch" in unit.stage.per:
             return unit.data_id.part in patches
-        return "stamp" not in unit.stage.reads or unit.data_id.series in series
+        # A stage that reads all stamps of a detector at once, to learn their PRF, reads them for some stars, too.
+        alone = "stamp" in unit.stage.reads and "series" in unit.stage.per
+        return not alone or unit.data_id.series in series
 
     blocked = [(unit, receipt) for unit, receipt in plan.blocked if needed(unit)]
     return replace(plan, todo=[unit for unit in plan.todo if needed(unit)], blocked=blocked, dropped=[])
