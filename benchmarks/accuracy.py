@@ -4,9 +4,11 @@
 
 The PRF, the stars' positions and the pointing are learned by cuvee from the first half of the frames (at most 32) and the catalogue; the other
 half is measured. Scatter is told over the photon limit of each star if it were alone, with the true PRF: 1 / sqrt(sum P^2 / V), V
-the variance of the pixels. Beside it, on the same frames: the same solution with the true PRF and true positions, and an aperture
-of 2.5 px at the true places, as it comes and decorrelated against the true pointing (two linear and three quadratic terms,
-degrees of freedom taken into account). Variable stars and those within 8 px of the edge are left out of the table.
+the variance of the pixels. Beside it, on the same frames: the same solution with the true PRF and true positions; an aperture of 2.5 px
+and one of 3 x 3 whole pixels at the true places; and, of the frames with less jitter, SExtractor with a PSF that PSFEx learned from the first
+one, where they are installed. These three are told as they come and decorrelated against the true pointing (two linear and three
+quadratic terms, degrees of freedom taken into account). SExtractor's column is of the stars that it finds in every frame. Neighbours' light
+in an aperture makes its scatter look smaller, mostly where all stars count. Variable stars and those within 8 px of the edge are left out.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks import peers, sextractor
 from benchmarks.frames import FOLDER, SIDE, Field, machine, targets_of
 from numpy.typing import NDArray
 from scipy.special import erf
@@ -235,8 +238,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the frames are made, and found again")
     args = parser.parse_args(argv)
     found = {f"{jitter:g}": learn_and_measure(args, jitter, memory, drift) for jitter, memory, drift in JITTERS}
+    rival = {}
+    if reason := sextractor.absent():
+        rival["not_measured"] = reason
+        print(f"SExtractor not measured: {reason}")
     if args.json:
-        args.json.write_text(json.dumps({"machine": machine(), "jitter": found}, indent=1, default=float) + "\n")
+        numbers = {"machine": machine(), "jitter": found, "sextractor": rival}
+        args.json.write_text(json.dumps(numbers, indent=1, default=float) + "\n")
     return int(any(one["wrong"] for one in found.values()))
 
 
@@ -276,21 +284,35 @@ def learn_and_measure(args: argparse.Namespace, jitter: float, memory: float, dr
     true_flux, plan = measured_with_truth(field, truth, held, params, model)
     sigma, whole = limits(field, truth)
     numbers = {"jitter": jitter, "learn_s": took, "extract_s": extracted, **learned.numbers}
-    found = report(field, truth, block, true_flux, plan, sigma, whole, numbers)
+    of_field = rows_in(truth, field.targets.id[block.rows])
+    places = truth.col[of_field] - still.geometry.col0, truth.row[of_field] - still.geometry.row0
+    squares = peers.square_sums([TESS.read(info, None).flux[0] for info in held], *places)
+    fluxes = {
+        "true": true_flux, "aperture": block.planes["aperture2_flux"], "3x3": squares - 9.0 * block.planes["background"],
+    }  # fmt: skip
+    if jitter == JITTERS[0][0] and not sextractor.absent():
+        images = [frames[0], *(TESS.read(info, None).flux[0] for info in held)]
+        fluxes["SExtractor"] = sextractor.fluxes_of_frames(images, still.readout.exposure, *places)
+    found = report(field, truth, block, fluxes, plan, sigma, whole, numbers)
     print("transits of 1 %, median depth: " + ", ".join(
         f"Tmag {t['mag'][0]} to {t['mag'][1]} {100 * t['depth']:.3f} % ({t['stars']} stars)" for t in transits
     ), flush=True)  # fmt: skip
     return {**found, "transits": transits}
 
 
+def rows_in(truth: Truth, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where stars stand in the truth."""
+    place = {int(star): k for k, star in enumerate(truth.id.tolist())}
+    return np.array([place[int(one)] for one in ids.tolist()])
+
+
 def report(
-    field: Field, truth: Truth, block: Any, true_flux: NDArray[Any], plan: Plan, sigma: NDArray[np.float64],
+    field: Field, truth: Truth, block: Any, fluxes: dict[str, NDArray[Any]], plan: Plan, sigma: NDArray[np.float64],
     whole: NDArray[np.bool_], numbers: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Print the table of one jitter; return its numbers, and the bins that miss what is wanted."""
     n_learn = len(field.reference.members)
-    place = {int(star): k for k, star in enumerate(truth.id.tolist())}
-    star = np.array([place[int(one)] for one in field.targets.id[block.rows].tolist()])
+    star = rows_in(truth, field.targets.id[block.rows])
     psf = plan.psf
     assert psf is not None
     share = np.zeros(truth.id.size)
@@ -303,16 +325,14 @@ def report(
     off = pointing - moved
     off -= off.mean(axis=0)
     light = truth.flux[star][:, None]
-    curves = {
-        "psf": block.planes["psf_flux"] / light,
-        "true": true_flux / light,
-        "aperture": block.planes["aperture2_flux"],
-    }
-    # An aperture holds a part of the star's light, and some of its neighbours'.
-    curves["aperture"] = curves["aperture"] / np.median(curves["aperture"], axis=1, keepdims=True)
+    curves = {"psf": block.planes["psf_flux"] / light, "true": fluxes["true"] / light}
     limit = sigma[star] / truth.flux[star]
     scatter = {name: curve.std(axis=1, ddof=1) / limit for name, curve in curves.items()}
-    scatter["aperture, decorrelated"] = decorrelated(np.nan_to_num(curves["aperture"]), moved) / limit
+    for name in [name for name in fluxes if name != "true"]:
+        # An aperture holds a part of the star's light, and some of its neighbours'; a PSF learned elsewhere has its own scale.
+        curve = fluxes[name] / np.median(fluxes[name], axis=1, keepdims=True)
+        scatter[name] = curve.std(axis=1, ddof=1) / limit
+        scatter[f"{name}, decorrelated"] = decorrelated(curve, moved) / limit
     claimed = np.median(block.planes["psf_flux_err"], axis=1) / truth.flux[star] / limit
     # What photons allow a star whose neighbours must be found with it.
     blended = curves["psf"].std(axis=1, ddof=1) / (together[star] / truth.flux[star])
@@ -326,10 +346,10 @@ def report(
     print("  ".join(f"{name} {value:.4g}" for name, value in numbers.items()))
     print(f"pointing, rms error (px): {off[:, 0].std():.1e} {off[:, 1].std():.1e}; zero point {zero:.5f}")
     print("scatter of held-out frames over the photon limit: median of isolated constant stars (of all)")
-    names = list(scatter)
+    names = [name.replace("decorrelated", "decorr.") for name in scatter]
     print(
         f"{'Tmag':>6s} {'stars':>6s} {'ppm':>7s} "
-        + "".join(f"{name:>24s}" for name in names)
+        + "".join(f"{name:>20s}" for name in names)
         + f"{'error':>8s} {'bias ppm':>9s} {'bias/sigma':>10s}{'crowded, psf (over what blending allows)':>42s}"
     )
     rows = []
@@ -349,12 +369,18 @@ def report(
             "crowded": (int(crowd.sum()), *(float(np.nanmedian(x[crowd])) if crowd.any() else np.nan for x in (scatter["psf"], blended))),
             "measured": float(np.isfinite(scatter["psf"][own]).mean()),
         }  # fmt: skip
+        if "SExtractor" in scatter:
+            entry["found_by_sextractor"] = float(np.isfinite(scatter["SExtractor"][both]).mean())
         rows.append(entry)
-        cells = "".join(f"{a:14.3f} ({b:7.3f})" for a, b in found.values())
+        cells = "".join(f"{a:10.3f} ({b:7.3f})" for a, b in found.values())
         print(
             f"{low:3d}-{high:2d} {entry['isolated']:6d} {entry['limit_ppm']:7.0f} {cells}{entry['error']:8.3f} {entry['bias_ppm']:9.0f} {entry['bias_sigma']:10.2f}"
             f"{entry['crowded'][0]:8d} {entry['crowded'][1]:6.3f} ({entry['crowded'][2]:6.3f})"
         )
+    if shares := [
+        f"{r['mag'][0]}-{r['mag'][1]} {r['found_by_sextractor']:.2f}" for r in rows if "found_by_sextractor" in r
+    ]:
+        print(f"share of all stars that SExtractor, which finds its own, finds in every frame: {', '.join(shares)}")
     wrong = [
         r["mag"]
         for r in rows

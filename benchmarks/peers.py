@@ -113,6 +113,21 @@ def run_sep(paths: Iterable[str], col: NDArray[Any], row: NDArray[Any]) -> Sums:
     return sums
 
 
+# -- plain squares ---------------------------------------------------------------------------------------------------
+
+
+def square_sums(frames: Sequence[NDArray[Any]], col: NDArray[Any], row: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the plain sums of the 3 x 3 pixels about places, shape (n_star, n_frame); NaN where some lie outside."""
+    r, c = np.rint(row).astype(int) + 1, np.rint(col).astype(int) + 1
+    found = np.zeros((col.size, len(frames)))
+    for k, frame in enumerate(frames):
+        pixels = np.pad(frame.astype(np.float64), 1, constant_values=np.nan)
+        for i in (-1, 0, 1):
+            for j in (-1, 0, 1):
+                found[:, k] += pixels[r + i, c + j]
+    return found
+
+
 # -- astropy + photutils ---------------------------------------------------------------------------------------------
 
 
