@@ -2,12 +2,13 @@
 
 SExtractor does more general work than cuvee: it is told nothing of the stars, detects them in every frame anew, and fits their
 places as well as their fluxes. The settings are those that did best of what was tried on frames as TESS takes them: a Mexican-hat
-filter, which parts neighbours in a crowded field (and costs no more time than the default), a detection from one pixel above 4 sigma on, and a PSF that varies with
+filter, which parts neighbours in a crowded field (at no more processor time than the default filter), a detection from one pixel above 4 sigma on, and a PSF that varies with
 the second degree across the frame and is sampled at half a pixel.
 
 One number of the PSF is put right between the two programs. PSFEx 3.21 writes ``PSF_FWHM`` in pixels, SExtractor 2.25 takes it for samples of
-the PSF and fits each star in a box of that size: with half-pixel sampling a box of one or two pixels, in which half of the stars get a
-flux of zero. So it is told in samples, and twice as large: then nearly all that are detected have a flux, at the least scatter.
+the PSF and fits each star in a box of that size: with half-pixel sampling a box of one or two pixels, in which nearly all
+stars that this filter detects get a flux of zero (a tenth to a third with the default filter). So it is told in samples, which leaves half of them
+without a flux, and twice as large: then nearly all have one, at the least scatter of what was tried.
 """
 
 from __future__ import annotations

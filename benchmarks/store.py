@@ -9,6 +9,9 @@ structured array, which is astropy's fastest way, and not synced, which is in it
 
 First the answer: both are read back, and must hold the same bits. A second line rounds fluxes to an eighth of their errors
 (`[collect] round_noise = 8`), which no FITS file gains from: that line compares with the same files, unrounded.
+
+Blocks made up are a little easier to compress than those measured: of 32 simulated full frames the points took 5 % more room, rounded ones 8 %
+more. On such light curves the store is that much less small than this table says.
 """
 
 from __future__ import annotations
