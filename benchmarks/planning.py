@@ -234,7 +234,10 @@ class Work:
         return {
             "id": np.array([s.id for s in stars]), "healpix": np.array([s.healpix for s in stars]),
             "series": np.array(["series"] * n), "best": np.array(["aperture1"] * n),
-            "n_point": np.full(n, 20076), "scatter": np.full(n, 1e-4),
+            **{name: np.full(n, 20076) for name in ("n_point", "n_good", "flag", "n_pixel")},
+            **{name: np.full(n, 1e-4) for name in (
+                "scatter", "cdpp_1h", "cdpp_6_5h", "variance", "variability", "rms_hour", "ptp", "contamination", "flux",
+            )},
         }  # fmt: skip
 
 
