@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.kernels.noise import running_noise
 from cuvee.model.flags import COSMIC_RAY
 from cuvee.model.records import LightCurves
 
@@ -242,6 +241,8 @@ def noise_over_hours(
     ----------
     Gilliland et al. 2011, ApJS 197, 6; Van Cleve et al. 2016, PASP 128, 075002 (``sgCDPP``).
     """
+    from cuvee.kernels.noise import running_noise
+
     longest = int(np.argmax(np.diff(offsets))) if offsets.size > 1 else 0
     here = slice(*offsets[longest : longest + 2].tolist()) if offsets.size > 1 else slice(0)
     with np.errstate(invalid="ignore", divide="ignore"):

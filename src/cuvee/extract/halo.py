@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cuvee.errors import AlgorithmError
 from cuvee.metrics import median
@@ -101,6 +100,8 @@ def halo_stars(
     int64 array
         Those of the targets that are the brightest within 3 px of a patch of saturated pixels, or are bright enough.
     """
+    from scipy import ndimage
+
     col, row = neighbours.col - info.geometry.col0, neighbours.row - info.geometry.row0
     patches, n_patch = ndimage.label(image > FULL * info.readout.saturation, np.ones((3, 3)))
     owners = []

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.kernels.drift import sum_up
 from cuvee.metrics import median, robust_scatter, usual_step
 from cuvee.model.records import LightCurves
 
@@ -47,6 +46,8 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
     ----------
     Handberg et al. 2021, AJ 162, 170 (TASOC photometry); Lund et al. 2021, ApJS 257, 53, for what ``variability`` selects.
     """
+    from cuvee.kernels.drift import sum_up
+
     points, offsets = curves.points, curves.offsets
     counts = np.diff(offsets)
     n_star, longest = counts.size, int(counts.max(initial=0))

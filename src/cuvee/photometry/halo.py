@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy import ndimage
 
 from cuvee.errors import AlgorithmError
 
@@ -137,6 +136,8 @@ def saturated_pixels(mean: FloatArray, saturation: float, bleed: int) -> BoolArr
     -------
     bool array, shape (n_row, n_col)
     """
+    from scipy import ndimage
+
     full = mean > saturation
     return np.asarray(ndimage.binary_dilation(full, np.ones((2 * bleed + 1, 1), np.bool_)))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from cuvee.photometry.mask_params import MaskParams
 
@@ -45,6 +43,8 @@ def clusters(image: FloatArray, level: float, min_neighbours: int) -> IntArray:
     The core points of DBSCAN with a reach of sqrt 2 px (Ester et al. 1996, KDD-96, 226); on a grid they are connected components.
     Pixels that only touch a core point are not in: the watershed of K2P2 leaves them out, too.
     """
+    from scipy import ndimage
+
     bright = image > level
     near = ndimage.convolve(bright.astype(np.int16), EIGHT.astype(np.int16), mode="constant")
     labels: IntArray = ndimage.label(bright & (near >= min_neighbours), EIGHT)[0].astype(np.int32)
@@ -53,6 +53,8 @@ def clusters(image: FloatArray, level: float, min_neighbours: int) -> IntArray:
 
 def smooth(image: FloatArray, blur: float) -> FloatArray:
     """Return the image smoothed by a Gaussian, missing pixels filled from their neighbours as far as it reaches, and 0 beyond."""
+    from scipy import ndimage
+
     there = np.isfinite(image)
     light = ndimage.gaussian_filter(np.where(there, image, 0.0), blur)
     weight = ndimage.gaussian_filter(there.astype(np.float64), blur)
@@ -77,6 +79,8 @@ def bled_columns(image: FloatArray, labels: IntArray, bright: NDArray[np.int64])
     bool array, shape (n_row, n_col)
         The pixels in such columns that hold at least half of their region's brightest.
     """
+    from scipy import ndimage
+
     full = np.zeros(image.shape, np.bool_)
     places = ndimage.find_objects(labels)
     for number in bright:
@@ -124,6 +128,9 @@ def markers(
     int32 array, shape (n_row, n_col)
         0 where there is no marker.
     """
+    from scipy import ndimage
+    from scipy.spatial import cKDTree
+
     masked = np.where(labels > 0, height, -np.inf)
     peak = (labels > 0) & (masked == ndimage.maximum_filter(masked, params.peak_size, mode="constant", cval=-np.inf))
     peak &= ~ndimage.binary_dilation(full, EIGHT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["kernel_width", "mode", "threshold"]
 
@@ -60,6 +59,8 @@ def mode(values: FloatArray) -> float:
     and smoothed along it (Silverman 1982, Applied Statistics 31, 93). A parabola through the highest three of its logarithms, exact for a
     Gaussian, places the mode between points.
     """
+    from scipy import ndimage
+
     if values.size == 0:
         return np.nan
     width = kernel_width(values)
