@@ -72,7 +72,7 @@ def extract(
     n_frame = moments.cadence.size
     stars = None
     if plan.psf is not None and model is not None:
-        moved = partial(_plan_moved, plan, model, targets, reference)
+        moved = partial(_plan_moved, plan, plan.psf, model, targets, reference)
         stars = PsfPass(plan.psf, rows.size, n_frame, moved)
     masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
     planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks)
@@ -219,17 +219,15 @@ def plan_of(
     return _LAST_PLAN[key]
 
 
-def _plan_moved(plan: Plan, model: StarModel, targets: Targets, reference: Reference, shift: Shift) -> Psf:
-    """Return the PSF plan for frames that lie off by a shift; the last ones are kept, as long as the plan is the last one made."""
-    if plan.psf is None or shift == (0.0, 0.0):
-        assert plan.psf is not None
-        return plan.psf
-    kept = _MOVED if any(plan is last for last in _LAST_PLAN.values()) else {}
-    if shift not in kept:
-        while len(kept) > 1:
-            del kept[next(iter(kept))]
+def _plan_moved(plan: Plan, psf: Psf, model: StarModel, targets: Targets, reference: Reference, shift: Shift) -> Psf:
+    """Return the PSF plan for frames that lie off by a shift, of a series whose plan is the last one made."""
+    if shift == (0.0, 0.0):
+        return psf
+    if shift not in _MOVED:
+        while len(_MOVED) > 1:
+            del _MOVED[next(iter(_MOVED))]
         rows = rows_of_series(targets, reference.series)
         clean = background.clean_pixels(np.require(reference.image, np.float32, ["C", "W"]), plan.layout)
-        moved = shifted(plan.psf, shift, model, targets, rows, reference, plan.layout, clean)
-        kept[shift] = with_still_level(moved, *measure.mesh_of_image(plan, reference.image))
-    return kept[shift]
+        moved = shifted(psf, shift, model, targets, rows, reference, plan.layout, clean)
+        _MOVED[shift] = with_still_level(moved, *measure.mesh_of_image(plan, reference.image))
+    return _MOVED[shift]

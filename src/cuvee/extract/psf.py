@@ -162,7 +162,7 @@ def shifted(
     layout: background.Tiles,
     clean: NDArray[np.bool_],
 ) -> Psf:
-    """Plan a series anew for frames that lie off its reference image: terms of the third order reach only so far.
+    """Plan a series anew for frames that lie off its reference image: terms of the fourth order reach only so far.
 
     Parameters
     ----------
@@ -191,7 +191,9 @@ def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.f
     robust.interpolate(cell, cell_err, psf.cell, psf.weight, level, level_err)
     still_level = np.nan_to_num(level[:, 0])
     judged = judged_pixels(psf.plan, psf.still, psf.inverse_variance, still_level)
-    return replace(psf, still_level=still_level, judged=judged)
+    # The derivatives' images are in there now, and would take 80 MB of each plan of a full frame.
+    plan = replace(psf.plan, images=psf.plan.images[:1].copy())
+    return replace(psf, plan=plan, still_level=still_level, judged=judged)
 
 
 class PsfPass:

@@ -116,7 +116,8 @@ class PsfPlan:
     share : float64 array, shape (n_star,)
         The star's own share of the light that its weights see.
     images : float32 array, shape (6, n_row, n_col)
-        All stars as they are in the reference image, without background (e-/s), and their derivatives.
+        All stars as they are in the reference image, without background (e-/s), and their derivatives; once the pixels are prepared
+        (`cuvee.photometry.psf_solve.judged_pixels`) the first suffices.
     corner : int64 array, shape (n_star, 2)
         Image row and column of each stamp's first pixel.
     """

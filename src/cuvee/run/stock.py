@@ -28,6 +28,7 @@ from cuvee.store.paths import Paths, receipt_name
 __all__ = ["Stock"]
 
 _SETTLED = ("done", "no-work", "failed")
+_EXTRACTING = ("extract", "extract-series")
 """Outcomes that come out the same again as long as the recipe is the same."""
 
 
@@ -63,6 +64,7 @@ class Stock:
         self._adopted: list[tuple[Unit, Receipt]] = []
         self._renewed: list[tuple[Receipt, Product]] = []
         self._listed: dict[tuple[str, str], frozenset[str]] = {}
+        self._extracting: dict[DataId, float] = {}
 
     def _of(self, group: DataId) -> _Group:
         """Return what is known of a group; it is read when it is first asked for."""
@@ -218,6 +220,8 @@ class Stock:
             fresh += self._learn(receipt)
         for _, receipt in made:
             units = self.units(receipt.stage, receipt.data_id.group)
+            if receipt.stage in _EXTRACTING:
+                self._extracting.pop(receipt.data_id.group, None)
             before = units.get(receipt.data_id)
             new = {(product.kind, product.data_id) for product in receipt.products}
             if before is not None:
@@ -250,9 +254,11 @@ class Stock:
         if receipt.stage != "collect" or not n_patch:
             return float("nan")
         group = receipt.data_id.group
-        measured = [one for name in ("extract", "extract-series") for one in self.units(name, group).values()]
-        n_star = max((one.counts.get("stars", 0) for one in self.units("targets", group).values()), default=n_patch)
-        return sum(one.seconds for one in measured) / max(n_star, 1) + receipt.seconds / n_patch
+        if group not in self._extracting:  # the same for all patches of a detector, which may be as many as its stamps
+            n_star = max((one.counts.get("stars", 0) for one in self.units("targets", group).values()), default=n_patch)
+            seconds = sum(one.seconds for name in _EXTRACTING for one in self.units(name, group).values())
+            self._extracting[group] = seconds / max(n_star, 1)
+        return self._extracting[group] + receipt.seconds / n_patch
 
     def condemn(self, bad: BadFile, write: bool) -> None:
         """Set a file aside that was found bad outside any unit.
