@@ -16,6 +16,7 @@ __all__ = [
     "choose_aperture",
     "enclosed_light",
     "light_in_masks",
+    "light_shares",
     "unspilt",
     "whole_apertures",
 ]
@@ -96,7 +97,7 @@ def unspilt(
     saturated: NDArray[np.bool_],
     whole: NDArray[np.bool_] | None,
 ) -> NDArray[np.bool_] | None:
-    """Return which methods may be chosen: no mask or halo without a flux, and of a saturated star with one of these no circle.
+    """Return which methods may be chosen: no PSF, mask or halo without a flux, and of a saturated star with one of these no circle.
 
     A pixel that is full does not follow the star, and what it spills leaves the circle along the column. Such a sum may be very
     quiet, and shows nothing.
@@ -115,16 +116,44 @@ def unspilt(
     bool array, shape (n_star, n_method), or None
         As `choose_aperture` takes it.
     """
-    others = [k for k, name in enumerate(methods) if name in ("mask", "halo")]
+    others = [k for k, name in enumerate(methods) if not name.startswith("aperture")]
     if not others:
         return whole
     allowed = np.ones((good.shape[0], len(methods)), np.bool_) if whole is None else whole.copy()
     for k in others:
         allowed[:, k] &= (good & np.isfinite(fluxes[k])).any(axis=1)
-    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & allowed[:, others].any(axis=1)
+    wide = [k for k, name in enumerate(methods) if name in ("mask", "halo")]
+    spilt = (2 * (saturated & good).sum(axis=1) > good.sum(axis=1)) & allowed[:, wide].any(axis=1)
     circles = [k for k, name in enumerate(methods) if name.startswith("aperture")]
     allowed[np.ix_(spilt, circles)] = False
     return allowed
+
+
+def light_shares(
+    radii: Sequence[float], fwhm: float, in_mask: NDArray[np.float64] | None = None
+) -> dict[str, float | NDArray[np.float64]]:
+    """Return the share of a star's light that each method takes in.
+
+    Parameters
+    ----------
+    radii : sequence of float
+        Radii of ``aperture1``, ``aperture2``, ... (px).
+    fwhm : float
+        Full width at half maximum of a star (px).
+    in_mask : float64 array, shape (n_star,), optional
+        From `light_in_masks`; NaN for a star without a mask.
+
+    Returns
+    -------
+    dict of str to float, or float64 array of shape (n_star,)
+        The PSF flux is all of a star's light; a halo has the level of the mask, or of the largest circle without one.
+    """
+    circles = enclosed_light(radii, fwhm)
+    found: dict[str, float | NDArray[np.float64]] = {f"aperture{k + 1}": share for k, share in enumerate(circles)}
+    found |= {"psf": 1.0, "halo": circles[-1]}
+    if in_mask is not None:
+        found |= {"mask": in_mask, "halo": np.where(np.isnan(in_mask), circles[-1], in_mask)}
+    return found
 
 
 def light_in_masks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from cuvee.model.keys import DataId, patch_of
 from cuvee.pipeline import PIPELINE
 from cuvee.provenance.settings import settings_of
 from cuvee.run.params import params_of
+from cuvee.store.atomic import content_hash
 from cuvee.store.catalogs import PARTITION_ORDER
 from cuvee.store.ledger import Ledger
 from cuvee.survey import Survey
 
-__all__ = ["Chain"]
+__all__ = ["Chain", "intact_products"]
 
 _BEHIND = {
     "lightcurves": ("fluxes", "targets"),
@@ -26,6 +27,37 @@ _BEHIND = {
     "targets": ("partition",),
 }
 """Which inputs of a product are products themselves, made by a stage before."""
+
+
+def intact_products(
+    root: Path, steps: Sequence[Mapping[str, Any]], kinds: Sequence[str]
+) -> tuple[dict[str, Path], Path | None]:
+    """Find products of a chain that are still what they were when the flux was made.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    steps : sequence of dict
+        The chain of products behind a point.
+    kinds : sequence of str
+        Those that are wanted.
+
+    Returns
+    -------
+    dict of str to Path
+        By kind.
+    Path or None
+        The first one that is missing or has changed, or where it would be.
+    """
+    found: dict[str, Path] = {}
+    for kind in kinds:
+        step = next((step for step in steps if step["product"] == kind), None)
+        path = root / str(step["path"]) if step is not None else root / kind
+        if step is None or not path.is_file() or content_hash(path) != step["content"]:
+            return found, path
+        found[kind] = path
+    return found, None
 
 
 class Chain:

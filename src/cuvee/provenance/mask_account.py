@@ -11,7 +11,7 @@ import numpy as np
 from cuvee.errors import StoreError
 from cuvee.model.records import PixelMasks
 from cuvee.provenance.account import Made
-from cuvee.store.atomic import content_hash
+from cuvee.provenance.chain import intact_products
 from cuvee.store.blocks import read_block
 from cuvee.store.targets import read_targets
 
@@ -43,15 +43,11 @@ def own_mask_of(
     """
     if not made.params.k2p2:
         return None, []
-    paths = {}
-    for kind in ("targets", "fluxes"):
-        step = next((step for step in steps if step["product"] == kind), None)
-        path = root / str(step["path"]) if step is not None else root / kind
-        if step is None or not path.is_file() or content_hash(path) != step["content"]:
-            return None, [
-                f"{path} is not what the flux was made with, so the star's mask is not known; cuvee run makes it anew."
-            ]
-        paths[kind] = path
+    paths, changed = intact_products(root, steps, ("targets", "fluxes"))
+    if changed is not None:
+        return None, [
+            f"{changed} is not what the flux was made with, so the star's mask is not known; cuvee run makes it anew."
+        ]
     try:
         block, ids = read_block(paths["fluxes"]), read_targets(paths["targets"]).id
     except StoreError as error:

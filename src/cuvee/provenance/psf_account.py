@@ -29,12 +29,12 @@ from cuvee.photometry.psf_solve import (
 from cuvee.photometry.rounding import round_to_noise
 from cuvee.provenance.account import Made, pixel_rows, rounding_of, tolerance_of_level
 from cuvee.provenance.backgrounds import MeshHere, measure_mesh
+from cuvee.provenance.chain import intact_products
 from cuvee.provenance.psf_rows import Rows
 from cuvee.provenance.psf_scene import Scene, scene_of
 from cuvee.provenance.psf_sums import Frame, Solved, cosmic_rays, solve_star
 from cuvee.provenance.raw import RawFrame
 from cuvee.provenance.sums import EPS, compare
-from cuvee.store.atomic import content_hash
 from cuvee.store.blocks import read_block
 from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
@@ -107,15 +107,11 @@ def fitted_of(
         return None, ["The PSF flux of a stamp is not redone here: all its stars and frames are solved together."]
     if made.reference is None:
         return None, ["Without the reference image the PSF flux cannot be redone."]
-    products = {}
-    for kind in ("stars", "targets", "fluxes"):
-        step = next((step for step in steps if step["product"] == kind), None)
-        path = root / str(step["path"]) if step is not None else root / kind
-        if step is None or not path.is_file() or content_hash(path) != step["content"]:
-            return None, [
-                f"{path} is not what the PSF flux was made with, so it cannot be redone; cuvee run makes it anew."
-            ]
-        products[kind] = path
+    products, changed = intact_products(root, steps, ("stars", "targets", "fluxes"))
+    if changed is not None:
+        return None, [
+            f"{changed} is not what the PSF flux was made with, so it cannot be redone; cuvee run makes it anew."
+        ]
     try:
         model, table = read_star_model(products["stars"]), read_targets(products["targets"])
         block = read_block(products["fluxes"])

@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from cuvee.collect import enclosed_light
+from cuvee.collect import light_shares
 from cuvee.quicklook.methods import method_colours, method_words
 from cuvee.quicklook.style import BLACK, GREY, legend, place, slide, styled
 
@@ -90,12 +90,7 @@ def cdpp_bins(
     if not methods:
         return []
     circles = np.isfinite(stars["crowding"]).any()  # a given mask is called aperture1, too
-    circle = enclosed_light(radii, fwhm)
-    share: dict[str, Any] = {f"aperture{k + 1}": light for k, light in enumerate(circle)}
-    share["mask"] = stars.get("mask_share", 1.0)
-    share["halo"] = (
-        np.where(np.isnan(share["mask"]), circle[-1], share["mask"]) if "mask_share" in stars else circle[-1]
-    )
+    share = light_shares(radii, fwhm, stars.get("mask_share"))
     flux = 10.0 ** (-0.4 * (stars["mag"] - zero_point))
     relative = np.stack(
         [

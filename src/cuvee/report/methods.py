@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.collect import enclosed_light
+from cuvee.collect import light_shares
 from cuvee.model.instrument import Instrument
 from cuvee.quicklook.methods import MethodBin, figure_methods, method_bins, method_words, methods_of
 from cuvee.quicklook.noise import NoiseCurve
@@ -58,12 +58,7 @@ def _shares(
     stars: Mapping[str, NDArray[Any]], methods: Sequence[str], radii: tuple[float, ...], device: Instrument
 ) -> list[float | NDArray[np.float64]] | None:
     """Return the share of a star's light that each method holds; None where the table of stars does not tell them apart."""
-    circles = enclosed_light(radii, device.fwhm)
-    known: dict[str, float | NDArray[np.float64]] = {f"aperture{k + 1}": share for k, share in enumerate(circles)}
-    known |= {"psf": 1.0, "halo": circles[-1]}
-    if "mask_share" in stars:
-        mask = stars["mask_share"]
-        known |= {"mask": mask, "halo": np.where(np.isnan(mask), circles[-1], mask)}
+    known = light_shares(radii, device.fwhm, stars.get("mask_share"))
     named = [name for name in methods if name.startswith("aperture")]
     return [known[name] for name in methods] if len(named) == len(radii) and set(methods) <= set(known) else None
 
