@@ -31,6 +31,8 @@ SMALL = 256
 """Side of the small frames (px)."""
 N_FRAME = (1_000, 10_000)
 N_STAR = (10_000, 30_000, 100_000)
+PASSES = 4
+"""Passes with one plan, of which the shortest counts: the first one must get its memory from the system."""
 
 
 def of_frames(scene: Field, n: int) -> float:
@@ -62,13 +64,16 @@ def of_stars(scene: Field, frames: Sequence[NDArray[np.float32]], n: int) -> tup
     """Return the processor times (s) of planning, and of the pass over sixteen frames."""
     start = time.process_time()
     plan = plan_both(replace(scene, targets=strewn(n, scene.targets)))
-    planned = time.process_time()
+    planned = time.process_time() - start
     batch = Batch(frames, np.arange(16))
-    planes, _ = measure_frames(plan, iter([batch]), 16, scene.reference.geometry, scene.reference.readout)
-    took = time.process_time() - planned
+    took = []
+    for _ in range(PASSES):
+        start = time.process_time()
+        planes, _ = measure_frames(plan, iter([batch]), 16, scene.reference.geometry, scene.reference.readout)
+        took.append(time.process_time() - start)
     if not np.isfinite(planes[2]).all():
         raise SystemExit("FAILED: a star has no flux")
-    return planned - start, took
+    return planned, min(took)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

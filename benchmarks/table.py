@@ -37,7 +37,7 @@ class Claim:
     peer: str = ""
 
     def holds(self, measured: float) -> bool:
-        return measured >= self.limit if self.at_least else measured <= self.limit
+        return measured >= self.limit if self.at_least else 0.0 <= measured <= self.limit
 
 
 def worst_over(numbers: Any, rival: str) -> float:
@@ -103,7 +103,7 @@ CLAIMS = (
     Claim("collection", "time of a star and frame, ten times the frames, collected", lambda n: n["frames_ratio"], 1.2, "x"),
     Claim("collection", "time of a star and frame, 10^5 over 10^4 stars, collected", lambda n: n["stars_ratio"], 1.2, "x"),
     Claim("store", "light-curve store: faster than one FITS file a star", lambda n: n["wall_ratios"]["store"], 30.0, "x", at_least=True),
-    Claim("store", "light-curve store, every bit kept: smaller than one FITS file a star",
+    Claim("store", "light-curve store, fluxes to their last bit: smaller than one FITS file a star",
           lambda n: n["bytes_ratios"]["store"], 3.0, "x", at_least=True),
     Claim("store", "light-curve store, round_noise = 8: smaller than one FITS file a star",
           lambda n: n["bytes_ratios"]["rounded"], 3.0, "x", at_least=True),

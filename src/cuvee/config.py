@@ -219,7 +219,7 @@ files = {catalog}
 [collect]
 # What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").
 # aperture = "{collect.aperture}"
-# 0 keeps every bit; N rounds fluxes to steps of their error over N, which takes less room (8: adds 0.065 % to the error).
+# 0 keeps fluxes to their last bit; N rounds fluxes to steps of their error over N, which takes less room (8: adds 0.065 % to the error).
 # round_noise = {collect.round_noise:g}
 
 [time]

@@ -31,6 +31,9 @@ FloatArray = NDArray[np.float64]
 _ENOUGH = 400
 """Numbers that a scatter or a median is taken over at most where many are wanted of each star: good to 6 % (1.17 / sqrt(400))."""
 
+_LONG, _MANY = 512, 1 << 16
+"""Rows longer than this, and arrays of more numbers than this, are faster counted than sorted."""
+
 HALF_HOUR = 0.5 / 24.0  # d
 _NEAR_ENOUGH = 4.0 / 3.0
 """How far a bin of whole cadences may be from half an hour, as a ratio."""
@@ -51,8 +54,11 @@ def median(values: NDArray[Any]) -> FloatArray:
 
     Notes
     -----
-    Sorting all rows at once (NaN goes last) is many times faster than `numpy.nanmedian`, which loops over long rows.
+    Sorting all rows at once (NaN goes last) is many times faster than `numpy.nanmedian`, which loops over long rows; counting is
+    four times faster still where rows are long.
     """
+    if _counted(values):
+        return _by_counting(values, False)[0]
     return _middle(*_ordered(values))
 
 
@@ -72,12 +78,14 @@ def robust_scatter(values: NDArray[Any]) -> FloatArray:
     Notes
     -----
     The k values nearest the median are neighbours among the sorted values, so the median deviation is found by
-    bisection: nothing is sorted twice.
+    bisection: nothing is sorted twice. Long rows in single precision are not sorted at all.
 
     References
     ----------
     Rousseeuw & Croux 1993, JASA 88, 1273, section 1.
     """
+    if _counted(values):
+        return MAD_TO_SIGMA * _by_counting(values, True)[1]
     ordered, count = _ordered(values)
     centre = _middle(ordered, count)
     row = np.flatnonzero(np.isfinite(centre))
@@ -85,6 +93,19 @@ def robust_scatter(values: NDArray[Any]) -> FloatArray:
     scatter = np.full(centre.shape, np.nan)
     scatter[row] = MAD_TO_SIGMA * (0.5 * (low + high))
     return scatter
+
+
+def _counted(values: NDArray[Any]) -> bool:
+    return values.dtype == np.float32 and values.ndim == 2 and values.shape[1] > _LONG and values.size > _MANY
+
+
+def _by_counting(values: NDArray[Any], deviating: bool) -> tuple[FloatArray, FloatArray]:
+    """Return the median of each row, and the median of what its numbers lie off it."""
+    from cuvee.kernels.middle import middle_of_rows
+
+    centre, deviation = np.empty((2, values.shape[0]))
+    middle_of_rows(np.ascontiguousarray(values), centre, deviation, deviating)
+    return centre, deviation
 
 
 def _ordered(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

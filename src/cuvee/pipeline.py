@@ -115,7 +115,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="collect",
-        version=2,
+        version=3,
         per=(*_DETECTOR, "patch"),
         reads=("targets", "fluxes", "footprint"),
         writes=("lightcurves", "metrics"),

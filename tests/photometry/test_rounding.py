@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvee.photometry.rounding import added_noise, round_to_noise
+from cuvee.photometry.rounding import KEPT_BITS, SHORTENED, added_noise, round_to_noise, shorten
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 
@@ -51,3 +51,29 @@ def test_any_value_moves_by_less_than_half_a_step_and_stays_a_multiple(
 def test_zero_steps_keep_every_bit() -> None:
     values = np.array([1.1, np.nan, np.inf], np.float32)
     assert round_to_noise(values, np.ones(3, np.float32), 0.0) is values
+
+
+@given(value=FLOATS)
+def test_a_shortened_number_is_the_nearest_of_its_length(value: float) -> None:
+    got = np.array([value], np.float32)
+    shorten(got)
+    if not abs(value) < 2.0**127:  # what rounds up from there may be beyond the largest float
+        if not np.isfinite(value):
+            np.testing.assert_array_equal(got, np.array([value], np.float32))
+        return
+    mantissa, exponent = math.frexp(value)
+    if exponent < -125:  # below the least normal float steps are of one size
+        assert abs(float(got[0]) - value) <= 2.0 ** (-127 - KEPT_BITS)
+        return
+    # Python's own rounding, of a mantissa that is written out; the two may part ways only half-way.
+    steps = mantissa * 2.0 ** (KEPT_BITS + 1)
+    nearest = {
+        math.ldexp(float(n), exponent - KEPT_BITS - 1) for n in (math.floor(steps + 0.5), math.ceil(steps - 0.5))
+    }
+    assert float(got[0]) in nearest
+    assert abs(float(got[0]) - value) <= SHORTENED * abs(value)
+
+
+def test_only_single_precision_is_shortened() -> None:
+    with pytest.raises(TypeError, match="float32 is wanted"):
+        shorten(np.ones(3))

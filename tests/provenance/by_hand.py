@@ -11,6 +11,7 @@ from astropy.io import fits
 Facts = dict[str, Any]
 
 EPS = 2.0**-23
+SHORT = 2.0**-10  # errors are stored with ten significant bits
 
 
 def image_of(point: Facts) -> Any:
@@ -121,7 +122,7 @@ def redo(point: Facts) -> dict[str, tuple[float, float, float]]:
         # What is subtracted is a float32 that came of sums in float32.
         slack = 8 * EPS * area * abs(level) + 2 * EPS * max(total, flux)
         out[f"{name}_flux"] = flux, values[f"{name}_flux"], slack
-        out[f"{name}_flux_err"] = error, values[f"{name}_flux_err"], 8 * EPS * error
+        out[f"{name}_flux_err"] = error, values[f"{name}_flux_err"], (8 * EPS + SHORT) * error
     return out
 
 
@@ -163,6 +164,6 @@ def psf_disagreements(point: Facts) -> list[str]:
     inflated = one["variance"]["reference"] / one["variance"]["alone"]
     found = {
         "psf_flux": (flux, point["values"]["psf_flux"], slack),
-        "psf_flux_err": (error, point["values"]["psf_flux_err"], 8 * EPS * error * inflated),
+        "psf_flux_err": (error, point["values"]["psf_flux_err"], (8 * EPS * inflated + SHORT) * error),
     }
     return [name for name, (mine, stored, allowed) in found.items() if not abs(mine - stored) <= allowed]

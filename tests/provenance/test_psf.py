@@ -81,7 +81,7 @@ def lean(point: Facts) -> None:
 
 
 def hurry(point: Facts) -> None:
-    point["psf"]["variance"]["reference"] *= 1.0001
+    point["psf"]["variance"]["reference"] *= 1.01
 
 
 def brighten(point: Facts) -> None:

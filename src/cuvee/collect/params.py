@@ -16,9 +16,10 @@ class CollectParams(BaseModel):
         What ``flux`` holds: ``best`` takes what scatters least for each star; ``aperture1``, ``aperture2``, ..., ``mask``, ``psf`` and ``halo`` the
         same for all.
     round_noise : float
-        0 keeps every bit. A number N rounds fluxes and background to steps of at most their error over N (a power of two, see
+        0 keeps fluxes to their last bit. A number N rounds fluxes and background to steps of at most their error over N (a power of two, see
         `cuvee.photometry.rounding`), so that they take less room: this adds noise of at most 0.29 / N of the error in
-        quadrature, which for N = 8 is 3.6 % of it and makes it larger by 0.065 %. Errors, times, positions and flags stay exact.
+        quadrature, which for N = 8 is 3.6 % of it and makes it larger by 0.065 %. Times, positions and flags stay exact;
+        errors, and chi2, always keep nine bits of their mantissa: they are right to one part in 1024.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -15,7 +15,7 @@ from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
 from cuvee.model.flags import EDGE, FLAGS, NO_TIME, SATURATED, default_mask
 from cuvee.model.records import LightCurves, Targets
-from cuvee.photometry.rounding import round_to_noise
+from cuvee.photometry.rounding import round_to_noise, shorten
 
 __all__ = ["collect"]
 
@@ -105,6 +105,9 @@ def collect(
         if params.round_noise:  # after the choice of the aperture, which it must not sway
             for name in ("background", *(f"{method}_flux" for method in methods)):
                 planes[name] = round_to_noise(planes[name], planes[f"{name}_err"], params.round_noise)
+        for name in planes:
+            if name.endswith(("_flux_err", "_chi2")):
+                shorten(planes[name])
         columns.append(_columns(one, planes | {"flag": flag}, chosen[one.rows], wanted))
     offsets, points = _lay_out([one.rows for one in joined], columns, n_star)
     rows = replace(

@@ -15,7 +15,7 @@ from cuvee.errors import ConfigError, StoreError
 from cuvee.extract.params import ExtractParams
 from cuvee.model.records import Geometry, PixelMasks, Readout, Reference
 from cuvee.photometry.noise import output_of, pixel_variance
-from cuvee.photometry.rounding import round_to_noise
+from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.backgrounds import (
     MeshHere,
     annulus_background,
@@ -324,7 +324,7 @@ def _one(done: Sum, level_err: float, flux: float, flux_err: float, level_tolera
         rounded = round_to_noise(np.array([done.flux], np.float32), np.array([done.flux_err]), made.round_noise)
         facts |= {"rounding_step": step, "rounded_flux": float(rounded[0])}
     facts["flux"] = compare(done.flux, flux, tolerance)
-    facts["flux_err"] = compare(done.flux_err, flux_err, 8.0 * EPS * abs(done.flux_err))
+    facts["flux_err"] = compare(done.flux_err, flux_err, (8.0 * EPS + SHORTENED) * abs(done.flux_err))
     return facts
 
 

@@ -26,7 +26,7 @@ from cuvee.photometry.psf_solve import (
     SETTLED_POINTING,
     UNSETTLED,
 )
-from cuvee.photometry.rounding import round_to_noise
+from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.account import Made, pixel_rows, rounding_of, tolerance_of_level
 from cuvee.provenance.backgrounds import MeshHere, measure_mesh
 from cuvee.provenance.chain import intact_products
@@ -296,7 +296,9 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, fitted: Fitted, made: Made, 
     }
     out["slope"] = list(solved.slope)
     out["chi2"] = rays.chi2
-    out["chi2_compared"] = compare(rays.chi2 if given else math.nan, float(values["psf_chi2"]), rays.slack)
+    out["chi2_compared"] = compare(
+        rays.chi2 if given else math.nan, float(values["psf_chi2"]), rays.slack + SHORTENED * rays.chi2
+    )
     if rays.hit:
         pixels = [
             {"col": facts["pixels"][k]["col"], "row": facts["pixels"][k]["row"], "excess": excess}
@@ -311,5 +313,5 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, fitted: Fitted, made: Made, 
         rounded = round_to_noise(np.array([final], np.float32), np.array([error]), made.round_noise)
         out |= {"rounding_step": step, "rounded_flux": float(rounded[0])}
     out["flux"] = compare(final, facts["stored_flux"], sum(tolerance.values()))
-    out["flux_err"] = compare(error, facts["stored_flux_err"], 8.0 * EPS * error * inflated)
+    out["flux_err"] = compare(error, facts["stored_flux_err"], (8.0 * EPS * inflated + SHORTENED) * error)
     return out

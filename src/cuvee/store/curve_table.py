@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import StoreError
 from cuvee.model.records import LightCurves
-from cuvee.photometry.rounding import added_noise
+from cuvee.photometry.rounding import KEPT_BITS, added_noise
 
 __all__ = ["POINT_COLUMNS", "ROW_COLUMNS", "light_curve_table", "point_column"]
 
@@ -123,6 +123,8 @@ def light_curve_table(light_curves: LightCurves) -> pa.Table:
         said = _described(*point_column(name, radii.get(name.partition("_")[0])))
         if name == "background" or name.endswith("flux"):
             said |= _rounded(light_curves.round_noise)
+        elif name.endswith(("flux_err", "chi2")):
+            said |= {"rounding": f"rounded to {KEPT_BITS + 1} significant bits"}
         nested.append(pa.field(name, one.type, metadata=said))
     struct = pa.StructArray.from_arrays(lists, fields=nested)
     columns.append(struct)
