@@ -45,8 +45,8 @@ from cuvee.instruments.tess import TESS
 from cuvee.model.flags import EDGE, SATURATED
 from cuvee.model.keys import BLOCK_CADENCES, DataId, block_of
 from cuvee.model.records import FluxBlock, Moments, Targets
-from cuvee.pipeline import PIPELINE
 from cuvee.photometry.rounding import SHORTENED
+from cuvee.pipeline import PIPELINE
 from cuvee.run.driver import Driver
 from cuvee.run.facts import footprint_product
 from cuvee.run.inputs import get_inputs

@@ -76,4 +76,4 @@ def test_a_shortened_number_is_the_nearest_of_its_length(value: float) -> None:
 
 def test_only_single_precision_is_shortened() -> None:
     with pytest.raises(TypeError, match="float32 is wanted"):
-        shorten(np.ones(3))
+        shorten(np.ones(3))  # type: ignore[arg-type]
