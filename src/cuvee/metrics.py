@@ -31,7 +31,7 @@ FloatArray = NDArray[np.float64]
 _ENOUGH = 400
 """Numbers that a scatter or a median is taken over at most where many are wanted of each star: good to 6 % (1.17 / sqrt(400))."""
 
-_LONG, _MANY = 512, 1 << 16
+_LONG, _MANY = 512, 1 << 15
 """Rows longer than this, and arrays of more numbers than this, are faster counted than sorted."""
 
 HALF_HOUR = 0.5 / 24.0  # d

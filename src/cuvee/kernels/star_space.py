@@ -12,7 +12,7 @@ from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["add_rows", "gram", "mend_stamps", "project_images", "render", "residual", "sum_stamps"]
+__all__ = ["add_rows", "gram", "mend_stamps", "project_images", "render", "sum_stamps"]
 
 N_LANE = 16
 N_TERM = 6
@@ -211,85 +211,6 @@ def gram(
                     a4 += w * stamp[t, 4, k]
                     a5 += w * stamp[t, 5, k]
             out[e, 0], out[e, 1], out[e, 2], out[e, 3], out[e, 4], out[e, 5] = a0, a1, a2, a3, a4, a5
-
-
-@njit(
-    [
-        void(
-            int64[::1], int64[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], int64[::1], float32[:, ::1],
-            float32[:, :, ::1], float32[:, ::1], float32[:, ::1],
-        )
-    ],
-    cache=True,
-    nogil=True,
-)  # fmt: skip
-def residual(
-    ptr: NDArray[np.int64],
-    column: NDArray[np.int64],
-    terms: NDArray[np.float32],
-    flux: NDArray[np.float32],
-    rest: NDArray[np.float32],
-    star: NDArray[np.int64],
-    basis: NDArray[np.float32],
-    pointing: NDArray[np.float32],
-    seen: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> None:
-    """Take what the model of all stars projects on each row from what the pixels do.
-
-    Within a stamp all stars are displaced alike, by x and y: what they project is the sum over the six terms times
-    1, x, y, x^2 / 2, x y, y^2 / 2; the third order, x^3 / 6, x^2 y / 2, x y^2 / 2, y^3 / 6, and the
-    fourth, x^4 / 24, x^3 y / 6, x^2 y^2 / 4, x y^3 / 6, y^4 / 24, follow no change of a flux.
-
-    Parameters
-    ----------
-    ptr, column : int64 arrays
-        Rows of pairs, as in `gram`.
-    terms : float32 array, shape (n_pair, 6)
-        From `gram`.
-    flux : float32 array, shape (n_star, 16)
-        Fluxes (e-/s).
-    rest : float32 array, shape (n_row, 15)
-        What all other stars project on the row, which move with it and are else constant; last the third and the fourth order of all.
-    star : int64 array, shape (n_row,)
-        The star of each row.
-    basis : float32 array, shape (n_star, n_basis)
-        What displacements are made of.
-    pointing : float32 array, shape (2, n_basis, 16)
-        Their coefficients in column and row (px).
-    seen : float32 array, shape (n_row, 16)
-        Projections of the pixels.
-    out : float32 array, shape (n_row, 16)
-        Receives what is left of ``seen``.
-    """
-    acc = np.empty((N_TERM, N_LANE), np.float32)
-    x = np.empty(N_LANE, np.float32)
-    y = np.empty(N_LANE, np.float32)
-    half, third, twelfth = float32(0.5), float32(1.0 / 3.0), float32(1.0 / 12.0)
-    for r in range(ptr.size - 1):
-        for q in range(N_TERM):
-            for b in range(N_LANE):
-                acc[q, b] = rest[r, q]
-        for e in range(ptr[r], ptr[r + 1]):
-            for q in range(N_TERM):
-                _add(acc, q, terms[e, q], flux, column[e])
-        for b in range(N_LANE):
-            x[b] = 0.0
-            y[b] = 0.0
-        for k in range(basis.shape[1]):
-            part = basis[star[r], k]
-            for b in range(N_LANE):
-                x[b] += part * pointing[0, k, b]
-                y[b] += part * pointing[1, k, b]
-        r0, r1, r2, r3 = third * rest[r, 6], rest[r, 7], rest[r, 8], third * rest[r, 9]
-        s0, s1, s2 = twelfth * rest[r, 10], third * rest[r, 11], half * rest[r, 12]
-        s3, s4 = third * rest[r, 13], twelfth * rest[r, 14]
-        for b in range(N_LANE):
-            in_col = acc[3, b] + x[b] * (r0 + x[b] * s0 + y[b] * s1) + y[b] * (r1 + y[b] * s2)
-            in_row = acc[5, b] + x[b] * (r2 + y[b] * s3) + y[b] * (r3 + y[b] * s4)
-            across = acc[1, b] + half * x[b] * in_col + y[b] * acc[4, b]
-            along = acc[2, b] + half * y[b] * in_row
-            out[r, b] = seen[r, b] - (acc[0, b] + x[b] * across + y[b] * along)
 
 
 @njit([void(float32[:, :, ::1], int64[:, ::1], float64[::1], float32[:, :, ::1])], cache=True, nogil=True)

@@ -22,8 +22,9 @@ MOST_ROUNDS = 8
 POINTING_FIRST = 2
 """Rounds in which only the pointing is sought, with the fluxes of the reference image: these cost a tenth of the others."""
 
-SETTLED, UNSETTLED = 3e-2, 2e-3
-"""Change of a flux, in its error, at which it is settled; and the share of stars that need not be."""
+SETTLED, UNSETTLED = 3e-2, 5e-3
+"""Change of a flux in a round, in its error, at which it is settled; and the share of stars that need not be. What is then still to come is
+a tenth of that: each round brings the rest down by so much."""
 
 SETTLED_POINTING = 2e-6
 """Change of the pointing (px) at which it is left alone."""
@@ -117,7 +118,7 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
     lost = np.empty((2 * n_bright, LANES), np.float32)
     lost[plan.moved_order] = lanes.moved_missing
     usable &= (lost[:n_bright] == 0.0) & (lost[n_bright:] == 0.0) & there
-    used = usable
+    used, matrix = usable, _pointing_matrix(plan, usable)
     pointing = np.zeros((2, n_basis, LANES))
     inverse = (plan.inverse_ptr, plan.inverse_column, plan.inverse_value)
     lanes.flux[:] = lanes.still_flux[:, None]
@@ -138,12 +139,11 @@ def solve(plan: PsfPlan, lanes: Lanes, there: NDArray[np.bool_]) -> NDArray[np.f
             moved = (lanes.basis, pointing.astype(np.float32))
             _residual(plan.in_col, lanes, moved, lanes.in_col, lanes.rest_col)
             _residual(plan.in_row, lanes, moved, lanes.in_row, lanes.rest_row)
-            if turn in (
-                first,
-                first + 1,
-            ):  # once the frames lie nearly where they should, a star that disagrees stands out
+            if turn in (first, first + 1):
+                # Once the frames lie nearly where they should, a star that disagrees stands out.
                 used = _agreeing(plan, lanes, usable)
-            change = _pointing(plan, lanes, used)
+                matrix = _pointing_matrix(plan, used)
+            change = _pointing(plan, lanes, used, matrix)
             step = float(np.abs(change).max())
             pointing = np.clip(pointing + np.clip(change, -STRIDE, STRIDE), -REACH, REACH)
         if turn >= first and step < SETTLED_POINTING:
@@ -251,9 +251,9 @@ def _residual(
     pairs: Pairs, lanes: Lanes, moved: tuple[NDArray[np.float32], NDArray[np.float32]], seen: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    from cuvee.kernels import star_space
+    from cuvee.kernels import psf_residual
 
-    star_space.residual(pairs.ptr, pairs.column, pairs.terms, lanes.flux, pairs.rest, pairs.star, *moved, seen, out)
+    psf_residual.residual(pairs.ptr, pairs.column, pairs.terms, lanes.flux, pairs.rest, pairs.star, *moved, seen, out)
 
 
 def _force(plan: PsfPlan, lanes: Lanes) -> NDArray[np.float64]:
@@ -275,27 +275,40 @@ def _agreeing(plan: PsfPlan, lanes: Lanes, usable: NDArray[np.bool_]) -> NDArray
     return used
 
 
-def _pointing(plan: PsfPlan, lanes: Lanes, used: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return by how much the displacements must change, shape (2, n_basis, 16), from the bright stars' residuals."""
-    force = _force(plan, lanes)
+def _pointing_weight(plan: PsfPlan, used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    xx, _, yy = plan.information.T
+    return np.asarray(used / (1.0 + np.sqrt(xx * yy)[:, None] * FLOOR**2))
+
+
+def _pointing_matrix(plan: PsfPlan, used: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return what the bright stars that are used tell of the displacements, shape (16, 2 n_basis, 2 n_basis)."""
     xx, xy, yy = plan.information.T
     basis = plan.basis[plan.bright]
     n_basis = basis.shape[1]
-    weight = used / (1.0 + np.sqrt(xx * yy)[:, None] * FLOOR**2)
+    weight = _pointing_weight(plan, used)
     products = (basis[:, :, None] * basis[:, None, :]).reshape(-1, n_basis * n_basis)
     matrix = np.zeros((LANES, 2, n_basis, 2, n_basis))
     for (a, b), told in (((0, 0), xx), ((0, 1), xy), ((1, 0), xy), ((1, 1), yy)):
         matrix[:, a, :, b, :] = (weight.T @ (told[:, None] * products)).reshape(LANES, n_basis, n_basis)
-    right = np.stack([(np.where(used, one, 0.0) * weight).T @ basis for one in force], axis=1)
-    size = 2 * n_basis
-    flat = matrix.reshape(LANES, size, size)
-    enough = used.sum(axis=0) >= max(3, 4 * n_basis)
-    flat[~enough] = np.eye(size)
-    right[~enough] = 0.0
-    change = np.linalg.solve(flat, right.reshape(LANES, size, 1))[:, :, 0]
+    flat = matrix.reshape(LANES, 2 * n_basis, 2 * n_basis)
+    flat[~_enough(plan, used)] = np.eye(2 * n_basis)
+    return flat
+
+
+def _enough(plan: PsfPlan, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(used.sum(axis=0) >= max(3, 4 * plan.basis.shape[1]))
+
+
+def _pointing(plan: PsfPlan, lanes: Lanes, used: NDArray[np.bool_], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much the displacements must change, shape (2, n_basis, 16), from the bright stars' residuals."""
+    basis, weight = plan.basis[plan.bright], _pointing_weight(plan, used)
+    n_basis = basis.shape[1]
+    right = np.stack([(np.where(used, one, 0.0) * weight).T @ basis for one in _force(plan, lanes)], axis=1)
+    right[~_enough(plan, used)] = 0.0
+    change = np.linalg.solve(matrix, right.reshape(LANES, 2 * n_basis, 1))[:, :, 0]
     return np.asarray(change.reshape(LANES, 2, n_basis).transpose(1, 2, 0))
 
 
 def _median(values: NDArray[Any]) -> NDArray[Any]:
     """Return the median over stars, lane by lane; 0 where there is none."""
-    return np.nan_to_num(median(np.ascontiguousarray(values.T)))
+    return np.nan_to_num(median(np.ascontiguousarray(values.T, np.float32)))
