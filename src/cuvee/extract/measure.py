@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ __all__ = [
     "words",
 ]
 
+_OF_A_RUN = (
+    "crowding", "drift", "lanes", "middle", "noise", "overlap", "psf_judge", "psf_planes", "psf_residual", "robust", "star_space",
+)  # fmt: skip
+
 N_LEAST = 10
 """With fewer accepted pixels a cell or an annulus has no background."""
 
@@ -38,19 +43,8 @@ N_LEAST = 10
 def warm_up() -> None:
     """Compile every kernel of a run, or load it from numba's cache; call it once before workers start."""
     # Their signatures are explicit, so importing compiles.
-    from cuvee.kernels import (
-        crowding,
-        drift,
-        lanes,
-        middle,
-        noise,
-        overlap,
-        psf_judge,
-        psf_planes,
-        psf_residual,
-        robust,
-        star_space,
-    )  # noqa: F401
+    for name in _OF_A_RUN:
+        import_module(f"cuvee.kernels.{name}")
 
 
 class Scratch:
