@@ -179,7 +179,7 @@ files = {catalog}
 # clip = {reference.clip}
 
 [prf]
-# For PSF fluxes (psf = true below): the mission's PRF files (TESS), as ["prf/*.fits"]; without them a PRF is learned from the data.
+# For PSF fluxes (psf below): the mission's PRF files (TESS), as ["prf/*.fits"]; without them a PRF is learned from the data.
 # files = []
 # What a learned PRF is made of: half width of the stamp of a star (px), and knots of the PRF in a pixel.
 # half = {prf.half}
@@ -213,7 +213,7 @@ files = {catalog}
 # halo = {halo}
 # halo_limit = 6.0
 
-# Measure PSF fluxes of all stars, too: the stars of a frame or a stamp are fitted together.
+# Measure PSF fluxes of all stars, too, fitted together: "frames" of full frames only, true of stamps, too (a second each), false of none.
 # psf = {psf}
 
 [collect]

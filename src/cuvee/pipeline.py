@@ -23,8 +23,12 @@ def _meets_stamps(stamps: Sequence[Product]) -> Callable[[Product], bool]:
     return lambda product: product.kind != "partition" or product.meta["cell"] in cells
 
 
-def _psf_wanted(config: Any) -> bool:
-    return bool(config.extract.psf)
+def _psf_of_frames(config: Any) -> bool:
+    return bool(config.extract.psf_of_frames)
+
+
+def _psf_of_stamps(config: Any) -> bool:
+    return bool(config.extract.psf_of_stamps)
 
 
 def _neighbours_wanted(config: Any) -> bool:
@@ -80,7 +84,7 @@ PIPELINE: tuple[Stage, ...] = (
         params=("prf", "targets"),
         run=steps.learn_prf,
         where=_meets_footprint,
-        wanted=_psf_wanted,
+        wanted=_psf_of_frames,
     ),
     Stage(
         name="extract",
@@ -101,7 +105,7 @@ PIPELINE: tuple[Stage, ...] = (
         params=("prf", "targets", "extract"),
         run=steps.place_stamp_stars,
         where=_meets_stamps,
-        wanted=_psf_wanted,
+        wanted=_psf_of_stamps,
     ),
     Stage(
         name="extract-series",

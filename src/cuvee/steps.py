@@ -14,7 +14,7 @@ from cuvee import prf, reference
 from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
-from cuvee.extract import extract, extract_series, stamp_images
+from cuvee.extract import extract, extract_series, stamp_images, without_psf_fluxes
 from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
@@ -204,10 +204,12 @@ def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlo
     """Measure all stars of a series in one block of frames."""
     stream = inputs["frame"]
     moments, names = stream.axis()
-    model = inputs.get("stars") if config.extract.psf else None
+    model = inputs.get("stars") if config.extract.psf_of_frames else None
     still = inputs["reference"]
     near = inputs["neighbours"].of(still.series) if config.extract.k2p2 else None
     block = extract(iter(stream), moments, names, inputs["targets"], still, config.extract, model, near)
+    if config.extract.psf_of_frames and model is None:
+        block = without_psf_fluxes(block)
     # Only now is it known which frames could be read.
     moments, names = stream.axis()
     if not any(names):
@@ -224,7 +226,7 @@ def extract_stamp(
     pixels, info, mask = inputs["stamp"]
     wanted = config.extract.k2p2 or config.extract.halo
     near = inputs["neighbours"].of(info.series) if wanted else None
-    model = inputs.get("stars") if config.extract.psf else None
+    model = inputs.get("stars") if config.extract.psf_of_stamps else None
     block = extract_series(pixels, info, inputs["targets"], config.extract, mask, near, model)
     image = reference.build_from_series(info, pixels.flux, config.reference)
     return block, image

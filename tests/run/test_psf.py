@@ -30,7 +30,7 @@ Workspace = Callable[[str], Path]
 def ask(root: Path, psf: bool) -> None:
     path = root / "cuvee.toml"
     text = path.read_text()
-    for old in ("# psf = false", "psf = true", "psf = false"):
+    for old in ('# psf = "frames"', "psf = true", "psf = false"):
         if old in text:
             path.write_text(text.replace(old, f"psf = {'true' if psf else 'false'}"))
             return
@@ -135,7 +135,12 @@ def test_without_stars_to_learn_from_there_are_apertures(workspace: Workspace) -
     assert ("prf", "no-work") in summary.counts
     table = cuvee.open(root).light_curves(columns=["id", "best", "lc"])
     assert table.num_rows > 100
-    assert "psf_flux" not in {field.name for field in table.schema.field("lc").type}
+    assert "psf" not in table["best"].to_pylist()
+    # The column is there, so that all light curves of a survey are alike, and the flags say that nothing is in it.
+    points = table["lc"].combine_chunks()
+    for name in ("psf_flux", "psf_flux_err", "psf_chi2"):
+        assert np.isnan(points.field(name).flatten().to_numpy()).all()
+    assert (points.field("flag").flatten().to_numpy() & NO_PSF != 0).all()
     assert run(root).worked == 0
 
 

@@ -6,11 +6,20 @@ one pixel of all frames is one cache line, and while it is in the processor's ca
 is arithmetic on stars.
 """
 
-from cuvee.extract.frames import extract
+from cuvee.extract.frames import extract, without_psf_fluxes
 from cuvee.extract.measure import warm_up
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan
 from cuvee.extract.psf_series import stamp_images
 from cuvee.extract.series import extract_series
 
-__all__ = ["ExtractParams", "Plan", "extract", "extract_series", "make_plan", "stamp_images", "warm_up"]
+__all__ = [
+    "ExtractParams",
+    "Plan",
+    "extract",
+    "extract_series",
+    "make_plan",
+    "stamp_images",
+    "warm_up",
+    "without_psf_fluxes",
+]

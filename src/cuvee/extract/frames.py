@@ -18,10 +18,11 @@ from cuvee.extract.masks import MaskPass
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
 from cuvee.extract.psf import Psf, PsfPass, Shift, shifted, with_still_level
+from cuvee.model.flags import NO_PSF
 from cuvee.model.psf import StarModel
 from cuvee.model.records import LANES, Batch, FluxBlock, Geometry, Moments, Neighbours, Readout, Reference, Targets
 
-__all__ = ["extract", "measure_frames", "plan_of", "with_mask_fluxes"]
+__all__ = ["extract", "measure_frames", "plan_of", "with_mask_fluxes", "without_psf_fluxes"]
 
 
 def extract(
@@ -96,6 +97,13 @@ def with_mask_fluxes(block: FluxBlock, masks: MaskPass | None) -> FluxBlock:
         return block
     planes = {**block.planes, "mask_flux": masks.flux, "mask_flux_err": masks.flux_err}
     return replace(block, planes=planes, masks=masks.rows.masks)
+
+
+def without_psf_fluxes(block: FluxBlock) -> FluxBlock:
+    """Return the block with empty planes of PSF fluxes: no PRF was found, but all light curves of a survey have the same columns."""
+    flag = block.planes["flag"] | np.int32(NO_PSF)
+    empty = {f"psf_{what}": np.full(flag.shape, np.nan, np.float32) for what in ("flux", "flux_err", "chi2")}
+    return replace(block, planes={**block.planes, **empty, "flag": flag})
 
 
 def measure_frames(

@@ -31,9 +31,10 @@ class ExtractParams(BaseModel):
     mask : str, optional
         Small series only: ``pipeline`` sums the mission's own mask, anything else names a file with a mask; neither has
         any further background subtracted.
-    psf : bool
+    psf : {"frames"} or bool
         Measure the PSF flux of every star, too: all stars of a detector, or of a stamp, are fitted together, with a PRF that is
-        learned from the data or read from the mission's files. The background of full frames must then be the mesh.
+        learned from the data or read from the mission's files. ``"frames"`` does so for full frames whose background is the mesh, and leaves out
+        stamps, each of which takes about a second; True does so for all, False for none.
     k2p2 : bool
         Sum a pixel mask of each star's own, too, cut from the mean image among the stars of the catalogue (`cuvee.photometry.mask`): it
         follows saturated stars along their columns, and keeps out of their neighbours' light.
@@ -55,12 +56,22 @@ class ExtractParams(BaseModel):
     background: Literal["mesh", "annulus"] = "mesh"
     mesh_size: int = Field(default=64, ge=16, le=512)
     mask: str | None = None
-    psf: bool = False
+    psf: Literal["frames"] | bool = "frames"
     k2p2: bool = False
     k2p2_limit: float | None = None
     halo: bool = False
     halo_limit: float | None = None
     small_series: int = Field(default=64, ge=16)
+
+    @property
+    def psf_of_frames(self) -> bool:
+        """Whether full frames get PSF fluxes."""
+        return bool(self.psf) and self.background == "mesh"
+
+    @property
+    def psf_of_stamps(self) -> bool:
+        """Whether stamps do."""
+        return self.psf is True
 
     @model_validator(mode="after")
     def _ascending(self) -> ExtractParams:
@@ -68,7 +79,7 @@ class ExtractParams(BaseModel):
             raise ValueError(f"radii must ascend, but are {self.radii}")
         if not self.annulus[0] < self.annulus[1]:
             raise ValueError(f"annulus needs an inner radius below the outer one, but is {self.annulus}")
-        if self.psf and self.background != "mesh":
+        if self.psf is True and self.background != "mesh":
             raise ValueError("psf = true needs background = 'mesh'")
         if self.mask is not None and (self.k2p2 or self.halo):
             which = "k2p2" if self.k2p2 else "halo"

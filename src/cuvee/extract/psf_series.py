@@ -66,7 +66,7 @@ def with_psf(
     dict of str to float32 array, shape (n_star, n_frame)
         Nothing where it is not asked for.
     """
-    if not params.psf:
+    if not params.psf_of_stamps:
         return {}
     planes, meta["pointing"] = psf_planes(model, pixels, info, ids, flag)
     return planes

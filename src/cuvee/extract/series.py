@@ -70,7 +70,7 @@ def extract_series(
     neighbours : Neighbours, optional
         The catalogue stars of the series, which ``params.k2p2`` and ``params.halo`` need.
     model : StarModel, optional
-        PRF and stars, for PSF fluxes where ``params.psf`` asks for them; without it they are NaN, and the flags say so.
+        PRF and stars, for PSF fluxes where ``params.psf_of_stamps`` asks for them; without it they are NaN, and the flags say so.
 
     Returns
     -------
@@ -182,10 +182,10 @@ def _large_series(
             yield Batch([pixels.flux[k] for k in position], position, behind)
 
     block = extract(
-        batches(), info.moments, names, targets, own, params, model if params.psf else None,
+        batches(), info.moments, names, targets, own, params, model if params.psf_of_stamps else None,
         neighbours if params.k2p2 else None,
     )  # fmt: skip
-    if not params.psf or model is not None:
+    if not params.psf_of_stamps or model is not None:
         return block
     meta = dict(block.meta)
     fitted = with_psf(params, None, pixels, info, targets.id[block.rows], block.planes["flag"], meta)

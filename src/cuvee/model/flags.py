@@ -123,7 +123,7 @@ FLAGS: tuple[Bit, ...] = (
     Bit(
         NO_PSF,
         "no_psf",
-        "there is no PSF flux: a brighter star is nearer than 0.3 px, too many of the star's pixels are missing or saturated, or the frame "
+        "there is no PSF flux: no PRF could be learned, a brighter star is nearer than 0.3 px, too many of the star's pixels are missing or saturated, or the frame "
         "lies more than half a pixel off the reference image",
         False,
     ),

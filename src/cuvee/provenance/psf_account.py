@@ -99,7 +99,7 @@ def fitted_of(
     """
     fluxes = next(step for step in steps if step["product"] == "fluxes")
     if not any(source["input_kind"] == "stars" for source in fluxes["inputs"]):
-        wanted = made.params.psf and made.reference is not None
+        wanted = made.params.psf_of_frames and made.reference is not None
         return None, [
             "No PRF could be learned from the frames (cuvee status says why), so there is no PSF flux."
         ] * wanted

@@ -114,7 +114,7 @@ def _with_lists(params: TargetParams, root: Path) -> TargetParams:
 def _check_aperture(config: Config) -> None:
     name, extract = config.collect.aperture, config.extract
     measured = [f"aperture{k + 1}" for k in range(1 if extract.mask else len(extract.radii))]
-    wanted = {"mask": extract.k2p2, "psf": extract.psf, "halo": extract.halo}
+    wanted = {"mask": extract.k2p2, "psf": extract.psf_of_frames or extract.psf_of_stamps, "halo": extract.halo}
     measured += [method for method, asked in wanted.items() if asked]
     if name != "best" and name not in measured:
         setting = {
