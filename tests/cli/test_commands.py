@@ -73,7 +73,7 @@ def test_run_says_what_it_did_and_what_may_come_next(
     assert product_bytes(house.place) == product_bytes(house.master)
     idle = cuvee("run")
     assert (idle.code, idle.err) == (0, "")
-    assert idle.out == "Nothing to do: 300 files and 11 units are as they should be.\n"
+    assert idle.out == "Nothing to do: 300 files and 12 units are as they should be.\n"
 
 
 def test_run_for_machines(cuvee: Cuvee, house: House) -> None:
@@ -90,11 +90,13 @@ def test_status(cuvee: Cuvee, house: House, tmp_path: Path) -> None:
     answer = cuvee("status", "-w", root)
     lines = answer.out.splitlines()
     assert re.fullmatch(r"\d+ light curves from 300 good files; last run finished \S+\.", lines[0])
-    assert lines[2].split() == ["stage", "done", "seconds"]
-    assert [line.split()[:2] for line in lines[3:]] == [
+    assert lines[2].split() == ["stage", "done", "no-work", "seconds"]
+    assert [line.split()[:2] for line in lines[3:] if "prf" not in line] == [
         ["catalog", "1"], ["reference", "1"], ["targets", "1"], ["extract", "4"], ["collect", "2"], ["summary", "1"],
         ["publish", "1"],
     ]  # fmt: skip
+    # So few stars teach no PRF.
+    assert [line.split()[:2] for line in lines[3:] if "prf" in line] == [["prf", "1"]]
     assert len({len(line) for line in lines[2:]}) == 1
     report = json.loads(cuvee("status", "-w", root, "--json").out)
     assert report["stages"]["extract"] == {"done": 4}

@@ -40,7 +40,7 @@ def ask(root: Path, *settings: str) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("masks") / "finished"
     simulate(root, frames=48, stars=400, size=256, seed=6)
-    ask(root, "extract k2p2 = true")
+    ask(root, "extract k2p2 = true", "extract psf = false")
     summary = run(root)
     assert not summary.troubled
     assert done(summary)["neighbours"] == 1
@@ -188,7 +188,7 @@ def test_halo_and_mask_for_all(tmp_path: Path) -> None:
         ('[extract]\nhalo = true\nmask = "pipeline"\n', "halo = true cannot stand beside"),
         ('[collect]\naperture = "mask"\n', "set \\[extract\\] k2p2 = true"),
         ('[collect]\naperture = "halo"\n', "set \\[extract\\] halo = true"),
-        ('[collect]\naperture = "psf"\n', "set \\[extract\\] psf = true"),
+        ('[extract]\npsf = false\n[collect]\naperture = "psf"\n', "set \\[extract\\] psf = true"),
         ('[collect]\naperture = "aperture4"\n', "add to \\[extract\\] radii"),
     ],
 )

@@ -72,7 +72,10 @@ def test_rounded_light_curves_are_smaller_and_say_what_it_cost(tmp_path: Path) -
     assert schema.metadata[b"round_noise"] == b"8"
     nested = schema.field("lc").type
     said = {nested.field(i).name: nested.field(i).metadata or {} for i in range(nested.num_fields)}
-    assert sorted(name for name, words in said.items() if b"rounding" in words) == sorted(fluxes)
+    assert sorted(name for name, words in said.items() if b"rounding" in words) == sorted(
+        [*fluxes, *(name for name in points if name.endswith("flux_err"))]
+    )
+    assert said["flux_err"][b"rounding"] == b"rounded to 10 significant bits"
     words = said["flux"][b"rounding"].decode()
     assert f"{added_noise(8.0):.4f} of the error" in words
     assert "0.065 %" in words
