@@ -304,7 +304,7 @@ def _check_empty(root: Path, config: Config) -> None:
 
 def _changed_parameters(config: Config, root: Path, past: PastRun) -> list[str]:
     """Return the files named by the configuration that hold something else now."""
-    files = [*config.time.kernel, *config.moving.ephemerides]
+    files = list(config.time.kernel)
     mask = config.extract.mask
     if mask not in (None, "pipeline"):
         files.append(str(mask))
