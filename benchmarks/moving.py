@@ -53,7 +53,9 @@ def observe(home: Path, args: Any, asteroids: int) -> dict[str, NDArray[Any]]:
         stars = stars_at(args.stars, args.size)
         simulate(home, frames=args.frames, stars=stars, size=args.size, cadence=args.cadence, seed=args.seed, params=params)
     start = time.perf_counter()
-    run_workspace(home, PIPELINE, RunOptions(executor="serial"), Silent())
+    summary = run_workspace(home, PIPELINE, RunOptions(executor="serial"), Silent())
+    for trouble in summary.troubled:
+        print(f"  {trouble.stage} {trouble.data_id}: {trouble.message}")
     print(f"  reduced in {time.perf_counter() - start:.1f} s", flush=True)
     table = cuvee.open(home).light_curves(["id", "col", "row", "lc.flag", "lc.cadence", "lc.aperture3_flux_err"])
     lists = {name: [np.asarray(one) for one in table["lc"].combine_chunks().field(name).to_pylist()] for name in ("flag", "cadence", "aperture3_flux_err")}

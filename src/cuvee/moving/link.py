@@ -34,13 +34,13 @@ LONGEST = 0.6
 """A pair lies so many days apart at most."""
 NEAR = 1.5
 """How far (px) a place may lie off the straight line through two others."""
-CLOSE, FAR = 1.2, 2.5
-"""How far (px) a place may lie off its prediction, and after many misses."""
-WIDER = 0.8
-"""What a day without a place adds to that (px): velocities are as uncertain."""
+ERROR = 0.35
+"""Error of a place in each coordinate (px)."""
+SIGMAS, FAR = 3.5, 4.0
+"""A place lies no farther than so many errors off its prediction, and no farther than so many px."""
 MISSES = 5
 """Images in a row without a place that end a path."""
-MEMORY, HALF = 8, 5
+MEMORY, HALF = 12, 5
 """Places that predict the next one, and neighbours on each side that smooth one."""
 FEWEST = 6
 """Places of a path."""
@@ -144,9 +144,8 @@ def _follow(images: _Images, three: list[int], used: NDArray[np.bool_]) -> list[
             if not 0 <= at < images.time.size:
                 break
             last = path[-MEMORY:] if forward else path[:MEMORY]
-            gap = abs(images.time[at] - images.when[last[-1 if forward else 0]])
-            expected = _polynomial(images.when[last], images.place[last], images.time[at])
-            reach = min(CLOSE + WIDER * gap, FAR)
+            expected, error = _predict(images.when[last], images.place[last], images.time[at])
+            reach = min(SIGMAS * ERROR * np.sqrt(1.0 + error**2), FAR)
             distance, k = images.trees[at].query(expected, distance_upper_bound=reach)
             here = int(images.start[at] + k)
             if np.isfinite(distance) and not used[here]:
@@ -157,11 +156,11 @@ def _follow(images: _Images, three: list[int], used: NDArray[np.bool_]) -> list[
     return path
 
 
-def _polynomial(time: FloatArray, place: FloatArray, at: float) -> FloatArray:
-    """Return where the parabola through places, or of few the straight line, is at a time; shape (2,)."""
-    scale = max(float(np.ptp(time)), 1e-6)
-    powers = np.vander((time - at) / scale, 3 if time.size >= FEWEST else 2, increasing=True)
-    return np.asarray(np.linalg.lstsq(powers, place, rcond=None)[0][0])
+def _predict(time: FloatArray, place: FloatArray, at: float) -> tuple[FloatArray, float]:
+    """Return where the parabola through places, or of few the straight line, is at a time; and its error over that of a place."""
+    powers = np.vander((time - at) / max(float(np.ptp(time)), 1e-6), 3 if time.size >= FEWEST else 2, increasing=True)
+    inverse = np.linalg.inv(powers.T @ powers)
+    return np.asarray(inverse[0] @ (powers.T @ place)), float(np.sqrt(max(inverse[0, 0], 0.0)))
 
 
 def _smooth(images: _Images, path: list[int]) -> FloatArray | None:
@@ -200,7 +199,7 @@ def _smooth(images: _Images, path: list[int]) -> FloatArray | None:
 def _local(time: FloatArray, place: FloatArray, k: int, at: float) -> FloatArray:
     """Return the place at a time from the neighbours of the k-th."""
     some = slice(max(k - HALF, 0), k + HALF + 1)
-    return _polynomial(time[some], place[some], at)
+    return _predict(time[some], place[some], at)[0]
 
 
 def _tracks(found: list[FloatArray]) -> Tracks:
