@@ -33,7 +33,7 @@ from cuvee.simulate.tess import simulate, stars_at
 from cuvee.simulate.truth import read_truth
 
 RADIUS = 3.5
-MAGS = (11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0)
+MAGS = (11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0)
 
 
 class Silent:

@@ -81,7 +81,7 @@ def extract(
     masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
     moving = None
     if plan.still is not None and bad_quality is not None:
-        moving = MovingPass(plan.still, plan.layout, moments, bad_quality)
+        moving = MovingPass(plan.still, moments, bad_quality)
     planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks, moving)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
@@ -164,8 +164,6 @@ def measure_frames(
             total, total_swap = measure.words(added, lane, shape)
             if scratch.counts is scratch.image:
                 scratch.counts = np.empty_like(scratch.image)
-        if moving is not None:
-            moving.begin(position)
         for tile, outer in enumerate(plan.layout.outer):
             measure.tile_lanes(words, swap, outer, scratch.image)
             if total is not None:
@@ -175,10 +173,8 @@ def measure_frames(
                 masks.tile(tile, scratch.image, scratch.counts)
             if stars is not None:
                 stars.tile(tile, outer, scratch.image)
-            if moving is not None:
-                moving.tile(tile, outer, scratch.image)
         if moving is not None:
-            moving.finish()
+            moving.look(words, swap, position)
         column = np.full(LANES, -1, np.int64)
         column[lane] = position
         if plan.mesh is not None:

@@ -7,12 +7,13 @@ stars and cosmic rays are among them: what moves, `cuvee.moving` finds out when 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.background import Tiles
 from cuvee.model.moving import Candidates
 from cuvee.model.records import LANES, Moments, Reference
 from cuvee.photometry import noise
@@ -29,11 +30,11 @@ ENOUGH = 2.0 / 3.0
 """Share of an image's frames that must be good."""
 CELL = 32
 """Side of a cell of the sky (bins)."""
-STEP = 3
-"""Of a cell's bins each third in both directions is looked at."""
+STEP = 4
+"""Of a cell's bins each fourth in both directions is looked at."""
 REGION = 256
 """Side of a region that moves as one (bins)."""
-CHOSEN = 1500
+CHOSEN = 600
 """Bins of a region that tell how it has moved."""
 FLAT = 0.005
 """Share of a star's light that no model describes: its colour, and the response within pixels."""
@@ -48,14 +49,24 @@ _ROOM = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """The reference image as `cuvee.kernels.moving` wants it.
+    """The reference image as `cuvee.kernels.moving` wants it, in bins of 2 x 2 pixels.
 
     Parameters
     ----------
-    parts : float32 array, shape (n_up, n_across, 8)
-        As described there; NaN where the reference has a pixel without a value nearby.
+    light : float32 array, shape (n_up, n_across)
+        The image (e-/s a bin); NaN where it has a pixel without a value nearby.
+    slopes : float32 array, shape (5, n_up, n_across)
+        What displacement and smear change, as described there.
+    variance : float32 array, shape (n_up, n_across)
+        Of one frame ((e-/s)^2).
+    floor : float32 array, shape (n_up, n_across)
+        Square of what no model describes.
+    sample : float32 array
+        Each `STEP`-th bin of ``light`` in both directions.
+    chosen : float32 array, shape (n_chosen, 8)
+        All of this in the bins that tell how far a frame is displaced.
     place : int64 array, shape (n_chosen, 2)
-        Bins that tell how far a frame is displaced.
+        Which bins these are.
     ptr : int64 array, shape (n_region + 1,)
         Which of them belong to each region.
     exposure : float
@@ -64,7 +75,12 @@ class Still:
         Detector column and row of the middle of bin [0, 0].
     """
 
-    parts: NDArray[np.float32]
+    light: NDArray[np.float32]
+    slopes: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    floor: NDArray[np.float32]
+    sample: NDArray[np.float32]
+    chosen: NDArray[np.float32]
     place: NDArray[np.int64]
     ptr: NDArray[np.int64]
     exposure: float
@@ -94,32 +110,38 @@ def describe_still(reference: Reference) -> Still | None:
     shape = image.shape[0] // 2, image.shape[1] // 2
     if min(shape) < 8:
         return None
+    geometry, readout = reference.geometry, reference.readout
     lost = ~np.isfinite(image)
     filled = np.where(lost, 0.0 if lost.all() else np.nanmedian(image), image)
-    light, *slopes = (_binned(one, shape) for one in (filled, *_derivatives(filled)))
-    col = reference.geometry.col0 + np.arange(image.shape[1], dtype=np.float64)
-    variance = np.maximum(filled, 0.0) / reference.readout.exposure + noise.variance_at(col, reference.readout)
-    parts = np.zeros((*shape, 8), np.float32)
-    sky = np.empty((max(1, shape[0] // CELL), max(1, shape[1] // CELL)))
-    total = np.require(light, np.float32, "C")
-    moving.sky_cells(total, 1.0, parts, 1, sky)
+    light = _binned(filled, shape)
+    slopes = np.stack([_binned(one, shape) for one in _derivatives(filled)])
+    col = geometry.col0 + np.arange(image.shape[1], dtype=np.float64)
+    variance = _binned(np.maximum(filled, 0.0) / readout.exposure + noise.variance_at(col, readout), shape)
+    sky = _empty_sky(shape)
+    moving.sky_cells(light, 1.0, np.zeros(shape, np.float32), 1, sky)
     # Cells are larger than any star: what exceeds their median is the stars' light.
     rows, cols = (np.minimum(np.arange(n) * m // n, m - 1) for n, m in zip(shape, sky.shape, strict=True))
     stars = np.maximum(light - np.nan_to_num(sky)[rows][:, cols], 0.0)
-    floor = (FLAT * stars) ** 2 + SHARP**2 * (slopes[0] ** 2 + slopes[1] ** 2)
-    for k, values in enumerate((light, *slopes, _binned(variance, shape), floor)):
-        parts[..., k] = values
-    parts[_binned(_near(lost), shape) > 0.0] = np.nan
-    full = _binned(filled >= 0.5 * reference.readout.saturation, shape) > 0.0
-    place, ptr = _telling(parts, full)
-    geometry = reference.geometry
-    return Still(parts, place, ptr, reference.readout.exposure, (geometry.col0 + 0.5, geometry.row0 + 0.5))
+    floor = ((FLAT * stars) ** 2 + SHARP**2 * (slopes[0] ** 2 + slopes[1] ** 2)).astype(np.float32)
+    full = _binned(filled >= 0.5 * readout.saturation, shape) > 0.0
+    light[_binned(_near(lost), shape) > 0.0] = np.nan
+    told = (slopes[0] ** 2 + slopes[1] ** 2) / (variance + floor)
+    place, ptr = _telling(np.where(np.isfinite(light) & ~full, told, -1.0))
+    every = np.stack([light, *slopes, variance, floor], axis=-1)
+    chosen = np.ascontiguousarray(every[place[:, 0], place[:, 1]])
+    sample = np.ascontiguousarray(light[::STEP, ::STEP])
+    first = (geometry.col0 + 0.5, geometry.row0 + 0.5)
+    return Still(light, slopes, variance, floor, sample, chosen, place, ptr, readout.exposure, first)
 
 
-def _binned(image: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _empty_sky(shape: tuple[int, int]) -> NDArray[np.float64]:
+    return np.empty((max(1, shape[0] // CELL), max(1, shape[1] // CELL)))
+
+
+def _binned(image: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float32]:
     n_up, n_across = shape
     whole = np.asarray(image[: 2 * n_up, : 2 * n_across], np.float64).reshape(n_up, 2, n_across, 2)
-    return np.asarray(whole.sum(axis=(1, 3)))
+    return np.asarray(whole.sum(axis=(1, 3)), np.float32)
 
 
 def _near(lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -144,10 +166,8 @@ def _derivatives(image: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return found
 
 
-def _telling(parts: NDArray[np.float32], full: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose the bins of each region whose light a displacement changes most, in terms of its error."""
-    told = (parts[..., 1] ** 2 + parts[..., 2] ** 2) / (parts[..., 6] + parts[..., 7])
-    told = np.where(np.isfinite(told) & ~full, told, -1.0)
+def _telling(told: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose the bins of each region whose light a displacement changes most, in terms of its error; below zero are none."""
     places, counts = [], [0]
     for i in range(0, told.shape[0], REGION):
         for j in range(0, told.shape[1], REGION):
@@ -166,15 +186,13 @@ class MovingPass:
     ----------
     still : Still
         The reference image.
-    layout : Tiles
-        The tiles of the pass.
     moments : Moments
         The block's time axis.
     bad : int
         The mission's quality bits of frames that take no part.
     """
 
-    def __init__(self, still: Still, layout: Tiles, moments: Moments, bad: int) -> None:
+    def __init__(self, still: Still, moments: Moments, bad: int) -> None:
         self.still = still
         self._mid = moments.mid
         self._cadence = moments.cadence
@@ -182,82 +200,67 @@ class MovingPass:
         lengths = moments.stop - moments.start
         lengths = lengths[np.isfinite(lengths) & (lengths > 0.0)]
         self._length = float(np.median(lengths)) if lengths.size else float("nan")
-        shape = still.parts.shape[:2]
-        # A bin belongs to the tile in which it begins; the tile's margin holds the rest of it.
-        rows = np.minimum((layout.tile_rows + 1) // 2, shape[0])
-        cols = np.minimum((layout.tile_cols + 1) // 2, shape[1])
-        n_across = cols.size - 1
-        self._bins = [
-            (rows[k // n_across], rows[k // n_across + 1], cols[k % n_across], cols[k % n_across + 1])
-            for k in range((rows.size - 1) * n_across)
-        ]
-        self._use = np.zeros((2, LANES), np.float32)
-        self._total = np.empty((2, *shape), np.float32)
-        self._rest, self._weight = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self._total, self._rest = np.empty_like(still.light), np.empty_like(still.light)
+        self._variance: dict[int, NDArray[np.float32]] = {}
         self._found: list[tuple[float, NDArray[np.float64]]] = []
 
-    def begin(self, position: NDArray[np.int64]) -> None:
-        """Choose the frames of a batch that are averaged; ``position`` is where its frames lie on the block's time axis."""
-        self._use[:] = 0.0
-        self._when = [float("nan"), float("nan")]
+    def look(self, frames: Sequence[NDArray[np.uint32]], swap: bool, position: NDArray[np.int64]) -> None:
+        """Look for peaks in a batch.
+
+        Parameters
+        ----------
+        frames : sequence of uint32 arrays, each of shape (n_row, n_col)
+            Words of the sixteen lanes' frames, as `cuvee.extract.measure.words` returns them.
+        swap : bool
+            Whether their bytes must be swapped.
+        position : int64 array, shape (n_frame,)
+            Where the frames of the batch lie on the block's time axis.
+        """
+        from cuvee.kernels import moving
+
+        for chosen in self._images(position):
+            self._total[:] = 0.0
+            for place in chosen:
+                moving.add_frame(_rows(frames[place % LANES]), swap, self._total)
+            self._found.append((float(self._mid[chosen].mean()), self._peaks(chosen.size)))
+
+    def _images(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield which frames of a batch are averaged."""
         batch = LANES * self._length
-        if not batch > 0.0:
-            return
-        if int(self._cadence[position[0]]) // LANES % max(1, int(OFTEN / batch)):
+        if not batch > 0.0 or int(self._cadence[position[0]]) // LANES % max(1, int(OFTEN / batch)):
             return
         n_image = 2 if batch > TWICE else 1
         n = int(np.clip(round(HOUR / self._length), 1, LANES // n_image))
         here = np.full(LANES, -1, np.int64)
         here[position % LANES] = position
         good = (here >= 0) & self._able[here]
-        for image in range(n_image):
-            start = image * LANES // n_image
+        for start in range(0, LANES, LANES // n_image):
             # The first stretch of good frames, or the best there is.
             stretches = range(start, start + LANES // n_image - n + 1)
             first = max(stretches, key=lambda k: (int(good[k : k + n].sum()), -k))
             chosen = first + np.flatnonzero(good[first : first + n])
             if chosen.size >= max(1.0, ENOUGH * n):
-                self._use[image, chosen] = 1.0
-                self._when[image] = float(self._mid[here[chosen]].mean())
+                yield here[chosen]
 
-    @property
-    def wanted(self) -> bool:
-        """Whether this batch gives an image."""
-        return bool(self._use.any())
-
-    def tile(self, tile: int, outer: NDArray[np.int64], image: NDArray[np.float32]) -> None:
-        """Sum the frames of a tile whose lanes lie in ``image``; ``outer`` are its limits with its margin."""
-        if not self.wanted:
-            return
+    def _peaks(self, n: int) -> NDArray[np.float64]:
+        """Return the peaks of the mean of ``n`` frames, of which ``self._total`` is the sum."""
         from cuvee.kernels import moving
 
-        top, _, left, right = (int(v) for v in outer)
-        i0, i1, j0, j1 = (int(v) for v in self._bins[tile])
-        moving.add_bins(image, top, left, right - left, i0, i1, j0, j1, self._use, self._total)
-
-    def finish(self) -> None:
-        """Look for peaks in the images of a batch."""
-        for image in range(2):
-            n = int(self._use[image].sum())
-            if n:
-                self._found.append((self._when[image], self._peaks(self._total[image], n)))
-
-    def _peaks(self, total: NDArray[np.float32], n: int) -> NDArray[np.float64]:
-        from cuvee.kernels import moving
-
-        still, scale = self.still, 1.0 / n
-        shape = total.shape
-        sky = np.empty((max(1, shape[0] // CELL), max(1, shape[1] // CELL)))
-        moving.sky_cells(total, scale, still.parts, STEP, sky)
+        still, total, scale = self.still, self._total, 1.0 / n
+        sky = _empty_sky(still.light.shape)
+        moving.sky_cells(total, scale, still.sample, STEP, sky)
         known = np.isfinite(sky)
         if not known.any():
             return np.zeros((0, 4))
         sky[~known] = np.median(sky[known])
-        coef = np.empty((still.ptr.size - 1, 8), np.float32)
-        moving.fit_parts(total, scale, still.exposure, sky, still.parts, still.place, still.ptr, coef)
-        moving.subtract(total, scale, still.exposure, sky, still.parts, coef, REGION, self._rest, self._weight)
+        coef = np.empty((still.ptr.size - 1, 5), np.float32)
+        moving.fit_slopes(total, scale, still.exposure, sky, still.chosen, still.place, still.ptr, coef)
+        moving.subtract(total, scale, sky, still.light, still.slopes, coef, REGION, self._rest)
+        if n not in self._variance:
+            self._variance[n] = np.float32(scale) * still.variance + still.floor
         room = np.empty((_ROOM, 4))
-        found = room[: moving.find_peaks(self._rest, self._weight, LEAST, room)]
+        count = moving.find_peaks(self._rest, self._variance[n], sky, scale, still.exposure, LEAST, room)
+        found = room[:count]
         strongest = np.argsort(-found[:, 3], kind="stable")[:MOST]
         return found[np.sort(strongest)].copy()
 
@@ -270,3 +273,11 @@ class MovingPass:
         # Rounded far below their errors: a frame that changes by a hair then changes nothing that is made of them.
         col, row = (np.round(first + 2.0 * one, 2) for first, one in zip(self.still.first, (col, row), strict=True))
         return Candidates(time, col, row, np.round(flux, 1), np.round(snr, 1))
+
+
+def _rows(frame: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return whole rows of a frame as they lie in memory, which is one stretch of it; nobody looks beyond the frame's columns."""
+    step = frame.strides[0]
+    if step <= 0 or step % 4 or frame.strides[1] != 4:
+        return np.ascontiguousarray(frame)
+    return np.lib.stride_tricks.as_strided(frame, (frame.shape[0], step // 4), (step, 4), writeable=False)
