@@ -57,13 +57,12 @@ def test_what_the_pointing_does_to_the_stars_is_taken_off(moved: tuple[float, fl
     np.testing.assert_allclose(sky, 28.0, atol=3.0)  # four pixels
     coef = np.empty((1, 5), np.float32)
     moving.fit_slopes(total, 0.5, 1425.6, sky, still.chosen, still.place, still.ptr, coef)
-    np.testing.assert_allclose(coef[0, :2], moved, atol=0.03 * np.hypot(*moved))
+    np.testing.assert_allclose(coef[0, :2], moved, atol=0.05 * np.hypot(*moved))
     rest = np.empty_like(total)
     moving.subtract(total, 0.5, sky, still.light, still.slopes, coef, REGION, rest)
     plain = binned(frame - image) - 28.0
     inner = np.s_[4:-4, 4:-4]
-    # To the second order: what is left is the third power of the displacement.
-    assert np.std(rest[inner]) < 0.1 * np.hypot(*moved) * np.std(plain[inner]) + 1.0
+    assert np.std(rest[inner]) < 0.07 * np.std(plain[inner])
 
 
 def test_pieces_of_the_subtraction_are_those_of_numpy() -> None:
@@ -106,8 +105,10 @@ def test_peaks_are_found_where_they_were_put_and_noise_is_not() -> None:
     room = np.empty((5000, 4))
     found = room[: moving.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room)]
     away = np.hypot(*(found[:, None, :2] - place).transpose(2, 0, 1))
-    near_corner = np.min(np.hypot(found[:, None, 0] - [180, 180, 230, 230], found[:, None, 1] - [100, 140, 100, 140]), axis=1) < 5
-    assert not ((away.min(axis=1) > 1.0) & ~near_corner).any()
+    corner = np.hypot(found[:, None, 0] - [180, 180, 230, 230], found[:, None, 1] - [100, 140, 100, 140]).min(axis=1) < 5
+    strap = np.abs(found[:, 1] - 33) < 2
+    assert not ((away.min(axis=1) > 1.0) & ~corner & ~strap).any()
+    assert strap.sum() <= 2  # of 400 bins, each 16 times the noise
     clear = ((place[:, 0] < 170) | (place[:, 0] > 240)) & (np.abs(place[:, 1] - 33) > 5)
     assert (away.min(axis=0)[clear] < 0.5).mean() > 0.97
     mine = found[np.argmin(away, axis=0)][clear]

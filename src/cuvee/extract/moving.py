@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.moving import Candidates
 from cuvee.model.records import LANES, Moments, Reference
+from cuvee.moving import may_move
 from cuvee.photometry import noise
 
 __all__ = ["MovingPass", "Still", "describe_still"]
@@ -42,8 +43,8 @@ SHARP = 0.01
 """Error of a displacement (px)."""
 LEAST = 6.0
 """Signal to noise of a candidate."""
-MOST = 1000
-"""Candidates of an image that are kept, the strongest."""
+MOST = 2000
+"""Candidates of an image that are kept, the strongest of those that may move."""
 _ROOM = 50_000
 
 
@@ -260,9 +261,7 @@ class MovingPass:
             self._variance[n] = np.float32(scale) * still.variance + still.floor
         room = np.empty((_ROOM, 4))
         count = moving.find_peaks(self._rest, self._variance[n], sky, scale, still.exposure, LEAST, room)
-        found = room[:count]
-        strongest = np.argsort(-found[:, 3], kind="stable")[:MOST]
-        return found[np.sort(strongest)].copy()
+        return room[:count].copy()
 
     @property
     def candidates(self) -> Candidates:
@@ -272,7 +271,12 @@ class MovingPass:
         row, col, flux, snr = np.concatenate([np.zeros((0, 4)), *(one for _, one in found)]).T
         # Rounded far below their errors: a frame that changes by a hair then changes nothing that is made of them.
         col, row = (np.round(first + 2.0 * one, 2) for first, one in zip(self.still.first, (col, row), strict=True))
-        return Candidates(time, col, row, np.round(flux, 1), np.round(snr, 1))
+        kept = np.flatnonzero(may_move(col, row))
+        # Of each image the strongest: the rank of a place among those of its time.
+        order = kept[np.lexsort((-snr[kept], time[kept]))]
+        rank = np.arange(order.size) - np.searchsorted(time[order], time[order])
+        kept = np.sort(order[rank < MOST])
+        return Candidates(time[kept], col[kept], row[kept], np.round(flux[kept], 1), np.round(snr[kept], 1))
 
 
 def _rows(frame: NDArray[np.uint32]) -> NDArray[np.uint32]:

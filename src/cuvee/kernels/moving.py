@@ -23,6 +23,7 @@ NOTHING = 0.003
 """A second derivative with a smaller coefficient (px^2) changes a star by less than what no model describes."""
 FAINTEST = 3.0
 """A peak's brightest bin stands out by so many standard deviations."""
+ALONE = 0.7
 FEWEST = 16
 
 _REAL = {"reassoc", "contract", "nsz"}
@@ -300,7 +301,7 @@ def find_peaks(
         As in `fit_slopes`: what a brighter sky adds to the variance.
     least : float
         Smallest signal-to-noise ratio in 3 x 3 bins, less the median of the sixteen around them. Less the bins two above and
-        below, and less those two to the left and right, it must be half as high: straps and columns of charge are no points.
+        below, and less those two to the left and right, it must be `ALONE` times as high: straps and columns of charge are no points.
     found : float64 array, shape (n_most, 4)
         Receives row and column (in bins), flux (e-/s) and signal to noise of each.
 
@@ -359,7 +360,7 @@ def find_peaks(
                         up += (y - i) * value
                         along += (x - j) * value
             strong = least * np.sqrt(norm)
-            if signal < strong or 2.0 * down < strong or 2.0 * aside < strong:
+            if signal < strong or down < ALONE * strong or aside < ALONE * strong:
                 continue
             found[n, 0], found[n, 1] = i + up / light, j + along / light
             found[n, 2], found[n, 3] = flux, signal / np.sqrt(norm)

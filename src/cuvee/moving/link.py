@@ -19,7 +19,7 @@ from cuvee.model.moving import Candidates, Tracks
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
-__all__ = ["find_tracks"]
+__all__ = ["find_tracks", "may_move"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -48,8 +48,8 @@ LEAST_PATH = 5.0
 """Length of a path (px)."""
 OUTLIER, SCATTER = 1.5, 0.8
 """A place so far (px) off its smoothed path is left out; a path that scatters more is none."""
-DENSE = 0.4
-"""Share of the images from a path's first to its last in which it is found."""
+AT_LEAST, DENSE = 3.5, 0.3
+"""A path is found in so many images, and in this share of those from its first to its last on top of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +92,34 @@ def find_tracks(candidates: Candidates) -> Tracks:
     return _tracks(sorted(found, key=lambda one: float(one[0, 0])))
 
 
+def may_move(col: FloatArray, row: FloatArray) -> NDArray[np.bool_]:
+    """Tell which places are none at which something appears again and again.
+
+    Parameters
+    ----------
+    col, row : float64 array, shape (n,)
+        Places in all images, or in some (px).
+
+    Returns
+    -------
+    bool array, shape (n,)
+        What is left out for some of the images would be for all.
+    """
+    from scipy.spatial import cKDTree
+
+    if not col.size:
+        return np.zeros(0, bool)
+    place = np.stack([col, row], axis=1)
+    return np.asarray(cKDTree(place).query_ball_point(place, SAME, return_length=True) <= TIMES)
+
+
 def _without_stars(candidates: Candidates) -> _Images:
     """Sort the candidates by image, without those that stand still."""
     from scipy.spatial import cKDTree
 
     place = np.stack([candidates.col, candidates.row], axis=1)
     order = np.argsort(candidates.time, kind="stable")
-    if order.size:
-        again = cKDTree(place).query_ball_point(place, SAME, return_length=True)
-        order = order[again[order] <= TIMES]
+    order = order[may_move(candidates.col, candidates.row)[order]]
     when, place = candidates.time[order], place[order]
     time, start = np.unique(when, return_index=True)
     bounds = np.append(start, when.size).astype(np.int64)
@@ -182,7 +201,7 @@ def _smooth(images: _Images, path: list[int]) -> FloatArray | None:
         np.sqrt(np.mean(off**2)) > SCATTER
         or length < LEAST_PATH
         or not SLOWEST <= speed <= FASTEST
-        or time.size < max(FEWEST, DENSE * (last - first + 1))
+        or time.size < AT_LEAST + DENSE * (last - first + 1)
     ):
         return None
     # Nobody has looked between the images: it may have been there until just before the next one.
