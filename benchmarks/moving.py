@@ -10,6 +10,7 @@ and two pixels more. Then the same field without asteroids.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
@@ -51,14 +52,19 @@ def observe(home: Path, args: Any, asteroids: int) -> dict[str, NDArray[Any]]:
     params = SimulationParams(asteroids=asteroids, asteroid_mag=(MAGS[0], MAGS[-1]))
     if not (home / "cuvee.toml").exists():
         stars = stars_at(args.stars, args.size)
-        simulate(home, frames=args.frames, stars=stars, size=args.size, cadence=args.cadence, seed=args.seed, params=params)
+        simulate(
+            home, frames=args.frames, stars=stars, size=args.size, cadence=args.cadence, seed=args.seed, params=params
+        )
     start = time.perf_counter()
     summary = run_workspace(home, PIPELINE, RunOptions(executor="serial"), Silent())
     for trouble in summary.troubled:
         print(f"  {trouble.stage} {trouble.data_id}: {trouble.message}")
     print(f"  reduced in {time.perf_counter() - start:.1f} s", flush=True)
     table = cuvee.open(home).light_curves(["id", "col", "row", "lc.flag", "lc.cadence", "lc.aperture3_flux_err"])
-    lists = {name: [np.asarray(one) for one in table["lc"].combine_chunks().field(name).to_pylist()] for name in ("flag", "cadence", "aperture3_flux_err")}
+    lists = {
+        name: [np.asarray(one) for one in table["lc"].combine_chunks().field(name).to_pylist()]
+        for name in ("flag", "cadence", "aperture3_flux_err")
+    }
     length = [one.size for one in lists["flag"]]
     points = {name: np.concatenate(values) for name, values in lists.items()}
     points |= {name: np.repeat(table[name].to_numpy(), length) for name in ("col", "row")}
@@ -109,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     numbers: dict[str, Any] = {"machine": machine(), "tracks": n_track}
     print(f"{'magnitude':>12s} {'asteroids':>10s} {'passages':>10s} {'flagged':>9s}")
     share = {}
-    for low, high in zip(MAGS[:-1], MAGS[1:], strict=True):
+    for low, high in itertools.pairwise(MAGS):
         some = matters & (mag >= low) & (mag < high)
         n = np.unique(truth["asteroid"][which[some]]).size
         share[f"{low:g}-{high:g}"] = float(flagged[some].mean()) if some.any() else float("nan")
@@ -118,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     numbers |= {"flagged": share, "wrong": float(wrong.mean())}
     silent = (empty["flag"] & ASTEROID) != 0
     numbers |= {"wrong_without": float(silent.mean()), "tracks_without": n_wrong}
-    print(f"{numbers['tracks']} paths; of {flagged.size:,} points {flagged.mean():.2%} are flagged, {wrong.mean():.4%} wrongly")
+    print(
+        f"{numbers['tracks']} paths; of {flagged.size:,} points {flagged.mean():.2%} are flagged, {wrong.mean():.4%} wrongly"
+    )
     print(f"without asteroids: {n_wrong} paths, {silent.mean():.4%} of {silent.size:,} points flagged")
     if args.json:
         args.json.write_text(json.dumps(numbers, indent=1) + "\n")

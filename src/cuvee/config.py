@@ -222,8 +222,8 @@ files = {catalog}
 # moving = {moving}
 
 [moving]
-# Tables of known objects, seen from the spacecraft: name, time (JD, TDB), ra, dec (deg), and a magnitude if known (csv, ECSV, FITS, VOTable).
-# ephemerides = ["ephemerides.ecsv"]
+# Tables of known objects, as ["known.ecsv"]: name, time (JD), ra, dec (deg) as seen from the spacecraft, and a magnitude if there is one.
+# ephemerides = []
 
 [collect]
 # What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").

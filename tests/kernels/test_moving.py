@@ -94,8 +94,8 @@ def test_peaks_are_found_where_they_were_put_and_noise_is_not() -> None:
     rng = np.random.default_rng(4)
     rest = rng.normal(0.0, 0.5, (400, 400)).astype(np.float32)
     variance, sky = np.full_like(rest, 0.25), np.zeros((1, 1))
-    place = np.stack(np.meshgrid(np.arange(20, 390, 30), np.arange(20, 390, 30)), axis=-1).reshape(-1, 2)
-    place = place + rng.uniform(-0.5, 0.5, place.shape)
+    grid = np.stack(np.meshgrid(np.arange(20, 390, 30), np.arange(20, 390, 30)), axis=-1).reshape(-1, 2)
+    place = grid + rng.uniform(-0.5, 0.5, grid.shape)
     y, x = np.mgrid[:400, :400]
     for i, j in place:
         rest += (20.0 / (2 * np.pi * 0.25) * np.exp(-((y - i) ** 2 + (x - j) ** 2) / 0.5)).astype(np.float32)
@@ -105,7 +105,9 @@ def test_peaks_are_found_where_they_were_put_and_noise_is_not() -> None:
     room = np.empty((5000, 4))
     found = room[: moving.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room)]
     away = np.hypot(*(found[:, None, :2] - place).transpose(2, 0, 1))
-    corner = np.hypot(found[:, None, 0] - [180, 180, 230, 230], found[:, None, 1] - [100, 140, 100, 140]).min(axis=1) < 5
+    corner = (
+        np.hypot(found[:, None, 0] - [180, 180, 230, 230], found[:, None, 1] - [100, 140, 100, 140]).min(axis=1) < 5
+    )
     strap = np.abs(found[:, 1] - 33) < 2
     assert not ((away.min(axis=1) > 1.0) & ~corner & ~strap).any()
     assert strap.sum() <= 2  # of 400 bins, each 16 times the noise

@@ -17,7 +17,9 @@ def chance(rng: np.random.Generator, n: int, variables: int) -> tuple[list[float
     place: list[list[float]] = []
     fixed = rng.uniform(0.0, SIDE, (variables, 2))
     for when in TIME:
-        own = np.concatenate([rng.uniform(0.0, SIDE, (n, 2)), fixed[rng.random(variables) < 0.3] + rng.normal(0.0, 0.2)])
+        own = np.concatenate(
+            [rng.uniform(0.0, SIDE, (n, 2)), fixed[rng.random(variables) < 0.3] + rng.normal(0.0, 0.2)]
+        )
         time += [float(when)] * len(own)
         place += own.tolist()
     return time, place

@@ -50,7 +50,12 @@ def test_the_names_of_horizons_are_known_in_every_format(tmp_path: Path, name: s
 def test_two_tables_are_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(GOOD)
     (tmp_path / "b.csv").write_text(GOOD.replace("Vesta", "Juno").replace("Ceres", "Pallas"))
-    assert sorted(set(read_ephemerides([tmp_path / "a.csv", tmp_path / "b.csv"]).name)) == ["Ceres", "Juno", "Pallas", "Vesta"]
+    assert sorted(set(read_ephemerides([tmp_path / "a.csv", tmp_path / "b.csv"]).name)) == [
+        "Ceres",
+        "Juno",
+        "Pallas",
+        "Vesta",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ HOUR = 1.0 / 24.0
 TWICE = 5.0 / 24.0
 """A batch longer than this (d) gives two images, ..."""
 OFTEN = 2.5 / 24.0
-"""... and of shorter ones than this only as many do as leave such an interval between them (d)."""
+"""... and of shorter ones than this only as many do as leave at least such an interval between them (d)."""
 ENOUGH = 2.0 / 3.0
 """Share of an image's frames that must be good."""
 CELL = 32
@@ -228,7 +228,7 @@ class MovingPass:
     def _images(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield which frames of a batch are averaged."""
         batch = LANES * self._length
-        if not batch > 0.0 or int(self._cadence[position[0]]) // LANES % max(1, int(OFTEN / batch)):
+        if not batch > 0.0 or int(self._cadence[position[0]]) // LANES % max(1, int(np.ceil(OFTEN / batch))):
             return
         n_image = 2 if batch > TWICE else 1
         n = int(np.clip(round(HOUR / self._length), 1, LANES // n_image))

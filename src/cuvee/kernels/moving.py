@@ -111,7 +111,9 @@ def _level(sky: NDArray[np.float64], i: int, j: int, n_up: int, n_across: int) -
     a, u = _cell(i, n_up, sky.shape[0])
     c, v = _cell(j, n_across, sky.shape[1])
     a1, c1 = min(a + 1, sky.shape[0] - 1), min(c + 1, sky.shape[1] - 1)
-    return (1.0 - u) * ((1.0 - v) * sky[a, c] + v * sky[a, c1]) + u * ((1.0 - v) * sky[a1, c] + v * sky[a1, c1])
+    low = (1.0 - v) * sky[a, c] + v * sky[a, c1]
+    high = (1.0 - v) * sky[a1, c] + v * sky[a1, c1]
+    return float((1.0 - u) * low + u * high)
 
 
 @njit(

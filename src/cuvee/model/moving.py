@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ class Tracks:
         """Return where the nodes of each path stand."""
         edges = np.flatnonzero(np.diff(self.number)) + 1
         bounds = [0, *edges.tolist(), self.number.size]
-        return [slice(i, j) for i, j in zip(bounds[:-1], bounds[1:], strict=True) if j > i]
+        return [slice(i, j) for i, j in itertools.pairwise(bounds) if j > i]
 
 
 @dataclass(frozen=True, slots=True)

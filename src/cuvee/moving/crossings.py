@@ -58,7 +58,9 @@ def mark_crossings(
         if not inside.any():
             continue
         frames, x, y = frames[inside], x[inside], y[inside]
-        beside = (col >= x.min() - reach) & (col <= x.max() + reach) & (row >= y.min() - reach) & (row <= y.max() + reach)
+        beside = (
+            (col >= x.min() - reach) & (col <= x.max() + reach) & (row >= y.min() - reach) & (row <= y.max() + reach)
+        )
         stars = np.flatnonzero(beside)
         near = (col[stars, None] - x) ** 2 + (row[stars, None] - y) ** 2 <= reach**2
         which, when = np.nonzero(near)

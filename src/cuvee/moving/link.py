@@ -8,6 +8,7 @@ and some threes, but no sixes.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,7 @@ def _without_stars(candidates: Candidates) -> _Images:
     when, place = candidates.time[order], place[order]
     time, start = np.unique(when, return_index=True)
     bounds = np.append(start, when.size).astype(np.int64)
-    trees = [cKDTree(place[i:j]) for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
+    trees = [cKDTree(place[i:j]) for i, j in itertools.pairwise(bounds)]
     return _Images(time, bounds, when, place, candidates.flux[order], trees)
 
 
@@ -225,4 +226,5 @@ def _tracks(found: list[FloatArray]) -> Tracks:
     nodes = np.concatenate([np.zeros((0, 5)), *found])
     number = np.repeat(np.arange(len(found)), [len(one) for one in found]).astype(np.int64)
     name = np.full(number.size, "", np.str_)
-    return Tracks(number, name, *(column.copy() for column in nodes[:, :4].T), nodes[:, 4].astype(np.int64))
+    time, col, row, flux, seen = (column.copy() for column in nodes.T)
+    return Tracks(number, name, time, col, row, flux, seen.astype(np.int64))

@@ -80,7 +80,8 @@ def passages_of(found: Tracks | None, known: Tracks | None) -> list[Passage]:
         for k, (other, when) in enumerate(zip(theirs, their_times, strict=True)):
             both = (at >= when[0]) & (at <= when[-1])
             away = np.hypot(
-                np.interp(at[both], when, other.col) - one.col[both], np.interp(at[both], when, other.row) - one.row[both]
+                np.interp(at[both], when, other.col) - one.col[both],
+                np.interp(at[both], when, other.row) - one.row[both],
             )
             if away.size and np.median(away) < _SAME:
                 name = other.name
@@ -168,12 +169,10 @@ def moving_part(
     if len(passed) > _MOST_ROWS:
         caption += f" The first {_MOST_ROWS} of {len(passed):,}."
     numbers = table(("object", "images", "from, to", "px a day", "magnitude"), rows, caption, left=3)
-    image = picture(_figure(passed, images, f"Moving objects: {title}"), dpi)
+    drawn = picture(_figure(passed, images, f"Moving objects: {title}"), dpi)
     alt = f"Paths of {plural(len(passed), 'moving object')} over the detector, columns to the right and rows up."
-    drawn = figure(
-        image, alt, "Paths over the detector, columns to the right and rows up; blue were found, red are known only."
-    )
-    return join([head, tag("p", words), drawn, numbers])
+    below = "Paths over the detector, columns to the right and rows up; blue were found, red are known only."
+    return join([head, tag("p", words), figure(drawn, alt, below), numbers])
 
 
 @styled
