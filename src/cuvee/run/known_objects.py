@@ -100,7 +100,8 @@ def tracks_over(
     mid = mid[np.isfinite(mid)]
     if not mid.size:
         return ()
-    span = (float(mid.min()), float(mid.max()))
+    # The times of stars differ from those of the frames by a minute.
+    span = (float(mid.min()) - 0.1, float(mid.max()) + 0.1)
     return (_over(_Known(known), footprint, time_ra, time_dec, span, zero_point),)
 
 
