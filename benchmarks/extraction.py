@@ -267,9 +267,7 @@ def in_memory(scene: Field) -> float:
         start = time.perf_counter()
         stars = PsfPass(plan.psf, len(scene.targets), 64)
         moving = MovingPass(plan.still, axis, BAD)
-        measure_frames(
-            plan, iter(batches), 64, scene.reference.geometry, scene.reference.readout, stars, moving=moving
-        )
+        measure_frames(plan, iter(batches), 64, scene.reference.geometry, scene.reference.readout, stars, moving=moving)
         spent.append((time.perf_counter() - start) / 64)
     return min(spent)
 

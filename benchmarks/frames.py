@@ -165,7 +165,9 @@ def run_psf(infos: Sequence[FileInfo], scene: Field, out: Path) -> None:
     stream = FrameStream(READ_ONCE, infos, 0, StreamLog())
     moments, names = stream.axis()
     params = extract.ExtractParams(psf=True)
-    block = extract.extract(iter(stream), moments, names, scene.targets, scene.reference, params, scene.model, bad_quality=BAD)
+    block = extract.extract(
+        iter(stream), moments, names, scene.targets, scene.reference, params, scene.model, bad_quality=BAD
+    )
     write_block(out, block)
 
 

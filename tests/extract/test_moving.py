@@ -20,7 +20,7 @@ SPEED = np.array([0.45, -0.35])
 
 
 def moments_of(length: float = HALF_HOUR, first: int = 1280) -> Moments:
-    start = 1500.0 + length * np.arange(N_FRAME)
+    start = np.asarray(1500.0 + length * np.arange(N_FRAME), np.float64)
     zero = np.zeros(N_FRAME, np.int32)
     return Moments(first + np.arange(N_FRAME), start, start + length, np.zeros(N_FRAME), zero)
 
@@ -42,18 +42,17 @@ class Sky:
                 add_star(clean, c + moved[0], r + moved[1], f)
             add_star(clean, 30.0 + moved[0], 30.0 + moved[1], 3000.0 * (1.0 + 0.2 * np.sin(k / 7.0)))
             for step in np.arange(-0.375, 0.5, 0.25):  # the trail of an exposure
-                add_star(clean, *(self.path[k] + moved + step * SPEED), 0.25 * light)
+                x, y = self.path[k] + moved + step * SPEED
+                add_star(clean, x, y, 0.25 * light)
             self.frames.append(observe(rng, clean).astype(np.float32))
-        image = np.mean(self.frames[::4], axis=0, dtype=np.float64).astype(np.float32)
+        image = np.asarray(np.mean(self.frames[::4], axis=0, dtype=np.float64), np.float32)
         self.reference = Reference("ffi", GEOMETRY, image, "", 2019.0, 0.0, 0.0, ("a",), READOUT)
 
     def look(self, moments: Moments, bad: int = 0) -> Candidates:
         targets = targets_at([COL0 + 50.0], [ROW0 + 50.0])
         params = extract.ExtractParams()
         some = batches(self.frames, range(N_FRAME))
-        block = extract.extract(
-            some, moments, ("",) * N_FRAME, targets, self.reference, params, bad_quality=bad
-        )
+        block = extract.extract(some, moments, ("",) * N_FRAME, targets, self.reference, params, bad_quality=bad)
         assert block.moving is not None
         return block.moving
 

@@ -112,13 +112,13 @@ def table_of(root: Path, path: Path) -> Columns:
         x, y = truth["col"][rows] - infos[0].geometry.col0, truth["row"][rows] - infos[0].geometry.row0
         ra, dec = WCS(header, fix=False).all_pix2world(x, y, 0)
         jd = truth["time"][rows] - delay[truth["frame"][rows]] + 2457000.0
-        for values in zip(jd, ra, dec, truth["mag"][rows], strict=True):
-            lines.append(f"({1000 + number}) Name," + ",".join(f"{value:.7f}" for value in values))
+        values = zip(jd, ra, dec, truth["mag"][rows], strict=True)
+        lines += [",".join([f"({1000 + number}) Name", *(f"{value:.7f}" for value in row)]) for row in values]
     path.write_text("\n".join(lines) + "\n")
     return truth
 
 
-def test_known_asteroids_are_flagged_where_none_is_looked_for(crossed: Path, tmp_path: Path) -> None:
+def test_known_asteroids_are_flagged_where_none_is_looked_for(tmp_path: Path) -> None:
     root = observed(tmp_path / "w", 4)
     truth = table_of(root, root / "known.csv")
     config = (root / "cuvee.toml").read_text()
@@ -141,7 +141,7 @@ def test_known_asteroids_are_flagged_where_none_is_looked_for(crossed: Path, tmp
     assert "collect" in done(run(root))
 
 
-def test_a_table_that_cannot_be_used_stops_the_run_with_one_sentence(crossed: Path, tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_used_stops_the_run_with_one_sentence(tmp_path: Path) -> None:
     root = stamps.make_workspace(tmp_path / "w", 1, config='[moving]\nephemerides = ["known.csv"]\n')
     with pytest.raises(ConfigError, match=r"\[moving\] ephemerides: The data source 'known.csv' does not exist"):
         run(root)
@@ -159,6 +159,9 @@ def test_stamps_have_the_flag_of_known_objects(tmp_path: Path) -> None:
     listener = Listener()
     assert not run(root, listener).troubled
     table = cuvee.open(root).light_curves(["id", "lc.flag"])
-    flags = {star: np.asarray(points["flag"]) for star, points in zip(table["id"].to_pylist(), table["lc"].to_pylist(), strict=True)}
+    flags = {
+        star: np.asarray(points["flag"])
+        for star, points in zip(table["id"].to_pylist(), table["lc"].to_pylist(), strict=True)
+    }
     assert (flags[1000] & ASTEROID).all()
     assert not (flags[1001] & ASTEROID).any()
