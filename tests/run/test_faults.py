@@ -276,7 +276,7 @@ def test_a_bad_member_makes_the_reference_set_be_chosen_anew(house: House, fault
     assert run(root).worked == 0
     # Its repair does not choose the set anew: only its block is made again.
     house.restore(path)
-    assert done(run(root)) == {"extract": 1, "collect": 2, "summary": 1, "publish": 1}
+    assert done(run(root)) == {"extract": 1, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     assert json.loads(record.read_text())["members"] == members
     # Unless that is asked for; then everything is as if the frame had never been bad.
     assert "reference" in done(run(root, renew_reference=True))
