@@ -10,6 +10,8 @@ from cuvee.model.moving import Tracks
 
 __all__ = ["mark_crossings"]
 
+FloatArray = NDArray[np.float64]
+
 MARGIN = 1.5
 """An object spoils an aperture from so far beyond its edge (px): its light has a width, and it moves during the exposure."""
 HARMLESS = 0.5
@@ -19,9 +21,9 @@ HARMLESS = 0.5
 def mark_crossings(
     flag: NDArray[np.int32],
     error: NDArray[np.float32],
-    time: NDArray[np.float64],
-    col: NDArray[np.float64],
-    row: NDArray[np.float64],
+    time: FloatArray,
+    col: FloatArray,
+    row: FloatArray,
     radius: float,
     tracks: Tracks,
 ) -> None:
@@ -43,27 +45,37 @@ def mark_crossings(
     tracks : Tracks
         Paths on this detector.
     """
-    if not col.size:
+    if not col.size or not tracks.number.size:
         return
+    from scipy.spatial import cKDTree
+
     reach = radius + MARGIN
-    low, high = np.array([col.min(), row.min()]) - reach, np.array([col.max(), row.max()]) + reach
-    for nodes in tracks.paths():
-        own = tracks.time[nodes]
-        places = (tracks.col[nodes], tracks.row[nodes])
-        if any(place.max() < a or place.min() > b for place, a, b in zip(places, low, high, strict=True)):
+    frames, places, lights = _near(time, col, row, reach, tracks)
+    pairs = cKDTree(np.stack([col, row], axis=1)).sparse_distance_matrix(cKDTree(places), reach, output_type="ndarray")
+    star, k = pairs["i"], pairs["j"]
+    frame = frames[k]
+    spoilt = ~(lights[k] < HARMLESS * error[star, frame])
+    flag[star[spoilt], frame[spoilt]] |= np.int32(ASTEROID)
+
+
+def _near(
+    time: FloatArray, col: FloatArray, row: FloatArray, reach: float, tracks: Tracks
+) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Return in which frames something is near the stars: their numbers, where it is then, shape (n, 2), and how much light it has."""
+    # Most paths never come near the stars of a patch, and all nodes are looked at together.
+    near = tracks.number[1:] == tracks.number[:-1]
+    for place, stars in ((tracks.col, col), (tracks.row, row)):
+        near &= np.maximum(place[1:], place[:-1]) >= stars.min() - reach
+        near &= np.minimum(place[1:], place[:-1]) <= stars.max() + reach
+    first = np.flatnonzero(near)
+    frames, places, lights = [np.zeros(0, np.int64)], [np.zeros((0, 2))], [np.zeros(0)]
+    for nodes in np.split(first, np.flatnonzero(np.diff(tracks.number[first])) + 1):
+        if not nodes.size:
             continue
-        frames = np.flatnonzero((time >= own[0]) & (time <= own[-1]))
-        x, y = (np.interp(time[frames], own, place) for place in places)
-        inside = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1])
-        if not inside.any():
-            continue
-        frames, x, y = frames[inside], x[inside], y[inside]
-        beside = (
-            (col >= x.min() - reach) & (col <= x.max() + reach) & (row >= y.min() - reach) & (row <= y.max() + reach)
-        )
-        stars = np.flatnonzero(beside)
-        near = (col[stars, None] - x) ** 2 + (row[stars, None] - y) ** 2 <= reach**2
-        which, when = np.nonzero(near)
-        star, frame = stars[which], frames[when]
-        spoilt = ~(tracks.flux[nodes.start] < HARMLESS * error[star, frame])
-        flag[star[spoilt], frame[spoilt]] |= np.int32(ASTEROID)
+        some = slice(nodes[0], nodes[-1] + 2)
+        own = tracks.time[some]
+        here = np.flatnonzero((time >= own[0]) & (time <= own[-1]))
+        frames.append(here)
+        places.append(np.stack([np.interp(time[here], own, one[some]) for one in (tracks.col, tracks.row)], axis=1))
+        lights.append(np.full(here.size, tracks.flux[some.start]))
+    return np.concatenate(frames), np.concatenate(places), np.concatenate(lights)
