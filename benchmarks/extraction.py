@@ -3,7 +3,7 @@
 ``python -m benchmarks.extraction [--json FILE] [--frames N] [--stars N] [--turns N] [--folder DIR]``
 
 With the PSF fluxes of all stars the pass does what `cuvee run` does from frames to flux blocks: apertures, mesh, PSF fluxes,
-pointing, chi2, cosmic rays, and the block written and synced; its PRF is learned before, once a detector, and so is its plan.
+pointing, chi2, cosmic rays, moving objects, and the block written and synced; its PRF is learned before, once a detector, and so is its plan.
 
 First the answer: raw aperture sums must agree with sep's and photutils' exact ones to one part in a million, and what is only read
 with what we read. Then the times, in one process and in two at once, from files that have been put out of the page cache, in
@@ -31,6 +31,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.frames import (
     ANNULUS,
+    BAD,
     FIRST_COL,
     RADII,
     SIDE,
@@ -49,12 +50,14 @@ from numpy.typing import NDArray
 
 from cuvee import extract
 from cuvee.extract.frames import measure_frames, plan_of
+from cuvee.extract.moving import MovingPass
 from cuvee.extract.plan import Plan
 from cuvee.extract.psf import PsfPass
 from cuvee.instruments.tess import TESS
 from cuvee.kernels import lanes, robust
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.records import Batch
+from cuvee.run.streams import block_moments
 
 AGREEMENT = 1e-6
 SEP_FRAMES = 8
@@ -252,16 +255,19 @@ def shares(scene: Field, plan: Plan) -> dict[str, float]:
 
 
 def in_memory(scene: Field) -> float:
-    """Time everything, PSF fluxes too, on frames that are in memory already (s a frame)."""
+    """Time everything, PSF fluxes and the search for moving objects too, on frames that are in memory already (s a frame)."""
     frames = [TESS.read(scene.infos[k % len(scene.infos)], None).flux[0] for k in range(16)]
     plan = plan_of(scene.targets, scene.reference, extract.ExtractParams(psf=True), scene.model)
     assert plan.psf is not None
+    assert plan.still is not None
+    axis = block_moments(on_one_axis(scene.infos, 64), 0, 64)
     spent = []
     for _ in range(3):
         batches = [Batch(frames, np.arange(16) + 16 * k) for k in range(4)]
         start = time.perf_counter()
         stars = PsfPass(plan.psf, len(scene.targets), 64)
-        measure_frames(plan, iter(batches), 64, scene.reference.geometry, scene.reference.readout, stars)
+        moving = MovingPass(plan.still, axis, BAD)
+        measure_frames(plan, iter(batches), 64, scene.reference.geometry, scene.reference.readout, stars, moving=moving)
         spent.append((time.perf_counter() - start) / 64)
     return min(spent)
 

@@ -20,6 +20,7 @@ from cuvee import extract, prf, reference
 from cuvee.extract.frames import measure_frames
 from cuvee.extract.plan import Plan, make_plan
 from cuvee.instruments.tess import TESS
+from cuvee.model.flags import default_mask
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, Pixels, Reference, Targets
 from cuvee.run.streams import FrameStream, StreamLog
@@ -32,6 +33,8 @@ RADII = (1.5, 2.5, 3.5)
 ANNULUS = (6.0, 9.0)
 FIRST_COL, SIDE = 44, 2048
 FOLDER = Path(__file__).parent / "data"
+BAD = default_mask(TESS.quality)
+"""Frames with these bits of quality take no part in the search for moving objects, as `cuvee run` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,9 @@ def run_psf(infos: Sequence[FileInfo], scene: Field, out: Path) -> None:
     stream = FrameStream(READ_ONCE, infos, 0, StreamLog())
     moments, names = stream.axis()
     params = extract.ExtractParams(psf=True)
-    block = extract.extract(iter(stream), moments, names, scene.targets, scene.reference, params, scene.model)
+    block = extract.extract(
+        iter(stream), moments, names, scene.targets, scene.reference, params, scene.model, bad_quality=BAD
+    )
     write_block(out, block)
 
 

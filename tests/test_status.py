@@ -21,6 +21,7 @@ def test_a_finished_workspace(house: House) -> None:
     report = workspace_status(cuvee.open(house.finished()))
     assert report["stages"] == {
         "catalog": {"done": 1}, "reference": {"done": 1}, "targets": {"done": 1}, "prf": {"no-work": 1}, "extract": {"done": 4},
+        "tracks": {"done": 1},
         "collect": {"done": 2}, "summary": {"done": 1}, "publish": {"done": 1},
     }  # fmt: skip
     assert (report["files"], report["gone"], report["running"]) == (300, 0, 0)

@@ -18,6 +18,7 @@ from cuvee.catalog import TargetParams
 from cuvee.collect import CollectParams, TimeParams
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract import ExtractParams
+from cuvee.moving import MovingParams
 from cuvee.prf.params import PrfParams
 from cuvee.reference import ReferenceParams
 
@@ -119,7 +120,7 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, data, catalog, targets, reference, prf, extract, collect, time, run, keep
+    workspace, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep
         One record a section.
     """
 
@@ -130,6 +131,7 @@ class Config(_Section):
     reference: ReferenceParams = ReferenceParams()
     prf: PrfParams = PrfParams()
     extract: ExtractParams = ExtractParams()
+    moving: MovingParams = MovingParams()
     collect: CollectParams = CollectParams()
     time: TimeParams = TimeParams()
     run: RunParams = RunParams()
@@ -216,6 +218,13 @@ files = {catalog}
 # Measure PSF fluxes of all stars, too, fitted together: "frames" of full frames only, true of stamps, too (a second each), false of none.
 # psf = {psf}
 
+# Full frames: look for asteroids and other things that move, for the flag of points whose aperture they cross.
+# moving = {moving}
+
+[moving]
+# Tables of known objects, as ["known.ecsv"]: name, time (JD), ra, dec (deg) as seen from the spacecraft, and a magnitude if there is one.
+# ephemerides = []
+
 [collect]
 # What flux holds: of each star's apertures the one that scatters least, or the same for all ("aperture2").
 # aperture = "{collect.aperture}"
@@ -279,6 +288,7 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
         psf=json.dumps(default.extract.psf),
         k2p2=json.dumps(default.extract.k2p2),
         halo=json.dumps(default.extract.halo),
+        moving=json.dumps(default.extract.moving),
         annulus=list(default.extract.annulus),
         collect=default.collect,
         run=default.run,

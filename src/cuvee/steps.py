@@ -18,9 +18,11 @@ from cuvee.extract import extract, extract_series, stamp_images, without_psf_flu
 from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
+from cuvee.model.moving import Candidates, Tracks
 from cuvee.model.prf import Prf
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
+from cuvee.moving import find_tracks
 from cuvee.photometry.diagnostics import diagnose
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = [
     "import_table",
     "join_summary",
     "learn_prf",
+    "link_tracks",
     "place_stamp_stars",
     "publish",
 ]
@@ -200,14 +203,15 @@ def _mission_prf(inputs: Inputs, detector: str) -> Prf | None:
     return prf.mission_prf(own, camera, ccd)[0]
 
 
-def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:  # noqa: ARG001
+def extract_block(inputs: Inputs, config: Config, device: Instrument) -> FluxBlock:
     """Measure all stars of a series in one block of frames."""
     stream = inputs["frame"]
     moments, names = stream.axis()
     model = inputs.get("stars") if config.extract.psf_of_frames else None
     still = inputs["reference"]
     near = inputs["neighbours"].of(still.series) if config.extract.k2p2 else None
-    block = extract(iter(stream), moments, names, inputs["targets"], still, config.extract, model, near)
+    bad = default_mask(device.quality)
+    block = extract(iter(stream), moments, names, inputs["targets"], still, config.extract, model, near, bad)
     if config.extract.psf_of_frames and model is None:
         block = without_psf_fluxes(block)
     # Only now is it known which frames could be read.
@@ -230,6 +234,18 @@ def extract_stamp(
     block = extract_series(pixels, info, inputs["targets"], config.extract, mask, near, model)
     image = reference.build_from_series(info, pixels.flux, config.reference)
     return block, image
+
+
+def link_tracks(inputs: Inputs, config: Config, device: Instrument) -> dict[str, Tracks]:  # noqa: ARG001
+    """Link what may be moving objects in all blocks of a detector to paths, series by series."""
+    found: dict[str, list[Candidates]] = {}
+    for series, candidates in inputs["candidates"]:
+        found.setdefault(series, []).append(candidates)
+    names = Candidates.__slots__
+    return {
+        series: find_tracks(Candidates(*(np.concatenate([getattr(one, name) for one in every]) for name in names)))
+        for series, every in sorted(found.items())
+    }
 
 
 def collect_patch(inputs: Inputs, config: Config, device: Instrument) -> tuple[LightCurves, dict[str, Any]]:

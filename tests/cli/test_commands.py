@@ -62,7 +62,7 @@ def test_run_says_what_it_did_and_what_may_come_next(
     answer = cuvee("run", "--executor", "serial")
     assert answer.code == 0
     first, second, third = answer.out.splitlines()
-    assert first == "Done: catalog 1, reference 1, targets 1, extract 4, collect 2, summary 1, publish 1."
+    assert first == "Done: catalog 1, reference 1, targets 1, extract 4, tracks 1, collect 2, summary 1, publish 1."
     assert second == "Look: cuvee status, cuvee show ID"
     assert third == "Report: report/index.html"
     assert Path("report/index.html").read_text().rstrip().endswith("</html>")
@@ -73,7 +73,7 @@ def test_run_says_what_it_did_and_what_may_come_next(
     assert product_bytes(house.place) == product_bytes(house.master)
     idle = cuvee("run")
     assert (idle.code, idle.err) == (0, "")
-    assert idle.out == "Nothing to do: 300 files and 12 units are as they should be.\n"
+    assert idle.out == "Nothing to do: 300 files and 13 units are as they should be.\n"
 
 
 def test_run_for_machines(cuvee: Cuvee, house: House) -> None:
@@ -92,8 +92,8 @@ def test_status(cuvee: Cuvee, house: House, tmp_path: Path) -> None:
     assert re.fullmatch(r"\d+ light curves from 300 good files; last run finished \S+\.", lines[0])
     assert lines[2].split() == ["stage", "done", "no-work", "seconds"]
     assert [line.split()[:2] for line in lines[3:] if "prf" not in line] == [
-        ["catalog", "1"], ["reference", "1"], ["targets", "1"], ["extract", "4"], ["collect", "2"], ["summary", "1"],
-        ["publish", "1"],
+        ["catalog", "1"], ["reference", "1"], ["targets", "1"], ["extract", "4"], ["tracks", "1"], ["collect", "2"],
+        ["summary", "1"], ["publish", "1"],
     ]  # fmt: skip
     # So few stars teach no PRF.
     assert [line.split()[:2] for line in lines[3:] if "prf" in line] == [["prf", "1"]]

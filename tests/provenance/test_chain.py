@@ -38,7 +38,7 @@ def chain_of(survey: Survey, time: float | None = None) -> list[dict[str, Any]]:
 def test_every_link_is_a_file_with_the_content_that_is_said(survey: Survey) -> None:
     chain = chain_of(survey)
     assert [step["product"] for step in chain] == [
-        "lightcurves", "fluxes", "reference", "fluxes", "fluxes", "fluxes", "targets", "partition",
+        "lightcurves", "fluxes", "reference", "fluxes", "fluxes", "fluxes", "tracks", "targets", "partition",
     ]  # fmt: skip
     for step in chain:
         assert xxhash.xxh3_128((survey.path / step["path"]).read_bytes()).hexdigest() == step["content"]

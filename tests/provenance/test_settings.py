@@ -113,6 +113,7 @@ def test_every_input_has_its_hash_and_its_place(root: Path) -> None:
             kinds.add(source["input_kind"])
             assert len(source["content"]) == 32
             assert source["input_kind"] == "footprint" or (survey.path / source["path"]).is_file()
-    assert kinds == {"fluxes", "footprint", "frame", "member", "partition", "reference", "table", "targets"}
+    made = {"candidates", "fluxes", "partition", "reference", "targets", "tracks"}
+    assert kinds == made | {"footprint", "frame", "member", "table"}
     text = format_explanation(facts)
     assert "... and 16 more of these (--json lists all)" in text

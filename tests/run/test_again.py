@@ -158,7 +158,7 @@ def test_a_member_of_the_reference_set_remakes_its_detector(house: House) -> Non
     assert len(record["members"]) == REFERENCE_FRAMES
     edit_pixel(next(path for path in raw_files(root) if path.name == record["members"][3]))
     summary = run(root)
-    assert done(summary) == {"reference": 1, "extract": 4, "collect": 2, "summary": 1, "publish": 1}
+    assert done(summary) == {"reference": 1, "extract": 4, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     again = json.loads(next((root / "BASE" / "reference-frames").glob("*.json")).read_text())
     assert again["members"] == record["members"]
 

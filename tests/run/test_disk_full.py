@@ -21,6 +21,7 @@ WRITES = {
     "reference": ("BASE", "reference-frames/*.reference"),
     "targets": ("RED", "*/*/targets.parquet"),
     "extract": ("RED", "*/*/fluxes/*.arrow"),
+    "tracks": ("RED", "*/*/tracks.parquet"),
     "collect": ("LC", "*/dataset/**/Npix=*/*.parquet"),
     "summary": ("LC", "*/summary/*.parquet"),
     "publish": ("LC", "*/properties"),

@@ -46,7 +46,7 @@ def test_evicted_blocks_are_made_again_only_on_need(house: House) -> None:
     path = raw_files(root)[20]
     edit(path, faults.truncate)
     summary = run(root)
-    assert done(summary) == {"extract": 4, "collect": 2, "summary": 1, "publish": 1}
+    assert done(summary) == {"extract": 4, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     house.restore(path)
     run(root)
     assert product_bytes(root) == good

@@ -95,7 +95,7 @@ def test_a_fault_is_set_aside_with_its_reason_and_its_repair_remakes_one_block(
     bad = summary.bad[str(path)]
     assert str(path) in bad.message
     assert bad.message.endswith(".")
-    assert done(summary) == {"extract": 1, "collect": 2, "summary": 1, "publish": 1}
+    assert done(summary) == {"extract": 1, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     assert not summary.troubled
     assert missing not in cadences(root)
     assert len(cadences(root)) == 299
@@ -109,7 +109,7 @@ def test_a_fault_is_set_aside_with_its_reason_and_its_repair_remakes_one_block(
     house.restore(root / "RAW" / path.name.removesuffix(".gz"))
     mended = run(root)
     assert not mended.bad
-    assert done(mended) == {"extract": 1, "collect": 2, "summary": 1, "publish": 1}
+    assert done(mended) == {"extract": 1, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     assert sum("/fluxes/" in name for name in remade(before, root)) == 1
     assert len(cadences(root)) == 300
     assert product_bytes(root) == good
@@ -168,7 +168,8 @@ def test_a_frame_of_another_ccd_is_a_detector_of_its_own(house: House) -> None:
                 unit.header["CAMERA"], unit.header["CCD"] = 2, 1
     summary = run(root)
     assert not summary.bad
-    assert done(summary) == {"reference": 1, "targets": 1, "extract": 1, "collect": 2, "summary": 1, "publish": 1}
+    made = {"reference": 1, "targets": 1, "extract": 1, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
+    assert done(summary) == made
     after = product_bytes(root)
     described = {
         name for name in good if "/dataset/Norder" not in name and name.startswith("LC/tess") and "summary" not in name
@@ -275,7 +276,7 @@ def test_a_bad_member_makes_the_reference_set_be_chosen_anew(house: House, fault
     assert run(root).worked == 0
     # Its repair does not choose the set anew: only its block is made again.
     house.restore(path)
-    assert done(run(root)) == {"extract": 1, "collect": 2, "summary": 1, "publish": 1}
+    assert done(run(root)) == {"extract": 1, "tracks": 1, "collect": 2, "summary": 1, "publish": 1}
     assert json.loads(record.read_text())["members"] == members
     # Unless that is asked for; then everything is as if the frame had never been bad.
     assert "reference" in done(run(root, renew_reference=True))

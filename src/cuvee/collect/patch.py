@@ -15,6 +15,7 @@ from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
 from cuvee.model.flags import EDGE, FLAGS, NO_TIME, SATURATED, default_mask
 from cuvee.model.records import LightCurves, Targets
+from cuvee.moving import mark_crossings
 from cuvee.photometry.rounding import round_to_noise, shorten
 
 __all__ = ["collect"]
@@ -93,6 +94,10 @@ def collect(
     columns = []
     for one in joined:
         flag, planes = _flag(one), one.planes(*_measured(methods, params.round_noise))
+        error, place = planes[f"{apertures[-1]}_flux_err"], (targets.col[one.rows], targets.row[one.rows])
+        for tracks in one.tracks:
+            # Times differ from star to star by a minute at most, in which nothing moves far.
+            mark_crossings(flag, error, one.time[0], *place, targets.radii[-1], tracks)
         if params.aperture == "best":
             fluxes = [planes[f"{name}_flux"] for name in methods]
             enclosed = _shares(one, shares, targets, fwhm)

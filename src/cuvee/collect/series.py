@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cuvee.collect.aperture import whole_apertures
 from cuvee.errors import AlgorithmError
 from cuvee.model.flags import NO_FRAME
+from cuvee.model.moving import Tracks
 from cuvee.model.records import FluxBlock, Geometry, PixelMasks, Targets
 from cuvee.model.time import earth_position, move_time
 
@@ -40,6 +41,8 @@ class SeriesFluxes:
         Where its pixels lie: with it the flag ``edge`` is that of the aperture which ``flux`` holds, not of the largest.
     observer : sequence of float64 arrays, each of shape (n_frame, 3), optional
         One a block: where the observer was (light-seconds, ICRS, from the barycentre); the Earth where not given.
+    tracks : sequence of Tracks
+        Paths of moving objects over its pixels.
     """
 
     blocks: Sequence[FluxBlock]
@@ -48,6 +51,7 @@ class SeriesFluxes:
     time_dec: float
     geometry: Geometry | None = None
     observer: Sequence[FloatArray] | None = None
+    tracks: Sequence[Tracks] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class JoinedSeries:
         Whether its apertures are the targets' circles, and not one given mask.
     whole : bool array, shape (n_star, n_aperture), or None
         Which apertures lie wholly on the pixels; None where that is not known.
+    tracks : sequence of Tracks
+        Paths of moving objects over its pixels.
     """
 
     rows: NDArray[np.int64]
@@ -80,6 +86,7 @@ class JoinedSeries:
     runs: Sequence[tuple[int, slice, slice]]
     circles: bool
     whole: NDArray[np.bool_] | None
+    tracks: Sequence[Tracks]
 
     @property
     def apertures(self) -> tuple[str, ...]:
@@ -164,7 +171,7 @@ def join_blocks(one: SeriesFluxes, targets: Targets) -> JoinedSeries:
     mid = axis("mid")
     mid[~np.isfinite(mid)] = np.nan
     time = _star_times(mid, one, observer, ra[one.rows], dec[one.rows])
-    return JoinedSeries(one.rows, time, axis("cadence"), axis("quality"), blocks, runs, circles, whole)
+    return JoinedSeries(one.rows, time, axis("cadence"), axis("quality"), blocks, runs, circles, whole, one.tracks)
 
 
 def _apertures(block: FluxBlock) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from cuvee import background
 from cuvee.extract import measure
 from cuvee.extract.halo import with_halo_fluxes
 from cuvee.extract.masks import MaskPass
+from cuvee.extract.moving import MovingPass, describe_still
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan, rows_of_series
 from cuvee.extract.psf import Psf, PsfPass, Shift, shifted, with_still_level
@@ -34,6 +35,7 @@ def extract(
     params: ExtractParams,
     model: StarModel | None = None,
     neighbours: Neighbours | None = None,
+    bad_quality: int | None = None,
 ) -> FluxBlock:
     """Measure every star of a full-frame series in the frames of one block.
 
@@ -55,6 +57,8 @@ def extract(
         PRF and stars of the series: with it there are PSF fluxes, too.
     neighbours : Neighbours, optional
         The catalogue stars of the series: with them there are fluxes in the stars' own masks, too.
+    bad_quality : int, optional
+        The mission's quality bits of frames in which nothing that moves is looked for; without it, it is in none.
 
     Returns
     -------
@@ -76,9 +80,13 @@ def extract(
         moved = partial(_plan_moved, plan, plan.psf, model, targets, reference)
         stars = PsfPass(plan.psf, rows.size, n_frame, moved)
     masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
-    planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks)
+    moving = None
+    if plan.still is not None and bad_quality is not None:
+        moving = MovingPass(plan.still, moments, bad_quality)
+    planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks, moving)
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
+    block = replace(block, moving=None if moving is None else moving.candidates)
     if (
         params.halo
     ):  # a block holds too little of the series to weigh pixels, but all light curves have the same columns
@@ -114,6 +122,7 @@ def measure_frames(
     readout: Readout,
     stars: PsfPass | None = None,
     masks: MaskPass | None = None,
+    moving: MovingPass | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Take batches of frames through a plan.
 
@@ -133,6 +142,8 @@ def measure_frames(
         Takes the PSF fluxes.
     masks : MaskPass, optional
         Takes the fluxes in the stars' own masks.
+    moving : MovingPass, optional
+        Looks for what moves.
 
     Returns
     -------
@@ -170,6 +181,8 @@ def measure_frames(
                 masks.tile(tile, scratch.image, scratch.counts)
             if stars is not None:
                 stars.tile(tile, outer, scratch.image)
+        if moving is not None:
+            moving.look(words, swap, position)
         column = np.full(LANES, -1, np.int64)
         column[lane] = position
         if plan.mesh is not None:
@@ -223,6 +236,8 @@ def plan_of(
         if plan.psf is not None:
             still = with_still_level(plan.psf, *measure.mesh_of_image(plan, reference.image))
             plan = replace(plan, psf=still)
+        if params.moving:
+            plan = replace(plan, still=describe_still(reference))
         _LAST_PLAN[key] = plan
     return _LAST_PLAN[key]
 

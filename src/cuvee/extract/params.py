@@ -45,6 +45,8 @@ class ExtractParams(BaseModel):
         column stays empty.
     halo_limit : float, optional
         Stars this bright or brighter (mag) have a halo flux whether they saturate or not.
+    moving : bool
+        Full frames only: look for what moves, for the flag ``asteroid``.
     small_series : int
         A series narrower or lower than this (px) takes its background from the faintest third of its pixels.
     """
@@ -61,6 +63,7 @@ class ExtractParams(BaseModel):
     k2p2_limit: float | None = None
     halo: bool = False
     halo_limit: float | None = None
+    moving: bool = True
     small_series: int = Field(default=64, ge=16)
 
     @property

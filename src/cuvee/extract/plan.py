@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cuvee import background
 from cuvee.errors import NoWork
 from cuvee.extract.masks import MaskRows, find_masks, mask_rows
+from cuvee.extract.moving import Still
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.psf import Psf, plan_stars
 from cuvee.model import flags
@@ -52,6 +53,8 @@ class Plan:
         PSF photometry; None where not wanted.
     masks : MaskRows
         The stars' own pixel masks; None where not wanted.
+    still : Still
+        The reference image, to look for what moves; None where not wanted.
     """
 
     order: NDArray[np.int64]
@@ -67,6 +70,7 @@ class Plan:
     annuli: background.Annuli | None = None
     psf: Psf | None = None
     masks: MaskRows | None = None
+    still: Still | None = None
 
 
 def star_plan(

@@ -106,7 +106,12 @@ FLAGS: tuple[Bit, ...] = (
         "small series: the background is the clipped median of the faintest third of the pixels",
         False,
     ),
-    Bit(ASTEROID, "asteroid", "a known or detected moving object crosses the aperture", True),
+    Bit(
+        ASTEROID,
+        "asteroid",
+        "a moving object, found or known, crosses the largest aperture, and has more light than half the point's error (docs/moving.md)",
+        True,
+    ),
     Bit(
         NO_FRAME,
         "no_frame",

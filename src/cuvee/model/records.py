@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.model.moving import Candidates
 from cuvee.model.stars import LightCurves, Neighbours, Stars, Targets
 
 __all__ = [
@@ -335,6 +336,8 @@ class FluxBlock:
         Small facts to keep: ``readout``, direction of the times, and ``mask`` where a pixel mask was summed instead of circles.
     masks : PixelMasks, optional
         The stars' own masks, where ``mask_flux`` was measured.
+    moving : Candidates, optional
+        What may be moving objects, where they were looked for.
     """
 
     moments: Moments
@@ -343,3 +346,4 @@ class FluxBlock:
     rows: IntArray
     meta: Mapping[str, Any] = field(default_factory=dict)
     masks: PixelMasks | None = None
+    moving: Candidates | None = None

@@ -21,7 +21,7 @@ from cuvee.survey import Survey
 __all__ = ["Chain", "intact_products"]
 
 _BEHIND = {
-    "lightcurves": ("fluxes", "targets"),
+    "lightcurves": ("fluxes", "tracks", "targets"),
     "fluxes": ("reference", "stars", "neighbours"),
     "neighbours": ("partition",),
     "targets": ("partition",),

@@ -14,6 +14,7 @@ from cuvee.provenance.sum_words import aperture_lines, choice_lines, file_lines,
 __all__ = ["format_explanation"]
 
 _NOUNS = {
+    "candidates": ("list of what may be moving", "lists of what may be moving"),
     "fluxes": ("flux block", "flux blocks"),
     "frame": ("frame", "frames"),
     "member": ("frame of the reference set", "frames of the reference set"),
@@ -25,6 +26,7 @@ _NOUNS = {
     "stars": ("PRF with its stars", "PRFs with their stars"),
     "table": ("table", "tables"),
     "targets": ("list of targets", "lists of targets"),
+    "tracks": ("list of moving objects", "lists of moving objects"),
 }
 _TITLES = {
     "lightcurves": "light curves",
@@ -34,6 +36,7 @@ _TITLES = {
     "partition": "catalogue",
     "neighbours": "stars in the field",
     "stars": "PRF and stars",
+    "tracks": "moving objects",
 }
 _WIDTH = 100
 _SHOWN = 4

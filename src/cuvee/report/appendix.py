@@ -26,6 +26,7 @@ _STAGES = {
     "targets": "chose the stars to measure",
     "prf": "learned the PRF, and where all stars are",
     "extract": "measured all stars in blocks of frames",
+    "tracks": "linked what moves to paths",
     "extract-series": "measured the stars in stamps",
     "collect": "gathered light curves from the blocks",
     "summary": "wrote the numbers of each detector's stars",

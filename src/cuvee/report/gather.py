@@ -136,6 +136,8 @@ class RunFacts:
         PRF and stars of each series that has PSF fluxes.
     blocks : mapping of DataId to paths
         Flux blocks of these series, in the order of time.
+    tracks : mapping of DataId to path
+        Paths of moving objects, by detector, where they were looked for.
     lacking : mapping of DataId to str
         Why a series has no PRF although PSF fluxes were wanted.
     files : mapping of DataId to GroupFiles
@@ -162,6 +164,7 @@ class RunFacts:
     references: Mapping[DataId, Path] = field(default_factory=dict)
     models: Mapping[DataId, Path] = field(default_factory=dict)
     blocks: Mapping[DataId, tuple[Path, ...]] = field(default_factory=dict)
+    tracks: Mapping[DataId, Path] = field(default_factory=dict)
     lacking: Mapping[DataId, str] = field(default_factory=dict)
     files: Mapping[DataId, GroupFiles] = field(default_factory=dict)
     bad: tuple[BadFrame, ...] = ()
@@ -220,6 +223,7 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
         references,
         models,
         _blocks_of(models, products, root),
+        {DataId.parse(row["data_id"]): root / row["path"] for row in products if row["kind"] == "tracks"},
         {
             DataId.parse(unit["data_id"]): unit["message"]
             for unit in units

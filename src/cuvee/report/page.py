@@ -245,6 +245,7 @@ def _contents(sections: Sequence[Section]) -> Html:
             ("methods", "Apertures and masks"),
             ("background", "Background"),
             ("pointing", "Pointing"),
+            ("moving", "Moving objects"),
             ("stars", "Stars"),
             ("sky", "Sky"),
         )

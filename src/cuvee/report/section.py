@@ -33,9 +33,11 @@ from cuvee.report.gather import BadFrame, RunFacts
 from cuvee.report.judge import NoiseRow, noise_table
 from cuvee.report.markup import Html, figure, join, link, number, percent, plural, slug, table, tag
 from cuvee.report.methods import methods_part
+from cuvee.report.moving import moving_part
 from cuvee.report.pictures import Picture, picture
 from cuvee.report.psf import PsfFacts, gather_psf, lack_part, psf_part
 from cuvee.report.sky import MOST_STARS, Outline, figure_sky, outline_of, pixel_size
+from cuvee.run.known_objects import read_known
 from cuvee.store.references import read_reference
 from cuvee.survey import Survey
 
@@ -202,6 +204,9 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
     if timeline is not None:
         pieces.append(_background_part(timeline, device, bad, _short(group), dpi, anchor))
         pieces.append(_pointing_part(timeline, device, pixel, _short(group), dpi, anchor))
+        known = read_known(survey.config, survey.path.resolve())
+        ends = (float(timeline.time.min()), float(timeline.time.max()))
+        pieces.append(moving_part(facts.tracks.get(group), images, known, ends, device, _short(group), dpi, anchor))
     pieces.append(gallery(survey.instrument, shown, dpi, anchor))
     if np.isfinite(stars["ra"]).any():
         pieces.append(_map_part(stars, outlines, shown, _short(group), band_of(survey.instrument), dpi, anchor))

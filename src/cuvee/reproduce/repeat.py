@@ -40,6 +40,7 @@ _PLACES = {
     "catalog": ("files",),
     "extract": ("mask",),
     "time": ("kernel",),
+    "moving": ("ephemerides",),
     "run": ("workers", "executor"),
 }
 """What the new workspace's own configuration may say: where things lie, and how the work is spread."""
@@ -201,6 +202,8 @@ def _configuration(root: Path, past: PastRun) -> Config:
     for name in ("data", "catalog"):
         values[name]["files"] = [_absolute(home, source) for source in values[name]["files"]]
     values["time"]["kernel"] = [_absolute(home, kernel) for kernel in values["time"]["kernel"]]
+    if "moving" in values:
+        values["moving"]["ephemerides"] = [_absolute(home, name) for name in values["moving"]["ephemerides"]]
     if values["extract"]["mask"] not in (None, "pipeline"):
         values["extract"]["mask"] = _absolute(home, values["extract"]["mask"])
     # Never the folders of the old workspace: they may lie outside of it, and would be written over.
@@ -314,6 +317,8 @@ def _changed_parameters(config: Config, root: Path, past: PastRun) -> list[str]:
     changed = [str(mask)] if known.get("mask") != past.config.get("mask") else []
     then = past.config.get("kernels", [])
     changed += [name for i, name in enumerate(config.time.kernel) if i >= len(then) or known["kernels"][i] != then[i]]
+    if known.get("ephemerides", []) != past.config.get("ephemerides", []):
+        changed += config.moving.ephemerides
     return changed
 
 

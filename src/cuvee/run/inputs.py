@@ -19,10 +19,12 @@ from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.instruments.tess_prf import PrfFile, read_prf_files
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
+from cuvee.model.moving import Candidates, Ephemerides, Tracks
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Neighbours, Stars, Targets
 from cuvee.model.time import observer_time
 from cuvee.run.facts import footprint_facts
+from cuvee.run.known_objects import found_tracks, read_known, tracks_over
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import FrameStream, StreamLog, read_frames
@@ -102,7 +104,15 @@ def readers(
             _footprints(found["footprint"]),
             [root / kernel for kernel in config.time.kernel],
             device.naif_id,
+            found_tracks(root / found["tracks"][0].path, found["tracks"][0].content) if found["tracks"] else {},
+            read_known(config, root),
+            device.zero_point,
         ),
+        "candidates": lambda: [
+            (product.data_id.series, Candidates(**numbers.read_columns(root / product.path)))
+            for product in _in_order(found["candidates"])
+        ],
+        "tracks": lambda: None,
         "metrics": lambda: [numbers.read_columns(root / product.path) for product in _in_order(found["metrics"])],
         "lightcurves": lambda: None,
     }
@@ -279,14 +289,21 @@ def _fluxes(
     footprints: Sequence[tuple[Footprint, float, float]],
     kernels: Sequence[Path],
     spacecraft: int,
+    tracks: Mapping[str, Tracks],
+    known: Ephemerides | None,
+    zero_point: float,
 ) -> list[SeriesFluxes]:
-    """Join flux blocks with where their pixels and the spacecraft were; ``first`` is the patch's first row."""
-    places = {footprint.series: (ra, dec, footprint.geometry) for footprint, ra, dec in footprints}
+    """Join flux blocks with where their pixels, the spacecraft and moving objects were; ``first`` is the patch's first row."""
+    places = {footprint.series: (footprint, ra, dec) for footprint, ra, dec in footprints}
     fluxes = []
     for name, found in sorted(series.items()):
-        ra, dec, geometry = places.get(name, (np.nan, np.nan, None))
+        footprint, ra, dec = places.get(name, (None, np.nan, np.nan))
         observer = _observer(found, ra, dec, kernels, spacecraft)
-        fluxes.append(SeriesFluxes(found, found[0].rows - first, ra, dec, geometry, observer))
+        geometry = None if footprint is None else footprint.geometry
+        paths = [tracks[name]] if name in tracks else []
+        if footprint is not None:
+            paths += tracks_over(footprint, ra, dec, found, known, zero_point)
+        fluxes.append(SeriesFluxes(found, found[0].rows - first, ra, dec, geometry, observer, paths))
     return fluxes
 
 

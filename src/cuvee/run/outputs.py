@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.model.keys import DataId, patch_of
+from cuvee.model.moving import Tracks
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock, LightCurves, Neighbours, Reference, Stars, Targets
 from cuvee.run.stage import Product, Unit
@@ -129,7 +130,20 @@ def _write_fluxes(unit: Unit, block: FluxBlock, paths: Paths) -> Written:
         if j > i:
             patches[patch] = (int(i), int(j))
     counts = {"stars": int(block.rows.size), "frames": int(np.count_nonzero([bool(name) for name in block.names]))}
-    return (_product("fluxes", unit.data_id, path, paths, patches=patches),), counts
+    products = [_product("fluxes", unit.data_id, path, paths, patches=patches)]
+    if block.moving is not None:
+        path = paths.candidates(unit.data_id)
+        numbers.write_columns(path, {name: getattr(block.moving, name) for name in block.moving.__slots__})
+        products.append(_product("candidates", unit.data_id, path, paths, block=unit.data_id.part))
+    return tuple(products), counts
+
+
+def _write_tracks(unit: Unit, found: dict[str, Tracks], paths: Paths) -> Written:
+    path = paths.tracks(unit.data_id)
+    columns = {name: np.concatenate([getattr(one, name) for one in found.values()]) for name in Tracks.__slots__}
+    series = np.repeat(np.array(list(found), np.str_), [one.number.size for one in found.values()])
+    numbers.write_columns(path, {"series": series, **columns})
+    return (_product("tracks", unit.data_id, path, paths),), {"tracks": sum(len(one.paths()) for one in found.values())}
 
 
 def _write_series(unit: Unit, output: tuple[FluxBlock, Reference], paths: Paths) -> Written:
@@ -176,6 +190,7 @@ WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "prf-series": _write_star_models,
     "targets": _write_targets,
     "extract": _write_fluxes,
+    "tracks": _write_tracks,
     "extract-series": _write_series,
     "collect": _write_patch,
     "summary": _write_summary,

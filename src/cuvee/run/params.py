@@ -8,6 +8,7 @@ from typing import Any
 
 from cuvee.config import Config
 from cuvee.run.inputs import prf_paths
+from cuvee.run.known_objects import ephemeris_paths
 from cuvee.run.software import software_versions
 from cuvee.run.stage import Stage
 from cuvee.store.atomic import content_hash
@@ -23,12 +24,12 @@ def known_params(config: Config, root: Path) -> dict[str, Any]:
     config : Config
         The effective configuration.
     root : Path
-        The workspace; mask file and kernels are named relative to it, and count by their content.
+        The workspace; mask file, kernels and ephemerides are named relative to it, and count by their content.
 
     Returns
     -------
     dict
-        One item a section; ``mask``, ``prf_files`` and ``kernels`` hold content hashes, where such files are named; ``software`` versions, which enter
+        One item a section; ``mask``, ``prf_files``, ``kernels`` and ``ephemerides`` hold content hashes, where such files are named; ``software`` versions, which enter
         no recipe.
     """
     known = config.effective()
@@ -40,6 +41,8 @@ def known_params(config: Config, root: Path) -> dict[str, Any]:
         known["prf_files"] = [content_hash(path) for path in prf_paths(config, root)]
     if config.time.kernel:
         known["kernels"] = [content_hash(root / kernel) for kernel in config.time.kernel]
+    if config.moving.ephemerides:
+        known["ephemerides"] = [content_hash(path) for path in ephemeris_paths(config, root)]
     return known
 
 
@@ -60,4 +63,6 @@ def params_of(stage: Stage, known: Mapping[str, Any]) -> dict[str, Any]:
         params["prf_files"] = known["prf_files"]
     if "time" in stage.params and "kernels" in known:
         params["kernels"] = known["kernels"]
+    if "moving" in stage.params and "ephemerides" in known:
+        params["ephemerides"] = known["ephemerides"]
     return params

@@ -25,6 +25,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "neighbours": _GROUP,
     "targets": (*_GROUP, "patch"),
     "fluxes": (*_GROUP, "series", "block", "patch"),
+    "candidates": (*_GROUP, "series", "block"),
+    "tracks": _GROUP,
     "lightcurves": (*_GROUP, "patch"),
     "metrics": (*_GROUP, "patch"),
     "summary": _GROUP,

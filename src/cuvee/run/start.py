@@ -18,6 +18,7 @@ from cuvee.instruments.spacecraft import check_kernels
 from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
 from cuvee.run.inputs import prf_paths, read_mask
+from cuvee.run.known_objects import read_known
 from cuvee.run.lock import workspace_lock
 from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
@@ -71,6 +72,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         if device.name != "tess":
             raise ConfigError(f"[prf] files: PRF files are read for TESS only; leave them out for {device.title}.")
         read_prf_files(prf_paths(config, root))
+    read_known(config, root)
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)

@@ -33,7 +33,8 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
         If the file cannot be written.
     """
     arrays = {
-        name: pa.array(values.tolist() if values.dtype.kind == "U" else values) for name, values in columns.items()
+        name: pa.array(values.tolist(), pa.string()) if values.dtype.kind == "U" else pa.array(values)
+        for name, values in columns.items()
     }
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(arrays), temporary, compression="zstd", use_dictionary=False)

@@ -111,6 +111,15 @@ class Paths:
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "fluxes"
         return folder / f"{unit.series}{'-' + unit.part if unit.part else ''}.arrow"
 
+    def candidates(self, unit: DataId) -> Path:
+        """Name the table of what may be moving objects in a block."""
+        folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "moving"
+        return folder / f"{unit.series}-{unit.part}.parquet"
+
+    def tracks(self, group: DataId) -> Path:
+        """Name the paths of the moving objects of a detector."""
+        return self.targets(group).with_name("tracks.parquet")
+
     def metrics(self, unit: DataId) -> Path:
         """Name the table of numbers of a patch's stars."""
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "metrics"
