@@ -38,7 +38,7 @@ N_LEAST = 10
 def warm_up() -> None:
     """Compile every kernel of a run, or load it from numba's cache; call it once before workers start."""
     # Their signatures are explicit, so importing compiles.
-    from cuvee.kernels import crowding, lanes, moving, overlap, psf_judge, psf_planes, robust, star_space  # noqa: F401
+    from cuvee.kernels import crowding, lanes, moving, moving_peaks, overlap, psf_judge, psf_planes, robust, star_space  # noqa: F401
 
 
 class Scratch:
