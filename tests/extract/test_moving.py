@@ -126,6 +126,20 @@ def test_an_image_is_an_hour_of_frames_and_images_are_hours_apart(
     assert 24.0 * np.diff(times).min() >= 2.5
 
 
+def test_a_cosmic_ray_is_in_one_frame_only(still: Sky) -> None:
+    rng = np.random.default_rng(3)
+    hit = [frame.copy() for frame in still.frames]
+    place = rng.integers(10, 190, (300, 2))
+    for k, (i, j) in enumerate(place):
+        hit[k % N_FRAME][i : i + 2, j] += 15.0  # a hundred standard deviations in all, where it is dark
+    struck = Sky.__new__(Sky)
+    struck.frames, struck.reference = hit, still.reference
+    before, after = still.look(moments_of()), struck.look(moments_of())
+    in_images = np.isin(np.arange(300) % 16, [0, 1, 8, 9]).sum()
+    assert in_images > 60
+    assert after.time.size - before.time.size < 0.15 * in_images
+
+
 def test_where_nobody_looks_nothing_is_told(still: Sky) -> None:
     targets = targets_at([COL0 + 50.0], [ROW0 + 50.0])
     for params, bad in ((extract.ExtractParams(moving=False), 0), (extract.ExtractParams(), None)):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, shift
 
 from cuvee.extract.moving import REGION, STEP, _rows, describe_still
-from cuvee.kernels import moving
+from cuvee.kernels import moving, moving_peaks
 from cuvee.model.records import Geometry, Readout, Reference
 
 READOUT = Readout(1425.6, (5.2,), (8.0,), 720, (0,), 2e5)
@@ -102,8 +102,8 @@ def test_peaks_are_found_where_they_were_put_and_noise_is_not() -> None:
     rest[180:230, 100:140] += 30.0  # an edge is no point, ...
     rest[:, 33] += 8.0  # ... and a strap neither
     rest[300, 300] = np.nan
-    room = np.empty((5000, 4))
-    found = room[: moving.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room)]
+    room = np.empty((5000, 6))
+    found = room[: moving_peaks.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room)]
     away = np.hypot(*(found[:, None, :2] - place).transpose(2, 0, 1))
     corner = (
         np.hypot(found[:, None, 0] - [180, 180, 230, 230], found[:, None, 1] - [100, 140, 100, 140]).min(axis=1) < 5
@@ -115,10 +115,10 @@ def test_peaks_are_found_where_they_were_put_and_noise_is_not() -> None:
     assert (away.min(axis=0)[clear] < 0.5).mean() > 0.97
     mine = found[np.argmin(away, axis=0)][clear]
     assert np.median(mine[:, 2]) == pytest.approx(20.0, rel=0.1)
-    assert moving.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room[:3]) == 3
+    assert moving_peaks.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room[:3]) == 3
     # Under a sky that is 100 times as bright as the noise was told, they are nothing.
     sky[:] = 100.0 * 0.25 * 1425.6 / 0.5
-    assert moving.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room) == 0
+    assert moving_peaks.find_peaks(rest, variance, sky, 0.5, 1425.6, 6.0, room) == 0
 
 
 def test_pixels_without_a_value_in_the_reference_are_not_looked_at() -> None:
@@ -131,3 +131,22 @@ def test_pixels_without_a_value_in_the_reference_are_not_looked_at() -> None:
     assert lost.sum() < 40
     assert np.isfinite(still.chosen).all()
     assert describe_still(reference_of(image[:12, :12])) is None
+
+
+@pytest.mark.parametrize("order", ["<f4", ">f4"])
+def test_the_light_of_peaks_is_the_same_sum_in_a_frame_and_in_its_bins(order: str) -> None:
+    rng = np.random.default_rng(9)
+    frame = rng.normal(100.0, 5.0, (60, 84)).astype(order)
+    variance = rng.uniform(1.0, 4.0, (30, 42)).astype(np.float32)
+    place = np.array([[2, 2], [14, 20], [27, 39]])
+    mean, noise, one = np.empty(3), np.empty(3), np.empty(3)
+    bins = binned(np.asarray(frame, np.float64)).astype(np.float32)
+    moving_peaks.light_of_rest(bins, variance, place, mean, noise)
+    moving_peaks.light_of_frame(_rows(frame.view(np.uint32)), order == ">f4", variance, place, one)
+    np.testing.assert_allclose(one, mean, atol=2e-3)
+    kernel = np.outer([1, 2, 1], [1, 2, 1])
+    for k, (i, j) in enumerate(place):
+        around, weight = bins[i - 2 : i + 3, j - 2 : j + 3], kernel / variance[i - 1 : i + 2, j - 1 : j + 2]
+        ring = (around.sum() - around[1:4, 1:4].sum()) / 16
+        assert mean[k] == pytest.approx((weight * (around[1:4, 1:4] - ring)).sum(), rel=1e-4, abs=1e-3)
+        assert noise[k] == pytest.approx(np.sqrt((kernel * weight).sum()), rel=1e-6)

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _OF_A_RUN = (
-    "crowding", "drift", "lanes", "middle", "moving", "noise", "overlap", "psf_judge", "psf_planes", "psf_residual", "robust", "star_space",
+    "crowding", "drift", "lanes", "middle", "moving", "moving_peaks", "noise", "overlap", "psf_judge", "psf_planes", "psf_residual", "robust", "star_space",
 )  # fmt: skip
 
 N_LEAST = 10

@@ -43,7 +43,9 @@ SHARP = 0.01
 """Error of a displacement (px)."""
 LEAST = 6.0
 """Signal to noise of a candidate."""
-MOST = 2000
+LASTING = 2.5
+"""Signal to noise that it has without the frame in which it is brightest."""
+MOST = 4000
 """Candidates of an image that are kept, the strongest of those that may move."""
 _ROOM = 50_000
 
@@ -223,7 +225,9 @@ class MovingPass:
             self._total[:] = 0.0
             for place in chosen:
                 moving.add_frame(_rows(frames[place % LANES]), swap, self._total)
-            self._found.append((float(self._mid[chosen].mean()), self._peaks(chosen.size)))
+            peaks = self._peaks(chosen.size)
+            lasting = self._lasting(peaks, [_rows(frames[place % LANES]) for place in chosen], swap)
+            self._found.append((float(self._mid[chosen].mean()), peaks[lasting, :4]))
 
     def _images(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield which frames of a batch are averaged."""
@@ -245,23 +249,41 @@ class MovingPass:
 
     def _peaks(self, n: int) -> NDArray[np.float64]:
         """Return the peaks of the mean of ``n`` frames, of which ``self._total`` is the sum."""
-        from cuvee.kernels import moving
+        from cuvee.kernels import moving, moving_peaks
 
         still, total, scale = self.still, self._total, 1.0 / n
         sky = _empty_sky(still.light.shape)
         moving.sky_cells(total, scale, still.sample, STEP, sky)
         known = np.isfinite(sky)
         if not known.any():
-            return np.zeros((0, 4))
+            return np.zeros((0, 6))
         sky[~known] = np.median(sky[known])
         coef = np.empty((still.ptr.size - 1, 5), np.float32)
         moving.fit_slopes(total, scale, still.exposure, sky, still.chosen, still.place, still.ptr, coef)
         moving.subtract(total, scale, sky, still.light, still.slopes, coef, REGION, self._rest)
         if n not in self._variance:
             self._variance[n] = np.float32(scale) * still.variance + still.floor
-        room = np.empty((_ROOM, 4))
-        count = moving.find_peaks(self._rest, self._variance[n], sky, scale, still.exposure, LEAST, room)
+        room = np.empty((_ROOM, 6))
+        count = moving_peaks.find_peaks(self._rest, self._variance[n], sky, scale, still.exposure, LEAST, room)
         return room[:count].copy()
+
+    def _lasting(
+        self, peaks: NDArray[np.float64], frames: Sequence[NDArray[np.uint32]], swap: bool
+    ) -> NDArray[np.bool_]:
+        """Tell which peaks are still there without the frame in which they are brightest: a cosmic ray is in one only."""
+        from cuvee.kernels import moving_peaks
+
+        n = len(frames)
+        if n == 1:
+            return np.ones(peaks.shape[0], bool)
+        place = np.ascontiguousarray(peaks[:, 4:], np.int64)
+        every, mean, noise = np.empty((n, place.shape[0])), np.empty(place.shape[0]), np.empty(place.shape[0])
+        moving_peaks.light_of_rest(self._rest, self._variance[n], place, mean, noise)
+        for one, frame in zip(every, frames, strict=True):
+            moving_peaks.light_of_frame(frame, swap, self._variance[n], place, one)
+        # What does not change from frame to frame, stars and their displacement, falls out.
+        others = (n * mean - (every - every.mean(axis=0) + mean).max(axis=0)) / (n - 1)
+        return np.asarray(others >= LASTING * noise * np.sqrt(n / (n - 1)))
 
     @property
     def candidates(self) -> Candidates:

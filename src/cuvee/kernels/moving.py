@@ -1,4 +1,4 @@
-"""What has moved into an image since the reference was taken: sums of frames in bins of 2 x 2 pixels, less the reference, and their peaks.
+"""What has moved into an image since the reference was taken: sums of frames in bins of 2 x 2 pixels, less the reference.
 
 The reference is described bin by bin: by its light (``still``), by five derivatives of it with which a displaced or smeared frame differs
 from it (in column, row, twice in column, in both, twice in row), and by the variance of a mean of frames. What is read for every bin lies in planes
@@ -11,7 +11,7 @@ import numpy as np
 from numba import boolean, float32, float64, int64, njit, types, uint32, void
 from numpy.typing import NDArray
 
-__all__ = ["add_frame", "find_peaks", "fit_slopes", "sky_cells", "subtract"]
+__all__ = ["add_frame", "fit_slopes", "sky_cells", "subtract"]
 
 N_FREE = 5
 """Derivatives that are fitted."""
@@ -21,9 +21,6 @@ ROUNDS = 3
 CLIP = 4.0
 NOTHING = 0.003
 """A second derivative with a smaller coefficient (px^2) changes a star by less than what no model describes."""
-FAINTEST = 3.0
-"""A peak's brightest bin stands out by so many standard deviations."""
-ALONE = 0.7
 FEWEST = 16
 
 _REAL = {"reassoc", "contract", "nsz"}
@@ -272,101 +269,3 @@ def subtract(
             for k in range(N_FREE):
                 if k < 2 or abs(own[k]) > NOTHING:
                     _take_off(rest[i, first:last], own[k], slopes[k, i, first:last])
-
-
-@njit(
-    int64(
-        float32[:, ::1], float32[:, ::1], float64[:, ::1], float64, float64, float64, float64[:, ::1]
-    ),
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)  # fmt: skip
-def find_peaks(
-    rest: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    sky: NDArray[np.float64],
-    scale: float,
-    exposure: float,
-    least: float,
-    found: NDArray[np.float64],
-) -> int:
-    """Find what stands out as a point source does: the local maxima of an image.
-
-    Parameters
-    ----------
-    rest : float32 array, shape (n_up, n_across)
-        From `subtract`.
-    variance : float32 array, shape (n_up, n_across)
-        Of a mean of frames no brighter than the reference.
-    sky, scale, exposure
-        As in `fit_slopes`: what a brighter sky adds to the variance.
-    least : float
-        Smallest signal-to-noise ratio in 3 x 3 bins, less the median of the sixteen around them. Less the bins two above and
-        below, and less those two to the left and right, it must be `ALONE` times as high: straps and columns of charge are no points.
-    found : float64 array, shape (n_most, 4)
-        Receives row and column (in bins), flux (e-/s) and signal to noise of each.
-
-    Returns
-    -------
-    int
-        How many; no more than there is room for.
-    """
-    n_up, n_across = rest.shape
-    ring = np.empty(16)
-    n = 0
-    for i in range(2, n_up - 2):
-        for j in range(2, n_across - 2):
-            r = rest[i, j]
-            if not r * abs(r) >= np.float32(FAINTEST * FAINTEST) * variance[i, j]:
-                continue
-            highest = True
-            for y in range(i - 1, i + 2):
-                for x in range(j - 1, j + 2):
-                    # As many standard deviations as r, squared and without a division; what is no number fails, too.
-                    other = rest[y, x]
-                    if not other * abs(other) * variance[i, j] <= r * r * variance[y, x]:
-                        highest = False
-            if not highest:
-                continue
-            more = max(_level(sky, i, j, n_up, n_across), 0.0) / exposure * scale
-            signal, norm = 0.0, 0.0
-            for y in range(i - 1, i + 2):
-                for x in range(j - 1, j + 2):
-                    share = (2.0 - abs(y - i)) * (2.0 - abs(x - j))
-                    weight = 1.0 / (variance[y, x] + more)
-                    signal += share * rest[y, x] * weight
-                    norm += share * share * weight
-            if not signal >= 0.7 * least * np.sqrt(norm):
-                continue
-            m = 0
-            for y in range(i - 2, i + 3):
-                for x in range(j - 2, j + 3):
-                    if (abs(y - i) == 2 or abs(x - j) == 2) and np.isfinite(rest[y, x]):
-                        ring[m] = rest[y, x]
-                        m += 1
-            if m < 8:
-                continue
-            base = np.median(ring[:m])
-            flux, signal, light, up, along, down, aside = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for y in range(i - 1, i + 2):
-                for x in range(j - 1, j + 2):
-                    share = (2.0 - abs(y - i)) * (2.0 - abs(x - j)) / (variance[y, x] + more)
-                    value = rest[y, x] - base
-                    flux += value
-                    signal += share * value
-                    down += share * (rest[y, x] - 0.5 * (rest[i - 2, x] + rest[i + 2, x]))
-                    aside += share * (rest[y, x] - 0.5 * (rest[y, j - 2] + rest[y, j + 2]))
-                    if value > 0.0:
-                        light += value
-                        up += (y - i) * value
-                        along += (x - j) * value
-            strong = least * np.sqrt(norm)
-            if signal < strong or down < ALONE * strong or aside < ALONE * strong:
-                continue
-            found[n, 0], found[n, 1] = i + up / light, j + along / light
-            found[n, 2], found[n, 3] = flux, signal / np.sqrt(norm)
-            n += 1
-            if n == found.shape[0]:
-                return n
-    return n
