@@ -98,7 +98,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf-series",
-        version=1,
+        version=2,
         per=_DETECTOR,
         reads=("stamp", "footprint", "partition"),
         writes=("stars",),
