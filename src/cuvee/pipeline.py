@@ -88,7 +88,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series", "block"),
         reads=("frame", "reference", "targets", "stars", "neighbours"),
         writes=("fluxes",),
@@ -109,7 +109,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract-series",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("stamp", "targets", "stars", "neighbours"),
         writes=("fluxes", "reference"),
