@@ -25,6 +25,7 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, Geometry, Moments, Pixels, Readout
 from cuvee.photometry import aperture
 from cuvee.pipeline import PIPELINE
+from cuvee.provenance import explain_star
 from cuvee.provenance.prf_stamps import stamps as prf_by_definition
 from cuvee.quicklook import figure_residual
 from cuvee.run.start import RunOptions, RunSummary, run_workspace
@@ -175,6 +176,21 @@ def test_a_star_in_the_crowded_bulge_is_deblended(reduce: Reduce, shared_data: P
     assert model.numbers["n_found"] > 10
     assert curve.observations[0]["best"] == "psf"
     what_is_left(survey, next(folder.glob("ktwo*_lpd-targ.fits.gz")), model)
+    all_of_it_can_be_redone(survey, curve)
+
+
+def all_of_it_can_be_redone(survey: Survey, curve: LightCurve) -> None:
+    """Frames that lie up to a pixel apart have means of their own; of each the flux is redone by dense least squares."""
+    timed = np.flatnonzero(np.isfinite(curve.time))
+    groups = set()
+    for k in timed[np.linspace(0, timed.size - 1, 25).astype(int)]:
+        (seen,) = explain_star(survey, curve.id, float(curve.time[k]))["observations"]
+        one = seen["point"]["psf"]
+        assert one["flux"]["agrees"], (k, one["flux"])
+        assert one["flux_err"]["agrees"]
+        assert one["chi2_compared"]["agrees"]
+        groups.add(tuple(one["pointing"]["mean"]))
+    assert len(groups) > 5
 
 
 def what_is_left(survey: Survey, path: Path, model: StarModel) -> None:
