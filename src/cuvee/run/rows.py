@@ -133,7 +133,11 @@ def known_units(
 
 
 def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
-    """Return what each product of a unit was made from; files that proved bad are no part of it."""
+    """Return what each product of a unit was made from; files that proved bad are no part of it.
+
+    Of many series done at once, each product names its own: what all have in common, as a PRF has from all stamps of a detector, is in the
+    recipe, and would take as many rows as there are pairs of stamps.
+    """
     bad = {file.path for file in receipt.bad}
     read = [source for source in unit.inputs if not source.path or source.path not in bad]
     return [
@@ -146,6 +150,7 @@ def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
         }
         for product in receipt.products
         for source in read
+        if product.data_id.series in ("", source.data_id.series) or not source.data_id.series
     ]
 
 
