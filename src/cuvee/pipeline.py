@@ -77,7 +77,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("member", "footprint", "reference", "partition"),
         writes=("stars",),

@@ -21,7 +21,9 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.prf import Prf
 from cuvee.model.psf import ModelImage, StarModel
 from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
+from cuvee.photometry.dead import dead_pixels
 from cuvee.photometry.diagnostics import diagnose
+from cuvee.photometry.noise import variance_at
 
 if TYPE_CHECKING:
     from cuvee.config import Config
@@ -96,9 +98,12 @@ def _learned(
 ) -> StarModel:
     """Learn from frames of one geometry; with a PRF that is known only the stars are."""
     ids, col, row, flux = stars
+    read = np.sqrt(variance_at(still.geometry.col0 + np.arange(still.geometry.n_col, dtype=np.float64), still.readout))
     params = config.prf if known is None else config.prf.model_copy(update={"half": known.half})
     try:
-        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, params, known=known)
+        learned = prf.learn(
+            frames, still.geometry, still.readout, col, row, flux, params, dead_pixels(still.image, read), known
+        )
     except AlgorithmError as error:
         raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
     variance = learned.variance / np.float32(len(frames))

@@ -16,6 +16,7 @@ from scipy.ndimage import binary_dilation
 from cuvee.extract.psf_stars import FULL, solved_stars
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Geometry, Readout
+from cuvee.photometry.dead import dead_pixels
 from cuvee.photometry.noise import output_of, pixel_variance
 from cuvee.photometry.psf_solve import BELIEVED, GOOD, MOST_HIT, ODD
 from cuvee.photometry.psf_stamp import CORE, RANK, STEEP, SURE, TURNS
@@ -131,6 +132,7 @@ def stamp_scene(
     with np.errstate(invalid="ignore"):
         variance = np.maximum(light, 0.0) / readout.exposure + pixel_variance(readout)[output_of(col, readout)]
         usable = (light < FULL * readout.saturation) & np.isfinite(image) & (variance > 0.0)
+        usable &= ~dead_pixels(image.astype(np.float32), np.sqrt(pixel_variance(readout)[output_of(col, readout)]))
         usable &= ~binary_dilation(light >= FULL * readout.saturation, np.ones((3, 3), bool))
         weight = np.where(usable, 1.0 / np.sqrt(variance), 0.0).ravel()
     where = model.col - geometry.col0, model.row - geometry.row0
