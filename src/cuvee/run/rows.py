@@ -150,7 +150,7 @@ def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
         }
         for product in receipt.products
         for source in read
-        if product.data_id.series in ("", source.data_id.series) or not source.data_id.series
+        if unit.data_id.series or product.data_id.series in ("", source.data_id.series) or not source.data_id.series
     ]
 
 
