@@ -77,7 +77,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("member", "footprint", "reference", "partition"),
         writes=("stars",),
@@ -107,7 +107,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf-series",
-        version=1,
+        version=2,
         per=_DETECTOR,
         reads=("stamp", "footprint", "partition"),
         writes=("stars",),
@@ -118,7 +118,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract-series",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("stamp", "targets", "stars", "neighbours"),
         writes=("fluxes", "reference"),

@@ -20,10 +20,12 @@ from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.moving import Candidates, Tracks
 from cuvee.model.prf import Prf
-from cuvee.model.psf import StarModel
+from cuvee.model.psf import ModelImage, StarModel
 from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
 from cuvee.moving import find_tracks
+from cuvee.photometry.dead import dead_pixels
 from cuvee.photometry.diagnostics import diagnose
+from cuvee.photometry.noise import variance_at
 
 if TYPE_CHECKING:
     from cuvee.config import Config
@@ -99,9 +101,12 @@ def _learned(
 ) -> StarModel:
     """Learn from frames of one geometry; with a PRF that is known only the stars are."""
     ids, col, row, flux = stars
+    read = np.sqrt(variance_at(still.geometry.col0 + np.arange(still.geometry.n_col, dtype=np.float64), still.readout))
     params = config.prf if known is None else config.prf.model_copy(update={"half": known.half})
     try:
-        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, params, known=known)
+        learned = prf.learn(
+            frames, still.geometry, still.readout, col, row, flux, params, dead_pixels(still.image, read), known
+        )
     except AlgorithmError as error:
         raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
     variance = learned.variance / np.float32(len(frames))
@@ -124,7 +129,7 @@ def _learned(
 def place_stamp_stars(inputs: Inputs, config: Config, device: Instrument) -> list[StarModel]:
     """Find out about the stars of a detector's stamps: their PRF, from the mission's files or from all stamps together, and their places."""
     footprints = {footprint.series: footprint for footprint, _, _ in inputs["footprint"]}
-    small: list[tuple[FileInfo, NDArray[np.int64], prf.StampImage]] = []
+    small: list[tuple[FileInfo, NDArray[np.int64], prf.StampImage, NDArray[np.int64]]] = []
     models, detector = [], ""
     known: Prf | None = None
     for pixels, info, _ in inputs["stamp"]:
@@ -137,14 +142,14 @@ def place_stamp_stars(inputs: Inputs, config: Config, device: Instrument) -> lis
             with suppress(NoWork):
                 models.append(_large_stamp(pixels, info, (ids, *stars), config, known))
             continue
-        images, variance = stamp_images(pixels, info)
+        images, variance, n_frame = stamp_images(pixels, info)
         if np.isfinite(variance).any():
-            small.append((info, ids, prf.StampImage(images, variance, info.geometry, *stars)))
+            small.append((info, ids, prf.StampImage(images, variance, info.geometry, *stars), n_frame))
     numbers = {"mission": 1.0} if known is not None else {"n_stamp": float(len(small))}
     if known is None and small:
         try:
             known, shape = prf.fit_shape(
-                [one for _, _, one in small],
+                [one for _, _, one, _ in small],
                 device.fwhm,
                 config.prf.half,
                 config.prf.position_error,
@@ -153,9 +158,9 @@ def place_stamp_stars(inputs: Inputs, config: Config, device: Instrument) -> lis
         except AlgorithmError as error:
             raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
         numbers |= dict(zip(("width_col", "width_row", "wing", "spread"), shape, strict=True))
-    for info, ids, one in small:
+    for info, ids, one, n_frame in small:
         assert known is not None
-        models.append(_stamp_model(info, ids, one, known, config, device, numbers))
+        models.append(_stamp_model(info, ids, one, n_frame, known, config, device, numbers))
     if not models:
         raise NoWork(
             f"No stamp of {detector} has stars that a PRF could be fitted to. There are apertures, but no PSF fluxes."
@@ -164,16 +169,22 @@ def place_stamp_stars(inputs: Inputs, config: Config, device: Instrument) -> lis
 
 
 def _stamp_model(
-    info: FileInfo, ids: NDArray[np.int64], one: prf.StampImage, known: Prf, config: Config, device: Instrument,
-    numbers: Mapping[str, float],
+    info: FileInfo, ids: NDArray[np.int64], one: prf.StampImage, n_frame: NDArray[np.int64], known: Prf, config: Config,
+    device: Instrument, numbers: Mapping[str, float],
 ) -> StarModel:  # fmt: skip
     misfit = MISFIT if "mission" in numbers else prf.SHAPE_MISFIT
     settled = prf.settle_stamp(known, *one, config.prf.position_error, device.pointing_error, misfit)
     n_found = settled.col.size - ids.size
     everyone = np.concatenate([ids, np.zeros(n_found, np.int64)])
+    # The places are those in the image in the middle.
+    middle = n_frame.size // 2
+    shown = ModelImage(
+        one.image[middle], settled.light[middle], np.sqrt(one.variance[middle]), float(settled.level[middle]),
+        info.geometry.col0, info.geometry.row0, int(n_frame[middle]),
+    )  # fmt: skip
     return StarModel(
         info.series, known, everyone, settled.col, settled.row, settled.flux,
-        {**numbers, "n_found": float(n_found), "order": float(known.order)},
+        {**numbers, "n_found": float(n_found), "order": float(known.order)}, shown,
     )  # fmt: skip
 
 

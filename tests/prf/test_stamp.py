@@ -51,6 +51,9 @@ def test_stars_come_back_with_the_background() -> None:
     np.testing.assert_allclose(found.flux, one.flux, rtol=0.02)
     np.testing.assert_allclose(np.hypot(found.col - one.col, found.row - one.row), 0.0, atol=0.02)
     assert found.level[0] == pytest.approx(120.0, abs=1.0)
+    # Stars and background leave the noise, less what the eight and more parameters take of 121 pixels.
+    left = (one.image - found.light - found.level[0]) / np.sqrt(one.variance)
+    assert 0.75 < np.sqrt(np.mean(left**2)) < 1.15
 
 
 def test_a_star_that_the_catalogue_lacks_is_found_and_takes_nothing_from_its_neighbour() -> None:

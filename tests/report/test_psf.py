@@ -20,7 +20,7 @@ from cuvee.model.prf import Prf
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock, Moments
 from cuvee.report import section, write_report
-from cuvee.report.detector import gather_stars, gather_timeline
+from cuvee.report.detector import gather_stars, gather_timeline, pick_stars, show_stars
 from cuvee.report.displacement import (
     Displacement,
     Terms,
@@ -30,6 +30,7 @@ from cuvee.report.displacement import (
     scatter_of,
     terms_of,
 )
+from cuvee.report.gallery import gallery
 from cuvee.report.gather import gather_run
 from cuvee.report.psf import PsfFacts, fit_words, gather_psf
 from cuvee.simulate import faults
@@ -145,6 +146,22 @@ def test_blocks_are_joined_and_frames_without_stay_without(tmp_path: Path) -> No
     write_block(tmp_path / "old.arrow", block([1, 2], None))
     assert gather_displacement([tmp_path / "none.arrow", tmp_path / "old.arrow"]) is None
     assert np.isnan(scatter_of(np.full(3, np.nan)))
+
+
+def test_the_gallery_shows_what_the_model_leaves(measured: Survey) -> None:
+    facts = gather_run(measured.paths.ledger, measured.paths.root, measured.config)
+    stars = gather_stars(facts.groups[0][1])
+    picked = pick_stars(measured, GROUP, stars, 1)
+    shown = show_stars(measured, GROUP, stars, picked, facts.references, facts.models)
+    assert len(shown) == len(picked) > 0
+    for star in shown:
+        alone = measured.residual(star.curve)
+        assert alone is not None
+        assert star.residual is not None
+        np.testing.assert_array_equal(star.residual.picture.pull, alone.picture.pull)
+    assert gallery("tess", shown, 60, "x").count("what that leaves over its error") == len(shown)
+    plain = show_stars(measured, GROUP, stars, picked, facts.references, {})
+    assert "what that leaves" not in gallery("tess", plain, 60, "x")
 
 
 @pytest.mark.parametrize("spoil", ["nothing", "lost", "wild", "only shift", "all lost"])

@@ -5,11 +5,14 @@ import sqlite3
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from photutils.aperture import CircularAperture
 from scipy import stats
 from tests.run.workspaces import House
 from tests.test_cdpp import cdpp
 
 import cuvee
+from cuvee.model.flags import FLAGS
+from cuvee.store.references import read_reference
 from cuvee.survey import Survey
 
 
@@ -50,6 +53,42 @@ def test_the_ledger_says_what_the_light_curves_say(survey: Survey) -> None:
         noise = cdpp(lc.flux, good, lc.time, lc.points["cadence"])
         assert [row["cdpp_1h"], row["cdpp_6_5h"]] == pytest.approx((1e6 * noise / np.median(flux)).tolist())
     assert judged > 20
+
+
+def test_light_at_the_edge_is_that_of_the_pixels_there(survey: Survey) -> None:
+    """photutils lays the circles; pixels are those of the reference image, the background is that of the light curve."""
+    still = read_reference(next((survey.path / "BASE" / "reference-frames").glob("*.reference")))
+    outermost = np.ones(still.image.shape, bool)
+    outermost[1:-1, 1:-1] = False
+    places = {row["id"]: row for row in survey.light_curves(["id", "col", "row"]).to_pylist()}
+    there = 0
+    for row in survey.diagnostics().to_pylist():
+        place = places[row["id"]]
+        where = place["col"] - still.geometry.col0, place["row"] - still.geometry.row0
+        if row["best"][:-1] != "aperture" or not np.isfinite(where).all():
+            continue
+        circle = CircularAperture(where, {"1": 1.5, "2": 2.5, "3": 3.5}[row["best"][-1]])
+        weight = circle.to_mask(method="exact").to_image(still.image.shape)
+        if weight is None or not (weight * outermost).any():
+            assert row["edge_flux"] == 0.0
+            continue
+        there += 1
+        level = np.median(survey.light_curve(row["id"]).background)
+        expected = float((weight * outermost * (still.image - level)).sum())
+        assert row["edge_flux"] == pytest.approx(expected, rel=1e-4, abs=1e-3)
+    assert there > 3
+
+
+def test_what_went_wrong_is_said_of_each_star(survey: Survey) -> None:
+    table = survey.diagnostics().to_pylist()
+    assert {row["errors"] for row in table if row["n_good"]} == {""}
+    lost = [row for row in table if not row["n_good"]]
+    assert lost
+    for row in lost:
+        names = {bit.name for bit in FLAGS if bit.bad and row["flag"] & bit.value}
+        said = row["errors"].split("; ")
+        assert {words.removeprefix("all points: ").split(" ")[0] for words in said if words.startswith("all")} == names
+        assert all(said)
 
 
 def test_every_second_is_somebodys(survey: Survey) -> None:

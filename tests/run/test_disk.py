@@ -68,6 +68,9 @@ def agree(estimate: dict[str, int], grew: dict[str, int], *folders: str) -> None
         (300, 120, 160, []),
         (60, 700, 400, [("extract", "radii = [2.0]"), ("targets", "mag_limit = 14.0")]),
         (200, 300, 256, [("collect", "round_noise = 8"), ("extract", 'background = "annulus"')]),
+        (100, 500, 256, [("extract", "psf = true")]),
+        (100, 500, 256, [("extract", "k2p2 = true")]),
+        (60, 700, 300, [("extract", "psf = true"), ("extract", "k2p2 = true"), ("extract", "halo = true")]),
     ],
 )
 def test_frames_take_what_was_estimated(
@@ -85,13 +88,20 @@ def test_frames_take_what_was_estimated(
     assert seen["free"]["RED"] == pytest.approx(free, rel=0.2)
 
 
-@pytest.mark.parametrize(("n", "n_frame", "settings"), [(60, 6, []), (40, 300, []), (40, 300, ["mask"])])
-def test_stamps_take_what_was_estimated(
-    cuvee: Cuvee, tmp_path: Path, n: int, n_frame: int, settings: list[str]
-) -> None:
-    config = '[extract]\nmask = "mask.npy"\n' if settings else ""
-    root = stamps.make_workspace(tmp_path / "survey", n, n_frame, config=config)
-    if settings:
+@pytest.mark.parametrize(
+    ("n", "n_frame", "settings"),
+    [
+        (60, 6, ""),
+        (40, 300, ""),
+        (40, 300, 'mask = "mask.npy"\n'),
+        (40, 300, "psf = true\n"),
+        (30, 300, "k2p2 = true\nhalo = true\nhalo_limit = 12.0\n"),
+        (30, 60, "psf = true\nk2p2 = true\nhalo = true\n"),
+    ],
+)
+def test_stamps_take_what_was_estimated(cuvee: Cuvee, tmp_path: Path, n: int, n_frame: int, settings: str) -> None:
+    root = stamps.make_workspace(tmp_path / "survey", n, n_frame, config=f"[extract]\n{settings}")
+    if "mask.npy" in settings:
         np.save(root / "mask.npy", np.ones((9, 9)))
     foreseen = room_of(cuvee, root, "--dry-run")
     seen = room_of(cuvee, root)

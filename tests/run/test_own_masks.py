@@ -165,7 +165,7 @@ def test_a_star_that_spills_is_measured_where_its_light_is(tmp_path: Path, flux:
     assert fluxes[best] < 0.2 * min(fluxes[f"aperture{k}"] for k in (1, 2, 3))
     words = format_explanation(explain_star(cuvee.open(root), STAR, float(curve.time[7])))
     assert "spills charge" in words
-    assert ("THE HALO" in words) == (best == "halo")
+    assert ("THE SUM of the halo" in words) == (best == "halo")
     assert ("THE SUM over mask" in words) == (best == "mask")
     assert "BUT" not in words
 

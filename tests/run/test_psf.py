@@ -133,6 +133,10 @@ def test_without_stars_to_learn_from_there_are_apertures(workspace: Workspace) -
     catalog.write_text("\n".join([lines[0], *faint]) + "\n")
     summary = run(root)
     assert ("prf", "no-work") in summary.counts
+    assert all(
+        words.startswith("prf: ") and "There are apertures, but no PSF fluxes." in words
+        for words in cuvee.open(root).diagnostics()["errors"].to_pylist()
+    )
     table = cuvee.open(root).light_curves(columns=["id", "best", "lc"])
     assert table.num_rows > 100
     assert "psf" not in table["best"].to_pylist()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from tests.run.stamps import make_workspace
 from tests.run.workspaces import done, product_bytes, run
 
 import cuvee
 from cuvee.errors import ConfigError
+from cuvee.model.keys import DataId
 from cuvee.simulate import faults
 
 
@@ -87,3 +90,21 @@ def test_a_mask_counts_by_its_content(tmp_path: Path) -> None:
     np.save(root / "mask.npy", mask)
     run(root)
     assert product_bytes(root) == first
+
+
+def test_the_lineage_of_psf_stamps_grows_as_their_number_and_all_depend_on_all(tmp_path: Path) -> None:
+    counts = []
+    for n in (6, 12):
+        root = make_workspace(tmp_path / str(n), n, 30, config="[extract]\npsf = true\n")
+        assert not run(root).troubled
+        with sqlite3.connect(root / "cuvee.db") as ledger:
+            rows = ledger.execute("SELECT data_id, input_id FROM lineage WHERE kind = 'stars' AND input_kind = 'stamp'")
+            assert all(DataId.parse(one).series == DataId.parse(other).series for one, other in rows)
+            counts.append(ledger.execute("SELECT count(*) FROM lineage").fetchone()[0])
+    assert counts[1] < 2 * counts[0]
+    before = {path.name: path.read_bytes() for path in (root / "BASE" / "prf").iterdir()}
+    with fits.open(stamps(root)[3], mode="update") as file:
+        file["PIXELS"].data["FLUX"] *= 1.5
+    run(root)
+    after = {path.name: path.read_bytes() for path in (root / "BASE" / "prf").iterdir()}
+    assert sum(before[name] != after[name] for name in before) == 12

@@ -21,19 +21,22 @@ def show(
     star: Annotated[str, typer.Argument(help="Catalogue id, or 'RA DEC' in degrees.")],
     workspace: Workspace = Path(),
     period: Annotated[float, typer.Option(min=0.0, help="Fold at this period (days).")] = 0.0,
+    psf: Annotated[bool, typer.Option("--psf", help="Draw its pixels, the PSF model and what that leaves.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture to write (png, pdf, svg).")] = None,
 ) -> None:
     """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
 
+    With --psf its mean pixels, the model of all stars and what this leaves, instead.
+
     Example: cuvee show 144996772 -w my-survey --period 0.76 -o star.png
     """
-    from cuvee.quicklook import save, show_star
+    from cuvee.quicklook import save, show_residual, show_star
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
     light_curve = survey.light_curve(survey.resolve(star))
-    path = output or Path(f"{light_curve.id}.png")
-    save(show_star(survey, light_curve, period or None), path)
+    path = output or Path(f"{light_curve.id}{'-psf' if psf else ''}.png")
+    save(show_residual(survey, light_curve) if psf else show_star(survey, light_curve, period or None), path)
     good = int(light_curve.good.sum())
     tell(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good.")
 

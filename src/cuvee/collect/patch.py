@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.collect.aperture import by_distance_from_middle, choose_aperture, enclosed_light, light_in_masks, unspilt
+from cuvee.collect.edge import edge_flux
 from cuvee.collect.params import CollectParams
 from cuvee.collect.series import JoinedSeries, SeriesFluxes, join_blocks
 from cuvee.errors import AlgorithmError, ConfigError, NoWork
@@ -91,6 +92,7 @@ def collect(
     wanted = [*methods, *(name for name in wanted if name not in methods)]
     order = np.append(by_distance_from_middle(len(apertures)), np.arange(len(apertures), len(methods)))
     chosen = np.full(n_star, order[0])
+    edge = np.full(n_star, np.nan)
     columns = []
     for one in joined:
         flag, planes = _flag(one), one.planes(*_measured(methods, params.round_noise))
@@ -107,6 +109,7 @@ def collect(
         else:
             chosen[one.rows] = methods.index(params.aperture)
         _mark_edge(flag, one, chosen[one.rows])
+        edge[one.rows] = edge_flux(one, methods, chosen[one.rows], planes["background"])
         if params.round_noise:  # after the choice of the aperture, which it must not sway
             for name in ("background", *(f"{method}_flux" for method in methods)):
                 planes[name] = round_to_noise(planes[name], planes[f"{name}_err"], params.round_noise)
@@ -121,7 +124,7 @@ def collect(
         radii=targets.radii if circles else (),
     )
     best = np.asarray(methods, dtype=np.str_)[chosen]
-    numbers = _mask_numbers(joined, targets, fwhm) if "mask" in methods else {}
+    numbers = {"edge_flux": edge} | (_mask_numbers(joined, targets, fwhm) if "mask" in methods else {})
     return LightCurves(rows, segment, detector, best, offsets, points, params.round_noise, numbers)
 
 

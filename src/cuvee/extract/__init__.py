@@ -10,6 +10,7 @@ from cuvee.extract.frames import extract, without_psf_fluxes
 from cuvee.extract.measure import warm_up
 from cuvee.extract.params import ExtractParams
 from cuvee.extract.plan import Plan, make_plan
+from cuvee.extract.psf_image import model_image
 from cuvee.extract.psf_series import stamp_images
 from cuvee.extract.series import extract_series
 
@@ -19,6 +20,7 @@ __all__ = [
     "extract",
     "extract_series",
     "make_plan",
+    "model_image",
     "stamp_images",
     "warm_up",
     "without_psf_fluxes",

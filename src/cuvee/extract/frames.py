@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cuvee import background
 from cuvee.extract import measure
+from cuvee.extract.edge import with_edge
 from cuvee.extract.halo import with_halo_fluxes
 from cuvee.extract.masks import MaskPass
 from cuvee.extract.moving import MovingPass, describe_still
@@ -87,6 +88,7 @@ def extract(
     meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
     block = replace(block, moving=None if moving is None else moving.candidates)
+    block = with_edge(block, targets, reference.image, reference.geometry, params.radii)
     if (
         params.halo
     ):  # a block holds too little of the series to weigh pixels, but all light curves have the same columns
@@ -96,7 +98,7 @@ def extract(
     # Coefficients of the plan's basis in column and row. Where there is no frame there is no displacement, and JSON has no NaN.
     where = [np.round(one, 7).tolist() if np.isfinite(one).all() else None for one in stars.pointing]
     named = {**block.planes, "psf_flux": stars.flux, "psf_flux_err": stars.flux_err, "psf_chi2": stars.chi2}
-    return replace(block, planes=named, meta={**meta, "pointing": where, "shift": stars.shift.tolist()})
+    return replace(block, planes=named, meta={**block.meta, "pointing": where, "shift": stars.shift.tolist()})
 
 
 def with_mask_fluxes(block: FluxBlock, masks: MaskPass | None) -> FluxBlock:

@@ -14,9 +14,18 @@ from cuvee.metrics import median
 from cuvee.model.flags import NO_HALO
 from cuvee.model.records import FileInfo, FluxBlock, Neighbours, Pixels, Targets
 from cuvee.photometry import noise
-from cuvee.photometry.halo import HaloParams, halo
+from cuvee.photometry.halo import Halo, HaloParams, halo
 
-__all__ = ["halo_flux", "halo_stars", "measure_halos", "with_halo_fluxes"]
+__all__ = [
+    "halo_flux",
+    "halo_levels",
+    "halo_pixels",
+    "halo_scale",
+    "halo_stars",
+    "measure_halos",
+    "weigh_halo",
+    "with_halo_fluxes",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -50,7 +59,7 @@ def measure_halos(
     ids = targets.id[block.rows]
     found = {}
     for s in halo_stars(image, info, neighbours, ids, targets.mag[block.rows], limit).tolist():
-        fluxes = [block.planes[f"{name}_flux"][s] for name in _levels(block)]
+        fluxes = [block.planes[f"{name}_flux"][s] for name in halo_levels(block)]
         like = next((flux for flux in fluxes if np.isfinite(flux).any()), fluxes[-1])
         measured = halo_flux(pixels, level, level_err, info, neighbours, int(ids[s]), like)
         if measured is not None:
@@ -58,7 +67,7 @@ def measure_halos(
     return with_halo_fluxes(block, found)
 
 
-def _levels(block: FluxBlock) -> list[str]:
+def halo_levels(block: FluxBlock) -> list[str]:
     """Return the methods that a halo may have its level from: the star's mask, then the largest aperture."""
     apertures = [
         name.removesuffix("_flux") for name in block.planes if name.startswith("aperture") and name.endswith("_flux")
@@ -143,6 +152,29 @@ def halo_flux(
         Relative changes are those of the halo; the median over the good frames is that of ``like``. None where there is no halo to measure, or
         no level.
     """
+    cube, error = halo_pixels(pixels, level, level_err, info, neighbours, star)
+    try:
+        found = weigh_halo(cube, error, info)
+    except AlgorithmError:
+        return None
+    scale = halo_scale(found.flux, like, info.moments.quality == 0)
+    return (scale * found.flux, scale * found.flux_err) if scale > 0.0 else None
+
+
+def halo_pixels(
+    pixels: Pixels, level: FloatArray, level_err: FloatArray, info: FileInfo, neighbours: Neighbours, star: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the pixels that a halo is sought in, without background, NaN where they are a bright neighbour's, and their errors (e-/s).
+
+    Parameters
+    ----------
+    pixels, level, level_err, info, neighbours, star
+        As `halo_flux` takes them.
+
+    Returns
+    -------
+    cube, error : float64 array, shape (n_frame, n_row, n_col)
+    """
     geometry, readout = info.geometry, info.readout
     flux = np.asarray(pixels.flux, np.float64)
     counts = flux if pixels.background is None else flux + np.asarray(pixels.background, np.float64)
@@ -153,18 +185,22 @@ def halo_flux(
     cube = flux - np.asarray(level)[:, None, None]
     cube[:, _foreign(neighbours, star, info)] = np.nan
     cube[~np.isfinite(cube)] = np.nan
-    good = info.moments.quality == 0
-    try:
-        found = halo(cube, error, info.moments.mid, good, params=HaloParams(saturation=FULL * readout.saturation))
-    except AlgorithmError:
-        return None
-    level_of = [
-        float(median(np.where(good, one, np.nan)[None, :])[0]) for one in (found.flux, np.asarray(like, np.float64))
-    ]
-    scale = level_of[1] / level_of[0]
-    if not (np.isfinite(scale) and scale > 0.0):
-        return None
-    return scale * found.flux, scale * found.flux_err
+    return cube, error
+
+
+def weigh_halo(cube: FloatArray, error: FloatArray, info: FileInfo) -> Halo:
+    """Seek the weights of a halo in what `halo_pixels` returns; raises AlgorithmError where there is no halo to measure."""
+    params = HaloParams(saturation=FULL * info.readout.saturation)
+    return halo(cube, error, info.moments.mid, info.moments.quality == 0, params=params)
+
+
+def halo_scale(flux: FloatArray, like: NDArray[Any], good: NDArray[np.bool_]) -> float:
+    """Return what brings the median of a halo's good frames to that of another flux, both of shape (n_frame,); NaN where nothing does."""
+    own, wanted = (
+        float(median(np.where(good, one, np.nan)[None, :])[0]) for one in (flux, np.asarray(like, np.float64))
+    )
+    scale = wanted / own if own else float("nan")
+    return scale if np.isfinite(scale) and scale > 0.0 else float("nan")
 
 
 def _foreign(neighbours: Neighbours, star: int, info: FileInfo) -> NDArray[np.bool_]:

@@ -59,7 +59,7 @@ def with_psf(
     model, pixels, info, ids, flag
         As `psf_planes` takes them.
     meta : dict
-        Receives ``pointing``.
+        Receives ``pointing``, and ``shift``.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def with_psf(
     """
     if not params.psf_of_stamps:
         return {}
-    planes, meta["pointing"] = psf_planes(model, pixels, info, ids, flag)
+    planes, meta["pointing"], meta["shift"] = psf_planes(model, pixels, info, ids, flag)
     return planes
 
 
@@ -78,7 +78,7 @@ def psf_planes(
     info: FileInfo,
     ids: NDArray[np.int64],
     flag: NDArray[np.int32],
-) -> tuple[dict[str, NDArray[np.float32]], list[Any]]:
+) -> tuple[dict[str, NDArray[np.float32]], list[Any], list[Any]]:
     """Measure the PSF fluxes of a stamp's stars, all cadences at once.
 
     Parameters
@@ -99,11 +99,15 @@ def psf_planes(
     planes : dict of str to float32 array, shape (n_star, n_frame)
         ``psf_flux``, ``psf_flux_err`` (e-/s) and ``psf_chi2``.
     pointing : list
-        How far the stars lie in each frame from where they are in the mean, in column and row (px); None where that is not known.
+        How far the stars lie in each frame from where the model has them, in column and row (px); None where that is not known.
+    shift : list
+        By how much of that the stars were moved before the frame was measured (px), which is the same for all frames that share a mean
+        image; None for a frame that was not measured.
     """
     n_frame = info.moments.cadence.size
     planes = {name: np.full((ids.size, n_frame), np.nan, np.float32) for name in PLANES}
     where: list[Any] = [None] * n_frame
+    shift: list[Any] = [None] * n_frame
     cube = np.asarray(pixels.flux, np.float32)
     cube = np.where(np.isfinite(cube), cube, np.float32(np.nan))
     frames = np.flatnonzero(np.isfinite(cube).any(axis=(1, 2)))
@@ -115,8 +119,9 @@ def psf_planes(
             flag[:, some] |= done.flag
             for k, one in zip(some.tolist(), done.pointing, strict=True):
                 where[k] = np.round(one + moved, 7)[:, None].tolist() if np.isfinite(one).all() else None
+                shift[k] = moved.tolist()
     flag[np.isnan(planes["psf_flux"])] |= np.int32(flags.NO_PSF)
-    return planes, where
+    return planes, where, shift
 
 
 class _Done(NamedTuple):
@@ -128,7 +133,7 @@ class _Done(NamedTuple):
     flux: FloatArray
 
 
-def stamp_images(pixels: Pixels, info: FileInfo) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def stamp_images(pixels: Pixels, info: FileInfo) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Return means of a stamp's frames of quality 0 (of all, if there is none) that point alike, and their variance.
 
     Parameters
@@ -143,6 +148,8 @@ def stamp_images(pixels: Pixels, info: FileInfo) -> tuple[NDArray[np.float32], N
     image, variance : float32 array, shape (n_image, n_row, n_col)
         e-/s and (e-/s)^2; the variance is inf where a pixel is full of charge, or never seen. One image where the stars keep their
         place, else `PARTS` along the way that they go.
+    number : int64 array, shape (n_image,)
+        Frames in each.
     """
     good = np.flatnonzero(info.moments.quality == 0)
     good = good if good.size else np.arange(info.moments.quality.size)
@@ -154,7 +161,7 @@ def stamp_images(pixels: Pixels, info: FileInfo) -> tuple[NDArray[np.float32], N
     for image, part, out in zip(images, parts, variance, strict=True):
         trust = _trust(info, image, behind)
         np.divide(1.0 / part.size, trust, out=out, where=trust > 0.0)
-    return images, variance
+    return images, variance, np.array([part.size for part in parts])
 
 
 def _parts(cube: NDArray[np.float32]) -> list[NDArray[np.int64]]:

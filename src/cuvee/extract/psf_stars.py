@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
 from cuvee.photometry import noise
+from cuvee.photometry.dead import dead_pixels
 
 __all__ = ["apart", "inverse_variance", "solved_stars"]
 
@@ -94,7 +95,7 @@ def solved_stars(
 def inverse_variance(
     image: NDArray[np.float32], reference: Reference, behind: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """Return the weights of the pixels; those that are full of charge, or unknown, take no part.
+    """Return the weights of the pixels; those that are full of charge, dead, or unknown, take no part.
 
     Parameters
     ----------
@@ -115,6 +116,7 @@ def inverse_variance(
     with np.errstate(invalid="ignore"):
         variance = np.maximum(light, 0.0) / readout.exposure + read
         usable = (light < FULL * readout.saturation) & np.isfinite(image) & (variance > 0.0)
+        usable &= ~dead_pixels(image, np.sqrt(read))
     weight = np.zeros(image.shape, np.float32)
     np.divide(1.0, variance, out=weight, where=usable)
     return weight

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cuvee import background
 from cuvee.errors import ConfigError
 from cuvee.extract import measure
+from cuvee.extract.edge import with_edge
 from cuvee.extract.frames import extract, with_mask_fluxes
 from cuvee.extract.halo import measure_halos
 from cuvee.extract.masks import MaskPass
@@ -140,6 +141,7 @@ def extract_series(
     fitted = with_psf(params, model, pixels, info, targets.id[rows], flag, meta)
     block = with_mask_fluxes(measure.block(planes, flag, info.moments, names, rows, meta), masks)
     block = replace(block, planes={**block.planes, **fitted})
+    block = with_edge(block, targets, image, geometry, params.radii, mask, subtracted)
     if params.halo and neighbours is not None:
         block = measure_halos(block, pixels, level, level_err, info, image, neighbours, targets, params.halo_limit)
     return block

@@ -8,7 +8,7 @@ Times are BTJD = BJD_TDB - 2457000, in days.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -268,6 +268,20 @@ class Reference:
     def footprint(self) -> Footprint:
         """What target selection needs of it."""
         return Footprint(self.series, self.geometry, self.wcs, self.epoch)
+
+    def cut(self, col: float, row: float, half: int) -> Reference | None:
+        """Return the part that reaches ``half`` pixels from the one at a place (detector px); None where no pixel lies there."""
+        if not np.isfinite(col + row):
+            return None
+        place = self.geometry
+        first_col, first_row = max(round(col) - half, place.col0), max(round(row) - half, place.row0)
+        n_col = min(round(col) + half + 1, place.col0 + place.n_col) - first_col
+        n_row = min(round(row) + half + 1, place.row0 + place.n_row) - first_row
+        if n_col <= 0 or n_row <= 0:
+            return None
+        i, j = first_row - place.row0, first_col - place.col0
+        geometry = replace(place, n_row=n_row, n_col=n_col, row0=first_row, col0=first_col)
+        return replace(self, geometry=geometry, image=self.image[i : i + n_row, j : j + n_col])
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
         ``variability``: standard deviation about a polynomial of third degree in time, over the median error.
         ``contamination``: share of the light in the aperture that is other stars', by the catalogue.
         ``n_pixel``: pixels of the aperture or own mask that ``flux`` is a sum over; NaN for another method and for a given mask.
+        ``edge_flux``: light in those of its pixels that lie in the outermost rows and columns (e-/s); 0 where none do, NaN for another method.
         ``flag``: the bits that every point of the star has.
         NaN where there are too few points.
 
@@ -72,6 +73,7 @@ def diagnose(curves: LightCurves, good: NDArray[np.bool_], error: FloatArray) ->
         "variability": np.where(n > DEGREE + 1, variability, np.nan),
         "contamination": 1.0 - curves.targets.crowding[:, 0],
         "n_pixel": np.where(curves.best == "mask", curves.numbers.get("mask_size", np.nan), circle),
+        "edge_flux": curves.numbers.get("edge_flux", np.full(n_star, np.nan)),
         "flag": flag,
     }
 

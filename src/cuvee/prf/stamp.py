@@ -62,8 +62,8 @@ class Settled:
         How far the stars of each image lie off those of the middle one (px).
     level : float64 array, shape (n_image,)
         Background of the images (e-/s/pixel).
-    residual : float32 array, shape (n_image, n_row, n_col)
-        Images less background and stars (e-/s).
+    light : float32 array, shape (n_image, n_row, n_col)
+        All stars in the images (e-/s).
     """
 
     col: FloatArray
@@ -71,7 +71,7 @@ class Settled:
     flux: FloatArray
     shift: FloatArray
     level: FloatArray
-    residual: NDArray[np.float32]
+    light: NDArray[np.float32]
 
 
 def settle_stamp(
@@ -187,12 +187,11 @@ def settle_stamp(
     amount = solved(places, shift)[0]
     n_star = places.shape[0]
     levels = amount[n_star : n_star + n_image] - amount[n_star + n_image :]
-    model = np.stack([unit_stars(prf, places + one, geometry)[0] @ amount[:n_star] for one in shift])
-    residual = np.where(used, image.reshape(n_image, -1) - model - levels[:, None], 0.0)
+    light = np.stack([unit_stars(prf, places + one, geometry)[0] @ amount[:n_star] for one in shift])
     middle = shift[n_image // 2]
     return Settled(
         places[:, 0] + middle[0], places[:, 1] + middle[1], amount[:n_star], shift - middle, levels,
-        residual.reshape(image.shape).astype(np.float32),
+        light.reshape(image.shape).astype(np.float32),
     )  # fmt: skip
 
 

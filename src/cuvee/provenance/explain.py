@@ -69,7 +69,7 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
                 of the products, ``area`` and ``area2`` (sums of weight and weight^2), ``flux`` = sum - area x the background subtracted, and ``flux_err``, each
                 ``redone``, ``stored``, ``difference``, ``tolerance``, ``agrees``; ``variance``, the terms of flux_err^2: ``photons`` = ``light2`` / exposure with
                 ``light2`` = sum of weight^2 x value (before subtraction), ``reading`` = area2 x ``readout.variance``, ``background`` = (area x
-                background_err)^2. A ``mask`` among them is the star's own, of weights 1; a halo flux is not redone. With a rounding of the stored values, ``rounding_step``;
+                background_err)^2. A ``mask`` among them is the star's own, of weights 1. With a rounding of the stored values, ``rounding_step``;
             ``background``
                 ``kind``, ``level`` and ``error`` (e-/s/pixel), compared with the stored column. ``annulus``: mean of value - base over the ``pixels``, of which
                 those beyond ``kappa`` spreads are clipped, at most ``n_pass`` ``passes``; ``base`` is by how much a pixel stands out in the
@@ -85,7 +85,14 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
                 ends the solution (``settled``, ``pointing``), single precision (``background``, ``arithmetic``) and rounding leave open (e-/s).
                 ``neighbours``: each other star's ``flux``, where it is ``from`` and its ``light`` in the sum; ``variance``: ``reference`` + ``sky``, at least a fifth of
                 the former, + ``background`` make ``flux_err``^2, with ``sky`` = ``squares`` (level - ``still_level``) / exposure and ``background`` = (``lean`` x
-                error of the level)^2; ``alone``, without the other stars of its ``group``; ``chi2``, reduced, compared;
+                error of the level)^2; ``alone``, without the other stars of its ``group``; ``chi2``, reduced, compared. Of a ``stamp`` all is solved at once: ``pixels``
+                with ``value`` = D, the ``mean`` M of the ``n_frame`` frames that point alike, what is ``curved`` C, ``gain`` g and ``product`` = g (D - M - C);
+                ``flux`` = ``flux_in_mean`` + ``sum`` of these; all ``stars`` of the model, those not ``solved`` as bright as in the mean; ``level``, the change
+                of the background; pixels left out as hit (``cosmic_ray``); ``variance`` of a ``frame`` like the mean and of the ``level``;
+            ``halo``
+                where halo fluxes were measured: ``why_not``, as above; ``pixels`` with ``value`` = D, ``weight`` = w (sought again), ``mean`` = M and ``product`` = w (D -
+                ``background``); their ``sum``; ``light``, the sum of w M; ``flux`` = ``level`` x sum / light, where ``level`` brings the median of the ``n_good``
+                frames to that of the method ``like``; total variation over mean ``before``, of the plain sum, and ``after``; ``n_full`` pixels without a weight;
             ``readout``
                 ``exposure`` (s), ``n_read``, ``gain_here``, ``read_noise_here``, ``variance`` = n_read (read_noise^2 + gain^2 / 12) / exposure^2, ``saturation``, cards ``assumed``;
             ``time``

@@ -12,10 +12,12 @@ from cuvee.instruments.registry import instrument
 from cuvee.model.flags import FLAGS, describe
 from cuvee.model.keys import DataId, block_of
 from cuvee.provenance.account import Made, account_of, made_of, mesh_of
+from cuvee.provenance.halo_account import halo_of
 from cuvee.provenance.mask_account import own_mask_of
 from cuvee.provenance.moment import choice_of, time_of
 from cuvee.provenance.psf_account import fitted_of, psf_of
 from cuvee.provenance.raw import find_pixels, read_raw
+from cuvee.provenance.stamp_account import is_small, stamp_psf_of
 from cuvee.store.atomic import content_hash
 from cuvee.store.ledger import Ledger
 from cuvee.store.targets import read_targets
@@ -111,6 +113,14 @@ def explain_point(
     facts["troubles"] += missing + lost
     if fitted is not None:
         facts["psf"] = psf_of(made, fitted, curve.id, raw, mesh, facts["place"], facts["readout"]["variance"], values)
+    elif is_small(made) and "psf" in _beside(made, steps):
+        found, missing = stamp_psf_of(survey.path, steps, made, curve.id, raw, facts["place"], values)
+        facts |= {} if found is None else {"psf": found}
+        facts["troubles"] += missing
+    if made.params.halo:
+        found, missing = halo_of(survey.path, steps, made, curve.id, raw, facts["place"], facts["background"], values)
+        facts |= {} if found is None else {"halo": found}
+        facts["troubles"] += missing
     facts["troubles"] += _clock(facts, survey, curve, steps, file, made.reference, raw)
     mine = np.flatnonzero(curve.observation == curve.observation[i])
     mine = mine[np.argsort(curve.points["cadence"][mine], kind="stable")]

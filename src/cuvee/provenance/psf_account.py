@@ -34,6 +34,7 @@ from cuvee.provenance.psf_rows import Rows
 from cuvee.provenance.psf_scene import Scene, scene_of
 from cuvee.provenance.psf_sums import Frame, Solved, cosmic_rays, solve_star
 from cuvee.provenance.raw import RawFrame
+from cuvee.provenance.stamp_account import is_small
 from cuvee.provenance.sums import EPS, compare
 from cuvee.store.blocks import read_block
 from cuvee.store.star_models import read_star_model
@@ -98,13 +99,16 @@ def fitted_of(
         Sentences about what is missing.
     """
     fluxes = next(step for step in steps if step["product"] == "fluxes")
+    stamp = any(source["input_kind"] == "stamp" for source in fluxes["inputs"])
     if not any(source["input_kind"] == "stars" for source in fluxes["inputs"]):
-        wanted = made.params.psf_of_frames and made.reference is not None
+        wanted = made.params.psf_of_stamps if stamp else made.params.psf_of_frames
         return None, [
             "No PRF could be learned from the frames (cuvee status says why), so there is no PSF flux."
         ] * wanted
-    if any(source["input_kind"] == "stamp" for source in fluxes["inputs"]):
-        return None, ["The PSF flux of a stamp is not redone here: all its stars and frames are solved together."]
+    if is_small(made):
+        return None, []  # `cuvee.provenance.stamp_account` does that
+    if stamp:
+        return None, ["The PSF flux of a large cutout, which is measured like full frames, is not redone here."]
     if made.reference is None:
         return None, ["Without the reference image the PSF flux cannot be redone."]
     products, changed = intact_products(root, steps, ("stars", "targets", "fluxes"))

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from cuvee.extract.psf_stars import BESIDE, FAINTER, FULL, LEAST, TOO_NEAR
 from cuvee.model.psf import StarModel
 from cuvee.model.records import Reference
+from cuvee.photometry.dead import dead_pixels
 from cuvee.photometry.noise import output_of, pixel_variance
 from cuvee.photometry.psf import LEAST_SNR
 from cuvee.provenance.prf_stamps import stamps
@@ -160,4 +161,5 @@ def _inverse_variance(reference: Reference) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = np.maximum(image, 0.0) / readout.exposure + pixel_variance(readout)[output]
         usable = (image < FULL * readout.saturation) & (variance > 0.0)
+        usable &= ~dead_pixels(reference.image, np.sqrt(pixel_variance(readout)[output]))
         return np.where(usable, 1.0 / variance, 0.0)

@@ -9,19 +9,12 @@ from typing import Any
 from cuvee.model.records import BJD_OFFSET
 from cuvee.provenance.phrases import number, verdict
 from cuvee.provenance.psf_words import psf_line, psf_lines
+from cuvee.provenance.stamp_words import halo_line, halo_lines, stamp_line, stamp_lines
 
 __all__ = ["aperture_lines", "choice_lines", "file_lines", "time_lines"]
 
 _MOST_PIXELS = 150
 _WIDTHS = {"col": 7, "row": 7, "x": 6, "y": 6, "value": 15, "weight": 12, "product": 15, "before": 15}
-
-
-_HALO = [
-    "  THE HALO",
-    "    flux is a weighted sum of the star's unsaturated pixels. The weights were sought in the whole series, so that the sum jumps least from",
-    "    frame to frame (total variation), and its median is set to that of the star's mask, or of its largest aperture where it has none. It is",
-    "    not redone here, point by point; what follows are the sums of the apertures.",
-]
 
 
 def file_lines(point: Mapping[str, Any]) -> list[str]:
@@ -57,12 +50,13 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
     """Write out the flux in the aperture that ``flux`` holds, its background and its error; the others in a line each."""
     lines = [f"  ! {sentence}" for sentence in point["troubles"]]
     apertures = point.get("apertures", [])
+    whole = point.get("psf", {}).get("stamp", False)
     if best == "psf" and "psf" in point:
-        lines += psf_lines(point["psf"], point)
+        lines += (stamp_lines if whole else psf_lines)(point["psf"], point)
         if "background" in point["psf"]:
             lines += ["", *_background_lines({**point["background"], **point["psf"]["background"]}, True)]
-    if best == "halo":
-        lines += ["", *_HALO]
+    if best == "halo" and "halo" in point:
+        lines += [*halo_lines(point["halo"], point), "", *_background_lines(point["background"])]
     for one in apertures:
         if one["name"] == best:
             lines += ["", *_pixel_lines(one, point, _shape(one, col, row)), *_flux_lines(one, point)]
@@ -71,7 +65,9 @@ def aperture_lines(point: Mapping[str, Any], best: str, col: float | None, row: 
                 lines += ["", *_error_lines(one, point["readout"])]
     others = [one for one in apertures if one["name"] != best and "sum" in one]
     if best != "psf" and "psf" in point:
-        lines += ["", *psf_line(point["psf"])]
+        lines += ["", *(stamp_line if whole else psf_line)(point["psf"])]
+    if best != "halo" and "halo" in point:
+        lines += ["", *halo_line(point["halo"])]
     if others:
         lines += ["", f"  THE {'' if best in ('psf', 'halo') else 'OTHER '}APERTURES (--json lists their pixels, too)"]
         lines += [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from cuvee.model.records import Reference, Targets
 from cuvee.quicklook.style import BLUE, FLUX, GREY, VERMILION, place, styled
 
-__all__ = ["Stamp", "draw_stamp", "figure_stamp"]
+__all__ = ["Stamp", "draw_stamp", "extent_of", "figure_stamp", "frame_pixels", "round_ticks", "stretch"]
 
 _LABELLED = 8
 
@@ -75,23 +77,15 @@ class Stamp:
         if at.size == 0:
             return None
         col, row, mag = (float(values[at[0]]) for values in (targets.col, targets.row, targets.mag))
-        if not np.isfinite(col + row):
+        part = reference.cut(col, row, half)
+        if part is None:
             return None
-        place = reference.geometry
-        first_col, first_row = max(round(col) - half, place.col0), max(round(row) - half, place.row0)
-        last_col = min(round(col) + half + 1, place.col0 + place.n_col)
-        last_row = min(round(row) + half + 1, place.row0 + place.n_row)
-        if first_col >= last_col or first_row >= last_row:
-            return None
-        image = reference.image[
-            first_row - place.row0 : last_row - place.row0, first_col - place.col0 : last_col - place.col0
-        ]
         near = (np.abs(targets.col - col) <= half + 0.5) & (np.abs(targets.row - row) <= half + 0.5)
         near &= targets.id != star
         neighbours = np.stack([targets.col[near], targets.row[near], targets.mag[near]], axis=1)
         index = int(best.removeprefix("aperture")) - 1 if best.removeprefix("aperture").isdigit() else -1
         radii = targets.radii if index >= 0 else ()
-        return cls(image, first_col, first_row, (col, row, mag), neighbours, radii, index)
+        return cls(part.image, part.geometry.col0, part.geometry.row0, (col, row, mag), neighbours, radii, index)
 
 
 @styled
@@ -119,24 +113,21 @@ def figure_stamp(stamp: Stamp) -> Figure:
     return figure
 
 
-def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
-    """Draw a stamp: image with apertures, neighbours as rings that are larger the brighter they are."""
-    n_row, n_col = stamp.image.shape
-    extent = (stamp.col0 - 0.5, stamp.col0 + n_col - 0.5, stamp.row0 - 0.5, stamp.row0 + n_row - 0.5)
-    finite = stamp.image[np.isfinite(stamp.image)]
+def extent_of(image: NDArray[Any], col0: int, row0: int) -> tuple[float, float, float, float]:
+    """Return the outer edges of an image's pixels: left, right, bottom, top (detector px)."""
+    return (col0 - 0.5, col0 + image.shape[1] - 0.5, row0 - 0.5, row0 + image.shape[0] - 0.5)
+
+
+def stretch(image: NDArray[Any]) -> Normalize:
+    """Return the scale of an image of stars: faint ones are seen beside a bright one."""
+    finite = image[np.isfinite(image)]
     low, high = (float(np.percentile(finite, 1)), float(finite.max())) if finite.size else (0.0, 1.0)
-    norm = PowerNorm(0.35, vmin=low, vmax=max(high, low + 1.0))  # faint neighbours beside a bright star
-    shown = ax.imshow(
-        stamp.image,
-        origin="lower",
-        extent=extent,
-        cmap="Greys",
-        norm=norm,
-        aspect="equal",
-    )
-    bar = ax.figure.colorbar(shown, ax=ax, pad=0.03, fraction=0.06)
-    bar.set_label(f"reference image ({FLUX})")
-    # Round numbers, as many as have room on a scale that is neither linear nor logarithmic.
+    return PowerNorm(0.35, vmin=low, vmax=max(high, low + 1.0))
+
+
+def round_ticks(bar: Colorbar, norm: Normalize) -> None:
+    """Give a colour bar round numbers, as many as have room on a scale that is neither linear nor logarithmic."""
+    low, high = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
     every = np.array([k * 10.0**n for n in range(8) for k in (1, 2, 5)])
     values = every[(every >= low) & (every <= high)]
     if values.size < 3:
@@ -150,6 +141,36 @@ def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
             height = float(at)
     bar.set_ticks(ticks, labels=[f"{value:,.0f}" for value in ticks])
     bar.ax.minorticks_off()
+
+
+def frame_pixels(ax: Axes, extent: tuple[float, float, float, float]) -> None:
+    """Frame an image of pixels and name its axes."""
+    ax.set_xlim(extent[0], extent[1])
+    ax.set_ylim(extent[2], extent[3])
+    ax.grid(visible=False)
+    ax.set_xlabel("column (px)")
+    ax.set_ylabel("row (px)")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(4, integer=True))
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(True)
+
+
+def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
+    """Draw a stamp: image with apertures, neighbours as rings that are larger the brighter they are."""
+    extent = extent_of(stamp.image, stamp.col0, stamp.row0)
+    norm = stretch(stamp.image)
+    shown = ax.imshow(
+        stamp.image,
+        origin="lower",
+        extent=extent,
+        cmap="Greys",
+        norm=norm,
+        aspect="equal",
+    )
+    bar = ax.figure.colorbar(shown, ax=ax, pad=0.03, fraction=0.06)
+    bar.set_label(f"reference image ({FLUX})")
+    round_ticks(bar, norm)
     outlined = [withStroke(linewidth=3.0, foreground="white")]
     col, row, mag = stamp.target
     faintest = float(np.nanmax(stamp.neighbours[:, 2], initial=mag))
@@ -177,15 +198,7 @@ def draw_stamp(ax: Axes, stamp: Stamp, heading: bool = True) -> None:
         )
         ax.add_patch(ring)
     ax.plot([col], [row], "+", color=VERMILION, markersize=11, markeredgewidth=2.0)
-    ax.set_xlim(extent[0], extent[1])
-    ax.set_ylim(extent[2], extent[3])
-    ax.grid(visible=False)
-    ax.set_xlabel("column (px)")
-    ax.set_ylabel("row (px)")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(4, integer=True))
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(True)
+    frame_pixels(ax, extent)
     if heading:
         ax.set_title(
             "apertures (the best one thick), neighbours" if stamp.radii else "the star and its neighbours",

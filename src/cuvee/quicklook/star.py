@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from cuvee.errors import ConfigError
 from cuvee.model.flags import FLAGS, QUALITY, Bit, default_mask
 from cuvee.quicklook.fold import draw_folded, flux_range
+from cuvee.quicklook.residual import Residual, figure_residual
 from cuvee.quicklook.stamp import Stamp, draw_stamp
 from cuvee.quicklook.style import (
     BLUE,
@@ -32,7 +34,7 @@ from cuvee.quicklook.style import (
 )
 from cuvee.quicklook.words import detector_words, segment_words
 
-__all__ = ["Drawable", "figure_light_curve", "figure_strip", "show_star"]
+__all__ = ["Drawable", "figure_light_curve", "figure_strip", "show_residual", "show_star"]
 
 _GAP = 10.0
 """Days without a point after which the time axis is broken."""
@@ -46,6 +48,10 @@ class Drawable(Protocol):
     @property
     def instrument(self) -> str:
         """Name of the instrument."""
+
+    @property
+    def id(self) -> int:
+        """Its number in the catalogue."""
 
     @property
     def name(self) -> str:
@@ -87,6 +93,8 @@ class Drawable(Protocol):
 class _Surveyed(Protocol):
     def stamp(self, light_curve: Any, observation: int = 0) -> Stamp | None: ...
 
+    def residual(self, light_curve: Any, observation: int = 0) -> Residual | None: ...
+
 
 def show_star(survey: _Surveyed, light_curve: Drawable, period: float | None = None) -> Figure:
     """Draw everything about a star: light curve, folded when a period is given, and pixels where they are at hand.
@@ -105,6 +113,35 @@ def show_star(survey: _Surveyed, light_curve: Drawable, period: float | None = N
     Figure
     """
     return figure_light_curve(light_curve, period, survey.stamp(light_curve))
+
+
+def show_residual(survey: _Surveyed, light_curve: Drawable) -> Figure:
+    """Draw a star's mean pixels, the PSF model of them, and what it leaves, in its first observation that has a model.
+
+    Parameters
+    ----------
+    survey : Survey
+        Where its pixels are.
+    light_curve : LightCurve
+        Its light curve.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ConfigError
+        If there is no PSF model of it.
+    """
+    for k, row in enumerate(light_curve.observations):
+        found = survey.residual(light_curve, k)
+        if found is not None:
+            where = f"{_segment(light_curve.instrument, row)}, {detector_words(light_curve.instrument, str(row['detector']))}"
+            return figure_residual(found, f"{light_curve.name}   {_magnitude(light_curve)}   {where}")
+    raise ConfigError(
+        f"There is no PSF model of star {light_curve.id}: set psf = true under [extract] and run, or see in cuvee status why none could be made."
+    )
 
 
 @styled

@@ -19,11 +19,12 @@ from cuvee.errors import CuveeError
 from cuvee.export import Observation, observations
 from cuvee.model.flags import NO_FRAME
 from cuvee.model.keys import DataId
-from cuvee.quicklook import Stamp
+from cuvee.quicklook import Residual, Stamp
 from cuvee.quicklook.noise import relative_numbers
 from cuvee.report.judge import quantiles, spread_over_noise
 from cuvee.store.numbers import read_columns
 from cuvee.store.references import read_reference
+from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
 from cuvee.survey import LightCurve, Survey
 
@@ -97,6 +98,8 @@ class Shown:
         This observation of it.
     stamp : Stamp or None
         Its surroundings, where the workspace has them.
+    residual : Residual or None
+        What the PSF model makes of them, where there is one.
     ratio : float
         Scatter over expected noise.
     spread : float
@@ -106,6 +109,7 @@ class Shown:
     label: str
     curve: LightCurve
     stamp: Stamp | None
+    residual: Residual | None
     ratio: float
     spread: float
 
@@ -297,6 +301,7 @@ def show_stars(
     stars: Mapping[str, NDArray[Any]],
     picked: list[tuple[str, int, float]],
     references: Mapping[DataId, Path],
+    models: Mapping[DataId, Path],
 ) -> list[Shown]:
     """Fetch light curves and surroundings of the stars that were picked.
 
@@ -310,8 +315,8 @@ def show_stars(
         As `gather_stars` returns them.
     picked : list
         From `pick_stars`.
-    references : mapping of DataId to Path
-        Reference image of each series.
+    references, models : mapping of DataId to Path
+        Reference image of each series, and PRF and stars of those that have PSF fluxes.
 
     Returns
     -------
@@ -327,6 +332,7 @@ def show_stars(
     scatter, expected = relative_numbers(stars)
     targets = _there(read_targets, survey.paths.targets(group))
     image = cache(partial(_there, read_reference))
+    model = cache(partial(_there, read_star_model))
     shown = []
     for label, k, spread in picked:
         curve = curves.get(int(stars["id"][k]))
@@ -335,10 +341,14 @@ def show_stars(
             reference = image(references[series]) if series in references else None
             # Only a circle has a known share of light; a given mask has no shape here.
             best = str(curve.observations[0]["best"]) if np.isfinite(stars["crowding"][k]) else "mask"
-            stamp = None
+            stamp = residual = None
             if reference is not None and targets is not None:
                 stamp = Stamp.cut(reference, targets, curve.id, best, _HALF_STAMP)
-            shown.append(Shown(label, curve, stamp, float(scatter[k] / expected[k]), spread))
+            fitted = model(models[series]) if series in models else None
+            if reference is not None and fitted is not None:
+                place = (float(stars["col"][k]), float(stars["row"][k]))
+                residual = Residual.around(fitted, reference, curve.id, *place, _HALF_STAMP)
+            shown.append(Shown(label, curve, stamp, residual, float(scatter[k] / expected[k]), spread))
     return shown
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cuvee.model.flags import FLAGS
-from cuvee.quicklook import figure_stamp, figure_strip
+from cuvee.quicklook import figure_residual, figure_stamp, figure_strip
 from cuvee.quicklook.words import band_of
 from cuvee.report.detector import CANDIDATES, OWN_LIGHT, Shown
 from cuvee.report.markup import Html, code, figure, join, number, percent, plural, tag
@@ -17,6 +17,8 @@ __all__ = ["gallery"]
 
 _WIDE = 2.0
 """Range over noise from which it is told of a star."""
+_FINEST = 100
+"""Pixels an inch of the pictures of models at most: squares of one colour hold no fine points."""
 _GALLERY = {
     "B": ("Brightest", "The brightest stars with light curves."),
     "V": (
@@ -100,6 +102,10 @@ def _card(name: str, star: Shown, dpi: int) -> Html:
         said = f"Pixels around {star.curve.name} with its apertures and {near}."
         pieces.append(figure(picture(figure_stamp(star.stamp), dpi), said, kind="stamp"))
     pieces.append(figure(picture(figure_strip(star.curve), dpi), alt, kind="curve"))
+    if star.residual is not None:
+        drawn = picture(figure_residual(star.residual, f"{star.curve.name}: pixels and PSF model"), min(dpi, _FINEST))
+        said = f"Mean pixels around {star.curve.name}, the PSF model of them, and what that leaves over its error."
+        pieces.append(figure(drawn, said))
     return tag("div", join(pieces), class_="card")
 
 

@@ -181,7 +181,9 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
     images = [read_reference(image) for image in series[:_MOST_OUTLINES] if image.is_file()]
     footprints = [image.footprint for image in images]
     outlines = [edge for one in footprints if (edge := outline_of(one)) is not None]
-    shown = show_stars(survey, group, stars, pick_stars(survey, group, stars, each), facts.references)
+    psf = gather_psf(facts, group)
+    models = {series: path for series, path in facts.models.items() if psf}
+    shown = show_stars(survey, group, stars, pick_stars(survey, group, stars, each), facts.references, models)
     bad = [one for one in facts.bad if one.group == group]
     pieces = [_verdict(stars, noise)]
     if stars["id"].size:
@@ -192,7 +194,6 @@ def make_section(survey: Survey, facts: RunFacts, place: int, dpi: int, each: in
         pieces.append(_noise_part(picture(drawn, dpi), title, noise, anchor))
         pieces.append(cdpp_part(stars, device, survey.config.extract.radii, _short(group), dpi, anchor))
     pixel = pixel_size(footprints[0]) if footprints else float("nan")
-    psf = gather_psf(facts, group)
     if not psf:
         pieces.append(lack_part(facts, group, anchor))
         exposure = images[0].readout.exposure if images else 0.0

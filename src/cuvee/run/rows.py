@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from cuvee.model.flags import FLAGS, default_mask, describe
 from cuvee.model.keys import DataId
 from cuvee.run.receipts import Receipt
 from cuvee.run.stage import NOTHING, Product, Unit
@@ -17,6 +18,7 @@ from cuvee.store.targets import read_targets
 
 __all__ = [
     "columns_of_group",
+    "failures",
     "forget_stars",
     "known_units",
     "lineage_rows",
@@ -131,7 +133,11 @@ def known_units(
 
 
 def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
-    """Return what each product of a unit was made from; files that proved bad are no part of it."""
+    """Return what each product of a unit was made from; files that proved bad are no part of it.
+
+    Of many series done at once, each product names its own: what all have in common, as a PRF has from all stamps of a detector, is in the
+    recipe, and would take as many rows as there are pairs of stamps.
+    """
     bad = {file.path for file in receipt.bad}
     read = [source for source in unit.inputs if not source.path or source.path not in bad]
     return [
@@ -144,6 +150,7 @@ def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
         }
         for product in receipt.products
         for source in read
+        if unit.data_id.series or product.data_id.series in ("", source.data_id.series) or not source.data_id.series
     ]
 
 
@@ -151,13 +158,19 @@ _NUMBERS = {
     name: name
     for name in (
         "id", "healpix", "series", "best", "n_point", "scatter", "n_good", "cdpp_1h", "cdpp_6_5h", "variance", "variability",
-        "rms_hour", "ptp", "contamination", "flag",
+        "rms_hour", "ptp", "contamination", "edge_flux", "flag",
     )
 } | {"mean_flux": "flux", "mask_size": "n_pixel"}  # fmt: skip
 """What the ledger has of each light curve, and the column of the metrics that it comes from."""
 
 
-def write_stars(ledger: Ledger, paths: Paths, product: Product, elaptime: float = float("nan")) -> None:
+def write_stars(
+    ledger: Ledger,
+    paths: Paths,
+    product: Product,
+    elaptime: float = float("nan"),
+    failed: Mapping[str, Sequence[str]] = NOTHING,
+) -> None:
     """Let the ledger find stars: where they are measured, and where their light curves are and what sums them up.
 
     Parameters
@@ -170,6 +183,8 @@ def write_stars(ledger: Ledger, paths: Paths, product: Product, elaptime: float 
         Of any kind; ``targets`` and ``metrics`` name stars.
     elaptime : float
         Time that each of these stars took (s).
+    failed : mapping of str to sequence of str
+        What is wrong with each series, from `failures`.
     """
     unit = product.data_id
     where = {"instrument": unit.instrument, "segment": unit.segment, "detector": unit.detector, "kind": unit.kind}
@@ -188,7 +203,36 @@ def write_stars(ledger: Ledger, paths: Paths, product: Product, elaptime: float 
         same = {**where, "path": file, "elaptime": elaptime}
         columns = [table[name].tolist() for name in _NUMBERS.values()]
         rows = [{**same, **dict(zip(_NUMBERS, values, strict=True))} for values in zip(*columns, strict=True)]
+        for row in rows:
+            row["errors"] = "; ".join(_errors(row, failed))
         ledger.replace("light_curves", rows, path=file)
+
+
+def failures(receipts: Iterable[Receipt]) -> dict[str, list[str]]:
+    """Return what is wrong with each series of a detector in words; under the empty name, with all of them.
+
+    Parameters
+    ----------
+    receipts : iterable of Receipt
+        Of the units that light curves are made from.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in receipts:
+        if one.outcome not in ("done", "have") and one.message:
+            part = f" {one.data_id.part}" if one.data_id.part else ""
+            found[one.data_id.series].append(f"{one.stage}{part}: {one.message}")
+    return dict(found)
+
+
+def _errors(row: Mapping[str, Any], failed: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say what went wrong with a star: what was not done for it, and the bits that every point of it has and that make a point bad."""
+    said = [words for series in dict.fromkeys(["", row["series"]]) for words in failed.get(series, ())]
+    if row["n_good"]:
+        return said
+    if not row["n_point"]:
+        return [*said, "no frame shows it"]
+    bits = int(row["flag"]) & default_mask(FLAGS)
+    return [*said, *(f"all points: {words}" for words in describe(bits, FLAGS))] or ["no good point"]
 
 
 def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:

@@ -13,6 +13,7 @@ from cuvee.run.facts import BadFile, FileFacts, bad_file_to_row, learnt_row
 from cuvee.run.inventory import Inventory
 from cuvee.run.receipts import Receipt, read_receipt, write_receipt
 from cuvee.run.rows import (
+    failures,
     forget_stars,
     known_units,
     lineage_rows,
@@ -65,6 +66,7 @@ class Stock:
         self._renewed: list[tuple[Receipt, Product]] = []
         self._listed: dict[tuple[str, str], frozenset[str]] = {}
         self._extracting: dict[DataId, float] = {}
+        self._failures: dict[DataId, dict[str, list[str]]] = {}
 
     def _of(self, group: DataId) -> _Group:
         """Return what is known of a group; it is read when it is first asked for."""
@@ -220,8 +222,9 @@ class Stock:
             fresh += self._learn(receipt)
         for _, receipt in made:
             units = self.units(receipt.stage, receipt.data_id.group)
-            if receipt.stage in _EXTRACTING:
+            if receipt.stage != "collect":
                 self._extracting.pop(receipt.data_id.group, None)
+                self._failures.pop(receipt.data_id.group, None)
             before = units.get(receipt.data_id)
             new = {(product.kind, product.data_id) for product in receipt.products}
             if before is not None:
@@ -246,7 +249,8 @@ class Stock:
             for product in stale:
                 forget_stars(self.ledger, self.paths, product)
             for product, receipt in new_products:
-                write_stars(self.ledger, self.paths, product, self._time_a_star(receipt))
+                failed = self._failed(product.data_id.group) if product.kind == "metrics" else {}
+                write_stars(self.ledger, self.paths, product, self._time_a_star(receipt), failed)
 
     def _time_a_star(self, receipt: Receipt) -> float:
         """Return how long (s) a star of a patch took: its part of its detector's extraction, and of its patch's collection."""
@@ -259,6 +263,13 @@ class Stock:
             seconds = sum(one.seconds for name in _EXTRACTING for one in self.units(name, group).values())
             self._extracting[group] = seconds / max(n_star, 1)
         return self._extracting[group] + receipt.seconds / n_patch
+
+    def _failed(self, group: DataId) -> dict[str, list[str]]:
+        """Return what is wrong with the series of a detector; the same for all its patches, which may be as many as its stamps."""
+        if group not in self._failures:
+            stages = ("prf", "prf-series", *_EXTRACTING)
+            self._failures[group] = failures(one for name in stages for one in self.units(name, group).values())
+        return self._failures[group]
 
     def condemn(self, bad: BadFile, write: bool) -> None:
         """Set a file aside that was found bad outside any unit.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 __all__ = ["METADATA", "REVISIONS", "TABLES"]
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -193,7 +193,9 @@ sa.Table(
 
 # Where each star's light curves are, and what sums them up: noise (ppm) and TASOC's diagnostics, of what ``flux`` holds. NULL where there
 # are too few points, or where there is no such number. ``flag`` has the bits that every point of the star has; ``elaptime`` is
-# in seconds, the star's part of what all stars of its detector took together.
+# in seconds, the star's part of what all stars of its detector took together; ``edge_flux`` (e-/s) is the light in the outermost rows and
+# columns of the pixels; ``errors`` says in words what went wrong, and is empty where
+# nothing did.
 sa.Table(
     "light_curves",
     METADATA,
@@ -220,6 +222,8 @@ sa.Table(
     sa.Column("mask_size", sa.Double),
     sa.Column("flag", sa.BigInteger),
     sa.Column("elaptime", sa.Double),
+    sa.Column("edge_flux", sa.Double),
+    sa.Column("errors", sa.Text),
     sa.Index("light_curves_by_healpix", "healpix"),
     sa.Index("light_curves_by_path", "path"),
     sqlite_with_rowid=False,

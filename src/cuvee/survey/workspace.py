@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,13 @@ from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
 from cuvee.store.references import read_reference
+from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
 from cuvee.survey.light_curve import LightCurve
 from cuvee.survey.raw_series import raw_series
 
 if TYPE_CHECKING:
-    from cuvee.quicklook import Stamp
+    from cuvee.quicklook import Residual, Stamp
 
 __all__ = ["Survey", "open_survey"]
 
@@ -306,9 +307,7 @@ class Survey:
         from cuvee.quicklook import Stamp
 
         row = light_curve.observations[observation]
-        segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
-        for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
-            unit = DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
+        for unit in self._series(row):
             image, stars = self.paths.reference(unit), self.paths.targets(unit.group)
             if image.exists() and stars.exists():
                 reference, targets = read_reference(image), read_targets(stars)
@@ -316,6 +315,39 @@ class Survey:
                 best = str(row["best"]) if np.isfinite(float(row["crowding"])) else "mask"
                 return Stamp.cut(reference, targets, light_curve.id, best, _HALF_STAMP)
         return None
+
+    def residual(self, light_curve: LightCurve, observation: int = 0) -> Residual | None:
+        """Return a star's mean pixels beside the PSF model of them.
+
+        Parameters
+        ----------
+        light_curve : LightCurve
+            The star.
+        observation : int
+            Which of its observations.
+
+        Returns
+        -------
+        Residual or None
+            Of a small stamp the mean that the stars were fitted to, else a part of the reference image; None where the workspace has no model.
+        """
+        from cuvee.quicklook import Residual
+
+        row = light_curve.observations[observation]
+        for unit in self._series(row):
+            model, image = self.paths.stars(unit), self.paths.reference(unit)
+            if model.exists() and image.exists():
+                place = float(row["col"]), float(row["row"])
+                return Residual.around(
+                    read_star_model(model), read_reference(image), light_curve.id, *place, _HALF_STAMP
+                )
+        return None
+
+    def _series(self, row: Mapping[str, Any]) -> Iterator[DataId]:
+        """Name the series that a row may belong to: it does not say of which kind its files were."""
+        segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
+        for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
+            yield DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
 
 
 def open_survey(path: str | Path) -> Survey:

@@ -21,7 +21,9 @@ from cuvee.config import Config
 from cuvee.errors import BadData, NoWork
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES, PATCH_ORDER, DataId, block_of
+from cuvee.model.prf import knot_count
 from cuvee.model.records import Footprint, Geometry, Stars
+from cuvee.prf.learn import NEEDED
 from cuvee.run.disk.need import BASE, BLOCKS, LC, LEDGER, RED
 from cuvee.run.facts import FileFacts, footprint_facts
 from cuvee.run.stage import Product, Unit
@@ -36,13 +38,27 @@ _SAMPLE = 32
 """Stamps of a detector whose stars are counted; the others are taken to have as many."""
 
 # Bytes, all measured. A point's values in the light curves:
-_TIME, _FLUX, _LEVEL, _CENTROID, _WHOLE = 3.3, 2.8, 2.4, 1.7, 0.05
-# A star's row in the light curves; in targets, metrics and summary:
-_ROW, _TARGET, _METRICS, _SUMMARY = 90, 105, 105, 92
-# A file of light curves or metrics with nothing in it; each further group of 100 stars; a flux block; receipts:
-_PATCH, _GROUP, _METRICS_FILE, _BLOCK, _RECEIPT, _READ = 12_000, 1_500, 4_500, 4_500, 1_000, 170
+_TIME, _FLUX, _ERROR, _LEVEL, _CENTROID, _CHI2, _WHOLE = 3.3, 2.8, 1.05, 2.4, 1.8, 1.6, 0.05
+# A star's row in the light curves, in targets, and in metrics and summary, where more methods add to it:
+_ROW, _TARGET, _METRICS, _METRICS_MORE = 90, 105, 175, (31, 16)
+# A file of light curves or metrics with nothing in it, and what more methods add to that; each further group of 100 stars; a flux block;
+# receipts:
+_PATCH, _METRICS_FILE, _FILE_MORE, _GROUP, _BLOCK, _RECEIPT, _READ = (
+    12_000,
+    8_800,
+    (1_200, 1_050),
+    1_500,
+    4_500,
+    1_000,
+    170,
+)
+# A further column of a file of light curves or of a flux block; in this a star's own mask, and a frame's pointing, of frames and of a stamp:
+_COLUMN, _PLANE, _MASK, _POINTING = 500, 300, 330, (121, 40)
 # A reference image beside its pixels, of frames and of a stamp; the record of the set:
-_REFERENCE, _STAMP, _RECORD = 16_500, 9_000, 8_000
+_REFERENCE, _STAMP, _RECORD = 16_500, 10_300, 8_000
+# A PRF and its stars beside the coefficients, a pixel of the mean images kept with it, a target's part of the stars there and of the list
+# of stars in the field: about two stars of the catalogue to a target:
+_PRF, _MODEL_PIXEL, _MODEL_STAR, _NEIGHBOUR = 2_600, 12, 64, 55
 # In the ledger a frame, a stamp, and a star; an empty one:
 _FRAME_ROW, _STAMP_ROW, _STAR, _EMPTY = 2_200, 7_500, 500, 120_000
 # A star of the catalogue, and a partition of it:
@@ -70,8 +86,8 @@ class Forecast:
         self._config, self._device, self._paths, self._stock = config, device, paths, stock
         self._stages = stages
         extract = config.extract
-        # A mask and a halo flux are as large as an aperture's.
-        self._apertures = (1 if extract.mask is not None else len(extract.radii)) + extract.k2p2 + extract.halo
+        self._apertures = 1 if extract.mask is not None else len(extract.radii)
+        self._psf = (extract.psf_of_stamps, extract.psf_of_frames)  # by whether it is a frame
 
     def catalog(self, tables: Sequence[str]) -> dict[str, float]:
         """Return the bytes that taking the catalogue in writes.
@@ -111,7 +127,12 @@ class Forecast:
             pixels = [facts.info.geometry.n_row * facts.info.geometry.n_col for facts in shown]
             extra = _REFERENCE + _RECORD if group.kind == "ffi" else _STAMP
             need[BASE] += len(files) * (4 * float(np.mean(pixels)) + extra)
+            if self._psf[group.kind == "ffi"]:
+                need[BASE] += len(files) * self._model(group.kind == "ffi", series.size, float(np.mean(pixels)))
+                need[BASE] += _MODEL_STAR * series.size
         need[RED] += _TARGET * series.size
+        if self._config.extract.k2p2 or self._config.extract.halo:
+            need[RED] += _NEIGHBOUR * series.size
         need[LEDGER] += _STAR * series.size
         need[LEDGER] += sum(_FRAME_ROW if facts.is_frame else _STAMP_ROW for found in files.values() for facts in found)
         for kind, products in self._stock.take(group).items():
@@ -161,41 +182,65 @@ class Forecast:
     ) -> dict[str, float]:
         need: defaultdict[str, float] = defaultdict(float)
         stars = dict(zip(*(found.tolist() for found in np.unique(series, return_counts=True)), strict=True))
-        n_aperture = self._apertures
+        extract = self._config.extract
+        psf = self._psf[all(found[0].is_frame for found in files.values())]
+        planes = 2 * (self._apertures + extract.k2p2 + extract.halo) + 3 * psf + 5
+        further = _PLANE * (6 * extract.k2p2 + 2 * extract.halo + 3 * psf)
         if {"extract", "extract-series"} & set(self._stages):
             for name, counts in blocks.items():
                 if name not in stars:
                     continue
                 frame = files[name][0]
                 title = len(frame.data_id.part) or len(frame.path) - frame.path.rfind(os.sep) - 1
+                pointing = psf * _POINTING[0 if frame.is_frame else 1]
                 for n_read in counts:
                     width = BLOCK_CADENCES if frame.is_frame else n_read or frame.n_frame
-                    # Arrow keeps the schema, with times and names, at both ends of the file.
-                    need[BLOCKS] += (
-                        stars[name] * (8 + 4 * width * (2 * n_aperture + 5)) + 2 * width * (52 + title) + _BLOCK
-                    )
+                    # Arrow keeps the schema, with times, names and pointing, at both ends of the file.
+                    need[BLOCKS] += stars[name] * (8 + 4 * width * planes + _MASK * extract.k2p2) + further + _BLOCK
+                    need[BLOCKS] += 2 * width * (52 + title) + 2 * (n_read or frame.n_frame) * pointing
                     need[RED] += _RECEIPT + (_READ * n_read if frame.is_frame else 0)
         if "collect" in self._stages and series.size:
             cells = _patches(healpix)
             chosen = np.isin(cells, sorted(patches)) if patches is not None else np.ones(cells.size, bool)
-            length = {name: sum(facts.n_frame for facts in found) for name, found in files.items()}
-            points = sum(length.get(name, 0) for name in series[chosen].tolist())
+            size = {
+                name: sum(facts.n_frame for facts in found) * self._point(found[0].is_frame)
+                for name, found in files.items()
+            }
+            points = sum(size.get(name, 0.0) for name in series[chosen].tolist())
             n_star, n_patch = int(chosen.sum()), len(np.unique(cells[chosen]))
-            need[LC] += points * self._point() + _ROW * n_star + _PATCH * n_patch + _GROUP * (n_star // 100)
-            need[LC] += _SUMMARY * n_star
-            need[RED] += _METRICS * n_star + (_METRICS_FILE + 2 * _RECEIPT) * n_patch
+            columns, more = 2 * (extract.k2p2 + extract.halo) + 3 * psf, extract.k2p2 + extract.halo + psf
+            row, file = (
+                one + (first + each * more if more else 0)
+                for one, (first, each) in ((_METRICS, _METRICS_MORE), (_METRICS_FILE, _FILE_MORE))
+            )
+            need[LC] += points + _ROW * n_star + (_PATCH + _COLUMN * columns) * n_patch + _GROUP * (n_star // 100)
+            need[LC] += row * n_star + file
+            need[RED] += row * n_star + (file + 2 * _RECEIPT) * n_patch
         return need
 
-    def _point(self) -> float:
-        """Return the bytes that one point of a light curve takes."""
-        steps = self._config.collect.round_noise
+    def _point(self, frame: bool) -> float:
+        """Return the bytes that one point of a light curve takes; of full frames there are no halo fluxes."""
+        steps, extract = self._config.collect.round_noise, self._config.extract
         # Of a rounded flux, the bits of its error and of the steps within it are left.
         flux, level = ((min(full, 1.1 + math.log2(steps) / 7)) if steps else full for full in (_FLUX, _LEVEL))
-        n = self._apertures + 1  # the best one is there twice
-        return _TIME + 3 * _WHOLE + n * (flux + _FLUX) + level + 2 * _CENTROID
+        # A mask flux and that of a PSF are as large as an aperture's; the best one is there twice.
+        psf = self._psf[frame]
+        n = self._apertures + 1 + extract.k2p2 + psf + (extract.halo and not frame)
+        empty = extract.halo * frame * 2 * _WHOLE
+        return _TIME + 3 * _WHOLE + n * (flux + _ERROR) + level + 2 * _CENTROID + psf * _CHI2 + empty
+
+    def _model(self, frame: bool, n_star: int, n_pixel: float) -> float:
+        """Return the bytes of the PRF of a series, without its stars, and of the image that is kept of a stamp; one star in ten teaches."""
+        params = self._config.prf
+        order = min(params.order, sum(n_star >= 10 * n for n in NEEDED) - 1) if frame else 0
+        terms = (order + 1) * (order + 2) // 2
+        coef = 8 * max(terms, 1) * knot_count(params.knots, params.half) ** 2
+        return _PRF + coef + (0 if frame else _MODEL_PIXEL * n_pixel)
 
     def _subtract(self, need: dict[str, float], products: Iterable[Product]) -> None:
-        place = {"fluxes": BLOCKS, "targets": RED, "metrics": RED, "reference": BASE}
+        place = {
+            "fluxes": BLOCKS, "targets": RED, "neighbours": RED, "metrics": RED, "reference": BASE, "stars": BASE,
+        }  # fmt: skip
         for product in products:
             try:
                 need[place.get(product.kind, LC)] -= (
