@@ -77,7 +77,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("member", "footprint", "reference", "partition"),
         writes=("stars",),
@@ -88,7 +88,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series", "block"),
         reads=("frame", "reference", "targets", "stars", "neighbours"),
         writes=("fluxes",),
@@ -98,7 +98,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="prf-series",
-        version=1,
+        version=2,
         per=_DETECTOR,
         reads=("stamp", "footprint", "partition"),
         writes=("stars",),
@@ -109,7 +109,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract-series",
-        version=1,
+        version=2,
         per=(*_DETECTOR, "series"),
         reads=("stamp", "targets", "stars", "neighbours"),
         writes=("fluxes", "reference"),

@@ -9,13 +9,14 @@ is arithmetic on stars.
 from cuvee.extract.frames import extract, without_psf_fluxes
 from cuvee.extract.measure import warm_up
 from cuvee.extract.params import ExtractParams
-from cuvee.extract.plan import Plan, make_plan
+from cuvee.extract.plan import Plan, even, make_plan
 from cuvee.extract.psf_series import stamp_images
 from cuvee.extract.series import extract_series
 
 __all__ = [
     "ExtractParams",
     "Plan",
+    "even",
     "extract",
     "extract_series",
     "make_plan",
