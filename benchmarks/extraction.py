@@ -54,7 +54,7 @@ from cuvee.extract.moving import MovingPass
 from cuvee.extract.plan import Plan
 from cuvee.extract.psf import PsfPass
 from cuvee.instruments.tess import TESS
-from cuvee.kernels import lanes, robust
+from cuvee.kernels import cells, columns, lanes, robust
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.records import Batch
 from cuvee.run.streams import block_moments
@@ -105,11 +105,15 @@ def _read(reader: peers.Reader, paths: Sequence[str], direct: bool, native: bool
 # -- the answer ------------------------------------------------------------------------------------------------------
 
 
-def inner(scene: Field) -> NDArray[np.bool_]:
-    """Stars whose apertures no edge clips."""
+def inner(scene: Field, plan: Plan) -> NDArray[np.bool_]:
+    """Stars whose apertures no edge clips and no strap crosses, on which our pixels are not those of the file."""
     reach = 0.5 * SIDE - 5
     middle = 0.5 * (SIDE - 1)
-    return (np.abs(scene.targets.col - middle) < reach) & (np.abs(scene.targets.row - middle) < reach)
+    near = np.rint(scene.targets.col[:, np.newaxis] + np.arange(-4, 5)).astype(np.int64).clip(0, SIDE - 1)
+    even = (plan.gain[near] == 1.0).all(axis=1)
+    return np.asarray(
+        even & (np.abs(scene.targets.col - middle) < reach) & (np.abs(scene.targets.row - middle) < reach)
+    )
 
 
 def disagreement(planes: NDArray[np.float32], frame: int, theirs: Sequence[NDArray[Any]], inside: Any) -> float:
@@ -125,7 +129,7 @@ def disagreement(planes: NDArray[np.float32], frame: int, theirs: Sequence[NDArr
 def check(scene: Field, both: Plan) -> dict[str, float]:
     """Compare our sums with sep's and photutils', and our pixels with those of bare reading."""
     planes = run_pass(on_one_axis(scene.infos, len(scene.infos)), both, scene.reference)
-    inside = inner(scene)
+    inside = inner(scene, both)
     off = 0.0
     for k in (0, len(scene.infos) - 1):
         image = peers.sep_image(scene.paths[k]).astype(np.float64)
@@ -234,7 +238,13 @@ def shares(scene: Field, plan: Plan) -> dict[str, float]:
     frames = [TESS.read(scene.infos[k % len(scene.infos)], None).flux[0] for k in range(16)]
     spent: dict[str, float] = {}
     before: dict[str, tuple[Any, Any]] = {}
-    for module, names in ((lanes, ("to_lanes", "sum_apertures", "finish")), (robust, ("clipped_mean", "interpolate"))):
+    kernels = (
+        (lanes, ("to_lanes", "sum_apertures", "finish")),
+        (columns, ("even_columns",)),
+        (robust, ("clipped_mean",)),
+        (cells, ("fill_cells", "interpolate")),
+    )
+    for module, names in kernels:
         for name in names:
             before[name] = module, getattr(module, name)
 

@@ -87,8 +87,9 @@ def _model(home: Path, infos: Sequence[FileInfo], ref: Reference) -> StarModel:
         col, row = (star[name] + rng.normal(0.0, 0.02, star["id"].size) for name in ("col", "row"))
         print("learning the PRF ...", flush=True)
         frames = [TESS.read(info, None).flux[0] for info in infos]
+        _, gain = extract.even(ref)
         learned = prf.learn(
-            frames, ref.geometry, ref.readout, col, row, star["flux"].astype(np.float64), prf.PrfParams()
+            frames, ref.geometry, ref.readout, col, row, star["flux"].astype(np.float64), prf.PrfParams(), gain=gain
         )
         model = StarModel(ref.series, learned.prf, star["id"], learned.col, learned.row, learned.flux, learned.numbers)
         write_star_model(path, model)

@@ -64,7 +64,7 @@ def test_clean_pixels_lie_under_no_star() -> None:
 
 
 def test_mesh_rows_and_pixels_recover_a_surface() -> None:
-    from cuvee.kernels import robust
+    from cuvee.kernels import cells, robust
 
     rng = np.random.default_rng(42)
     surface, _, image = _scene(rng, 150)
@@ -82,9 +82,9 @@ def test_mesh_rows_and_pixels_recover_a_surface() -> None:
         )  # fmt: skip
     grid, grid_err = np.empty((2, *mesh.shape, 16), np.float32)
     grid.reshape(-1, 16)[mesh.grid], grid_err.reshape(-1, 16)[mesh.grid] = cell, error
-    robust.fill_cells(grid, grid_err, mesh.shift)
+    cells.fill_cells(grid, grid_err, mesh.shift, mesh.still)
     level, level_err = np.empty((2, 500, 16), np.float32)
-    robust.interpolate(grid.reshape(-1, 16), grid_err.reshape(-1, 16), mesh.cell, mesh.weight, level, level_err)
+    cells.interpolate(grid.reshape(-1, 16), grid_err.reshape(-1, 16), mesh.cell, mesh.weight, level, level_err)
     truth = surface[np.rint(row).astype(int), np.rint(col).astype(int)]
     middle = (col > 40) & (col < 280) & (row > 40) & (row < 216)
     assert np.abs(level[:, 0] - truth)[middle].mean() < 0.25

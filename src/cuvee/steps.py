@@ -14,7 +14,7 @@ from cuvee import prf, reference
 from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
-from cuvee.extract import extract, extract_series, stamp_images, without_psf_fluxes
+from cuvee.extract import even, extract, extract_series, stamp_images, without_psf_fluxes
 from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
@@ -102,11 +102,11 @@ def _learned(
     """Learn from frames of one geometry; with a PRF that is known only the stars are."""
     ids, col, row, flux = stars
     read = np.sqrt(variance_at(still.geometry.col0 + np.arange(still.geometry.n_col, dtype=np.float64), still.readout))
+    dead = dead_pixels(still.image, read)
+    still, gain = even(still)
     params = config.prf if known is None else config.prf.model_copy(update={"half": known.half})
     try:
-        learned = prf.learn(
-            frames, still.geometry, still.readout, col, row, flux, params, dead_pixels(still.image, read), known
-        )
+        learned = prf.learn(frames, still.geometry, still.readout, col, row, flux, params, dead, known, gain)
     except AlgorithmError as error:
         raise NoWork(f"{error.message} There are apertures, but no PSF fluxes.") from error
     variance = learned.variance / np.float32(len(frames))

@@ -22,6 +22,7 @@ from cuvee.cli import main
 from cuvee.errors import BadData, ConfigError
 from cuvee.export import pixels
 from cuvee.instruments.tess import TESS
+from cuvee.store.numbers import read_columns
 from cuvee.store.targets import read_targets
 from cuvee.survey import Survey
 
@@ -108,6 +109,30 @@ def test_sums_over_circles_are_the_light_curves_with_their_errors(survey: Survey
         np.testing.assert_allclose(
             np.sqrt(light + level**2), curve.points[f"aperture{k}_flux_err"], rtol=1e-4 + 2.0**-10
         )  # ten bits are kept
+
+
+def test_pixels_on_straps_are_those_that_were_measured(survey: Survey, tmp_path: Path) -> None:
+    """So the sums over circles are the light curve's there, too."""
+    columns = read_columns(survey.path / "truth" / "straps.parquet")
+    straps = columns["col"][columns["excess"] > 0.0]
+    geometry = origin(survey)
+    seen = survey.light_curves(columns=["id", "col", "row"]).to_pylist()
+    inside = [r for r in seen if all(8 < r[k] - geometry[k] < SIZE - 8 for k in ("col", "row"))]
+    star = int(min(inside, key=lambda r: float(np.abs(straps - r["col"]).min()))["id"])
+    assert survey.export(tmp_path, "tpf", [star]) == 1
+    with fits.open(next(tmp_path.iterdir())) as units:
+        table = units[1].data
+    curve = survey.light_curve(star)
+    x, y = (round(curve.observations[0][name]) - 5 - geometry[name] for name in ("col", "row"))
+    images = raw_images(survey)
+    raw = np.array([images[k][0][y : y + 11, x : x + 11] for k in table["CADENCENO"].tolist()])
+    share = np.median((table["FLUX"] + table["FLUX_BKG"]) / raw, axis=(0, 1))
+    assert share.min() < 0.99
+    assert share.max() == pytest.approx(1.0, abs=1e-6)
+    for k, radius in enumerate(RADII, 1):
+        weight, _, _ = exact_weights(survey, star, radius)
+        flux = np.einsum("tyx,yx->t", table["FLUX"].astype(np.float64), weight)
+        np.testing.assert_allclose(flux, curve.points[f"aperture{k}_flux"], rtol=1e-4, atol=1e-3)
 
 
 def test_the_pipeline_mask_is_the_best_circle(survey: Survey, star: int, file: Path, lightkurve_read: Reader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -20,7 +21,10 @@ def image_of(point: Facts) -> Any:
     with fits.open(point["file"]["path"]) as file:
         data = file[place["hdu"]].data
         image = data if place["column"] is None else data[place["column"]][place["frame"]]
-        return np.asarray(image, np.float64)
+        image = np.array(image, np.float64)
+    for col, factor in point["gain"]:
+        image[:, col + place["col_to_x"]] *= factor
+    return image
 
 
 def clipped_mean(values: Any, kappa: float, n_pass: int) -> tuple[float, float]:
@@ -29,7 +33,8 @@ def clipped_mean(values: Any, kappa: float, n_pass: int) -> tuple[float, float]:
         kept = values[(values >= low) & (values <= high)]
         mean, spread = kept.mean(), math.sqrt((kept**2).mean() - kept.mean() ** 2)
         low, high = mean - kappa * spread, mean + kappa * spread
-    return mean, spread / math.sqrt(kept.size - 1)
+    steps = [a - b for a, b in zip(values[0::2], values[1::2], strict=False) if low <= min(a, b) and max(a, b) <= high]
+    return mean, math.sqrt(sum(step**2 for step in steps) / len(steps) / 2 / kept.size)
 
 
 def clipped_median(values: Any, kappa: float, n_pass: int) -> tuple[float, float]:
@@ -67,31 +72,51 @@ def mesh_of(point: Facts, image: Any) -> tuple[float, float]:
         k: clipped_mean(values_of(point, c["pixels"], image), facts["kappa"], facts["n_pass"]) for k, c in cells.items()
     }
 
-    def slope_and_curvature(i: int, j: int, di: int, dj: int, k: int, n: int) -> tuple[float, float]:
-        """Of the means along one axis, on which the cell is the k-th of n."""
+    shifts = np.array(facts["shifts"], float)
 
-        def mean(at: int) -> float:
-            return found[i + di * (at - k), j + dj * (at - k)][0]
+    def bend(line: Any, k: int) -> float:
+        middle = min(max(k, 1), line.size - 2)
+        return 0.0 if line.size < 3 else float(line[middle + 1] - 2 * line[middle] + line[middle - 1])
 
-        if n == 1:
-            return 0.0, 0.0
-        up, down = min(k + 1, n - 1), max(k - 1, 0)
-        slope = (mean(up) - mean(down)) / (up - down)
-        if n == 2:
-            return slope, 0.0
-        middle = min(max(k, 1), n - 2)
-        return slope, mean(middle + 1) - 2 * mean(middle) + mean(middle - 1)
+    def at_centres(mean: Any) -> Any:
+        """Slopes and curvatures are those of the neighbours; in each of three turns they are taken anew."""
+        value = mean
+        for _ in range(3):
+            last, value = value, mean.copy()
+            for i, j in itertools.product(range(n_row), range(n_col)):
+                for line, k, shift in ((last[:, j], i, shifts[i, j, 0]), (last[i], j, shifts[i, j, 1])):
+                    up, down = min(k + 1, line.size - 1), max(k - 1, 0)
+                    slope = (line[up] - line[down]) / (up - down) if up > down else 0.0
+                    value[i, j] -= shift * slope + bend(line, k) / 24
+        return value
+
+    means = np.array(facts["means"], float)
+    for cell, (mean, _) in found.items():
+        means[cell] = mean
+    values = at_centres(means)
+    stills = at_centres(np.array(facts["stills"], float))
+
+    def astray(line: Any, still: Any, k: int) -> float:
+        """Of interpolation at the k-th cell of a line of them."""
+        return min(bent(line, k), bent(line - still, k))
+
+    def bent(line: Any, k: int) -> float:
+        n = line.size
+        if n < 5:
+            return 0.0
+        if k in (0, n - 1):
+            four = line[:4] if k == 0 else line[-4:]
+            return float(0.16 * abs(four[3] - 3 * four[2] + 3 * four[1] - four[0]))
+        i = min(max(k, 2), n - 3)
+        return float(3 / 128 * abs(line[i - 2] - 4 * line[i - 1] + 6 * line[i] - 4 * line[i + 1] + line[i + 2]))
 
     level = variance = 0.0
     for node in facts["nodes"]:
         i, j = node["cell_row"], node["cell_col"]
-        mean, error = found[i, j]
-        row_slope, row_curve = slope_and_curvature(i, j, 1, 0, i, n_row)
-        col_slope, col_curve = slope_and_curvature(i, j, 0, 1, j, n_col)
-        cell = cells[i, j]
-        value = mean - cell["shift_row"] * row_slope - cell["shift_col"] * col_slope - (row_curve + col_curve) / 24
+        value, error = values[i, j], found[i, j][1]
         level += node["weight"] * value
-        variance += (node["weight"] * error) ** 2
+        wrong = astray(values[:, j], stills[:, j], i) + astray(values[i], stills[i], j)
+        variance += node["weight"] ** 2 * (error**2 + wrong**2)
     return level, math.sqrt(variance)
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.provenance.psf_house import ORIGIN, SIZE, PsfHouse
 
 from cuvee import prf
-from cuvee.extract import ExtractParams
+from cuvee.extract import ExtractParams, even
 from cuvee.extract.frames import plan_of
 from cuvee.provenance.prf_stamps import displaced, higher_orders, stamps
 from cuvee.provenance.psf_rows import Rows
@@ -25,7 +25,7 @@ def test_rows_are_those_of_the_plan(psf_house: PsfHouse) -> None:
     psf = plan_of(targets, reference, ExtractParams(psf=True), model).psf
     assert psf is not None
     plan = psf.plan
-    scene = scene_of(model, targets.id, reference)
+    scene = scene_of(model, targets.id, even(reference)[0])
     kept = np.flatnonzero(scene.apart)
     assert kept[plan.star].tolist() != []
     assert set(kept[plan.star].tolist()) == set(np.flatnonzero(scene.solved).tolist())

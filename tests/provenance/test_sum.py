@@ -223,6 +223,22 @@ def test_a_reader_of_the_screen_can_add_it_up(survey: Survey) -> None:
     assert max(map(len, text.splitlines())) <= 100 or str(survey.path) in text
 
 
+def test_a_star_on_a_strap_comes_out_by_hand(survey: Survey) -> None:
+    """Its columns are multiplied first, as the explanation says; without that it is another sum."""
+    seen = survey.light_curves(columns=["id", "col"]).to_pylist()
+    gain = dict(point_of(survey, int(seen[0]["id"]), 4)["gain"])
+    assert len(gain) > 3
+    assert all(0.95 < factor < 0.99 for factor in gain.values())
+    star = next(int(row["id"]) for row in seen if round(row["col"]) in gain)
+    facts = explained(survey, star, 4)
+    point = facts["observations"][0]["point"]
+    assert disagreements(point) == []
+    assert "columns that answer to light otherwise" in format_explanation(facts)
+    other = copy.deepcopy(point)
+    other["gain"] = []
+    assert {f"aperture{k}_flux" for k in (1, 2, 3)} <= set(disagreements(other))
+
+
 def test_a_changed_file_is_not_summed(house: House) -> None:
     root = house.finished()
     star = stars_of(cuvee.open(root))[0]

@@ -85,6 +85,24 @@ def test_the_mean_of_a_patch_over_the_detector_is_its_level() -> None:
     assert any(stray.quality(stray.patches(SimulationParams(), day)) == 2048 for day in np.arange(4.8, 5.6, 0.1))
 
 
+def test_the_corner_glows_and_more_so_in_stray_light() -> None:
+    dark, lit = np.zeros((2, 2048, 2048), dtype=np.float32)
+    light = (stray.Patch(stray.GLOW_DOUBLES, 0.0, 0.0, 1.0),)
+    stray.add_corner_glow(dark, 0, 0, 60.0, ())
+    stray.add_corner_glow(lit, 0, 0, 60.0, light)
+    assert dark[0, 0] == pytest.approx(60.0, rel=1e-3)
+    np.testing.assert_allclose(lit, 2.0 * dark, rtol=1e-6)
+    y, x = np.mgrid[:2048, :2048]
+    away = np.hypot(2047.0 - x, 2047.0 - y)
+    assert dark[away < 2400].max() < 0.2
+    assert np.abs(np.diff(dark[np.arange(600), np.arange(600)])).max() > 1.0
+    part = np.zeros((100, 120), dtype=np.float32)
+    stray.add_corner_glow(part, 30, 50, 60.0, ())
+    np.testing.assert_array_equal(part, dark[50:150, 30:150])
+    # The middle of the CCD, where small windows lie, does not see it.
+    assert np.abs(_image(_plan("corner-glow")) - _image(_plan())).max() < 1e-4
+
+
 def test_cosmic_rays_leave_the_charge_that_the_truth_says() -> None:
     plan = _plan("cosmic-rays", cosmic_ray_survivors=0.2)
     light = draw_light(plan, 1)

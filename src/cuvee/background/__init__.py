@@ -6,6 +6,7 @@ pixels a cell (or a hundred a star), sixteen frames at a time, and a static row 
 
 from cuvee.background.annulus import Annuli, annuli
 from cuvee.background.clean import clean_pixels
+from cuvee.background.columns import column_response
 from cuvee.background.layout import Tiles, cubic_rows, tiles
 from cuvee.background.mesh import Mesh, beside_stars, mesh
 from cuvee.background.stamp import faint_third
@@ -17,6 +18,7 @@ __all__ = [
     "annuli",
     "beside_stars",
     "clean_pixels",
+    "column_response",
     "cubic_rows",
     "faint_third",
     "mesh",

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.background.layout import Tiles, cell_position, cubic_rows
+from cuvee.model.records import LANES
 
 __all__ = ["Mesh", "beside_stars", "mesh"]
 
 N_PICK = 400
 """Clean pixels used of a mesh cell: the error of the cell is then a twentieth of the pixel noise."""
+
+BESIDE = 2
+"""Pixels of a row no farther apart than this (px) are neighbours: over so little no slope of the light is as large as the noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Mesh:
         Rows and columns of the mesh.
     shift : float64 array, shape (n_cell_row, n_cell_col, 2)
         Centroid of the chosen pixels less the centre of the cell, in cells.
+    still : float64 array, shape (n_cell_row, n_cell_col)
+        Value at the cell's centre in the reference image, less the light of stars where that is known (e-/s).
     cell, weight : int32 and float32 arrays, shape (n_star, 16)
         The interpolation rows.
     """
@@ -47,6 +53,7 @@ class Mesh:
     grid: NDArray[np.int64]
     shape: tuple[int, int]
     shift: NDArray[np.float64]
+    still: NDArray[np.float64]
     cell: NDArray[np.int32]
     weight: NDArray[np.float32]
 
@@ -78,6 +85,7 @@ def mesh(
     n_up, n_across = layout.row_edges.size - 1, layout.col_edges.size - 1
     pixels, bases, grid, of_tile = [], [], [], [0]
     shift = np.zeros((n_up, n_across, 2))
+    still = np.full((n_up, n_across), np.nan)
     borders = itertools.product(itertools.pairwise(layout.tile_rows), itertools.pairwise(layout.tile_cols))
     for ((row0, row1), (col0, col1)), (top, _, left, right) in zip(borders, layout.outer, strict=True):
         for i in range(*np.searchsorted(layout.row_edges, (row0, row1))):
@@ -85,8 +93,7 @@ def mesh(
                 y0, y1 = layout.row_edges[i], layout.row_edges[i + 1]
                 x0, x1 = layout.col_edges[j], layout.col_edges[j + 1]
                 found = np.flatnonzero(clean[y0:y1, x0:x1])
-                if found.size > N_PICK:
-                    found = found[(np.arange(N_PICK) * found.size) // N_PICK]
+                found = _pick(found, int(x1 - x0))
                 y, x = y0 + found // (x1 - x0), x0 + found % (x1 - x0)
                 if found.size:
                     shift[i, j] = (
@@ -95,6 +102,8 @@ def mesh(
                     )
                 pixels.append(((y - top) * (right - left) + x - left).astype(np.int32))
                 value = image[y, x].astype(np.float64)
+                if value.size:
+                    still[i, j] = value.mean()
                 bases.append((value - value.mean() if value.size else value).astype(np.float32))
                 grid.append(i * n_across + j)
         of_tile.append(len(grid))
@@ -111,6 +120,7 @@ def mesh(
         grid=np.array(grid, np.int64),
         shape=(n_up, n_across),
         shift=shift,
+        still=_at_centres(still, shift),
         cell=cell,
         weight=weight,
     )
@@ -132,9 +142,39 @@ def beside_stars(mesh: Mesh, stars: NDArray[np.float32], layout: Tiles) -> Mesh:
     -------
     Mesh
     """
-    base = np.empty_like(mesh.base)
+    base, light = np.empty_like(mesh.base), np.full(mesh.shape, np.nan)
     for tile, (top, _, left, right) in enumerate(layout.outer):
         entries = slice(int(mesh.ptr[mesh.of_tile[tile]]), int(mesh.ptr[mesh.of_tile[tile + 1]]))
         pixel = mesh.pixel[entries, 0]
         base[entries] = stars[top + pixel // (right - left), left + pixel % (right - left)]
-    return replace(mesh, base=base)
+    for k, at in enumerate(mesh.grid):
+        if mesh.ptr[k + 1] > mesh.ptr[k]:
+            light[np.unravel_index(at, mesh.shape)] = base[mesh.ptr[k] : mesh.ptr[k + 1]].mean(dtype=np.float64)
+    return replace(mesh, base=base, still=mesh.still - _at_centres(light, mesh.shift))
+
+
+def _pick(found: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+    """Return which of a cell's clean pixels are used: neighbours in pairs, for how they differ tells the noise, then single ones."""
+    beside = (np.diff(found) <= BESIDE) & (found[:-1] // width == found[1:] // width)
+    at = np.arange(beside.size)
+    in_run = at - np.maximum.accumulate(np.where(beside, -1, at)) - 1
+    pairs = np.flatnonzero(beside & (in_run % 2 == 0))
+    pairs = pairs[_evenly(pairs.size, N_PICK // 2)]
+    paired = np.stack([pairs, pairs + 1], axis=1).ravel()
+    single = np.setdiff1d(np.arange(found.size), paired)
+    return np.asarray(found[np.concatenate([paired, single[_evenly(single.size, N_PICK - paired.size)]])])
+
+
+def _evenly(n: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of n numbers, evenly spread."""
+    picks: NDArray[np.int64] = np.arange(min(n, most), dtype=np.int64)
+    return picks if n <= most else np.asarray(picks * n // most)
+
+
+def _at_centres(mean: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn means of cells into values at their centres, as is done in every frame."""
+    from cuvee.kernels import cells
+
+    value = np.repeat(mean[:, :, np.newaxis], LANES, axis=2).astype(np.float32)
+    cells.fill_cells(value, np.zeros_like(value), shift, np.zeros_like(mean))
+    return value[:, :, 0].astype(np.float64)

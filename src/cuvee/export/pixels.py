@@ -51,6 +51,8 @@ class RawSeries:
         Of the circular apertures (px); empty where they are not known.
     errors : mapping of int to (cadence, error), optional
         By star: cadence numbers, and the error of the background there (e-/s/pixel), as far as flux blocks tell.
+    gain : mapping of int to float, optional
+        By what the pixels of some detector columns were multiplied before they were measured; of all others by 1.
     """
 
     kind: str
@@ -59,6 +61,7 @@ class RawSeries:
     wcs: str = ""
     radii: tuple[float, ...] = ()
     errors: Mapping[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = field(default_factory=dict)
+    gain: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class TargetPixels:
         Column and row (px) by which the star has moved, by the frames' WCS; NaN where unknown.
     background_err : float64 array, shape (n,)
         One standard deviation of the light curve's background (e-/s/pixel); NaN where unknown.
+    gain : float32 array, shape (size,)
+        By what the pixels of each column were multiplied before they were measured.
     """
 
     observation: Observation
@@ -133,6 +138,7 @@ class TargetPixels:
     wcs: LocalWcs | None
     motion: FloatArray
     background_err: FloatArray
+    gain: NDArray[np.float32]
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a column of the light curve at these points."""
@@ -197,6 +203,7 @@ def _cut_some(device: Instrument, series: RawSeries, seen: Sequence[Observation]
         point = np.flatnonzero(np.isfinite(points["time"]) & (found >= 0))
         frame = found[point]
         masks = cuts[0].mask
+        gain = np.array([series.gain.get(int(col0[k]) + i, 1.0) for i in range(size)], np.float32)
         yield TargetPixels(
             observation,
             series.kind,
@@ -211,6 +218,7 @@ def _cut_some(device: Instrument, series: RawSeries, seen: Sequence[Observation]
             local_wcs(reference, col[k], row[k], 0.5 * size) if reference else None,
             motion[frame, k],
             _errors(series, observation)[point],
+            gain,
         )
 
 

@@ -4,7 +4,8 @@ They do not pose as the mission's: ORIGIN is cuvee, CREATOR begins with cuvee, a
 TELESCOP and "TargetPixel" in CREATOR, and needs some ORIGIN.)
 
 FLUX is what the raw frame has less the background that the light curve subtracted: one number a frame, the level at the star, which
-FLUX_BKG repeats in every pixel (BACKAPP = T). So FLUX + FLUX_BKG is the raw pixel, and a sum of FLUX over a mask wants no further
+FLUX_BKG repeats in every pixel (BACKAPP = T). So FLUX + FLUX_BKG is the raw pixel (on a column that answers to light otherwise than those
+around it, as straps do, the raw pixel over its response, as it was measured), and a sum of FLUX over a mask wants no further
 background taken off. Where the mission had subtracted a background of its own, FLUX_BKG is the sum of both.
 
 References
@@ -70,6 +71,7 @@ def pixel_noise(target: TargetPixels) -> NDArray[np.float64]:
     light = target.flux.astype(np.float64)
     if target.subtracted is not None:
         light += np.nan_to_num(target.subtracted)
+    light *= target.gain
     cols = target.col0 + np.arange(light.shape[2], dtype=np.float64)
     reading = variance_at(cols, readout)
     return np.asarray(np.sqrt(np.maximum(light, 0.0) / readout.exposure + reading))
@@ -91,9 +93,9 @@ def _rows(target: TargetPixels) -> NDArray[Any]:
     rows["TIMECORR"] = axis.barycorr[frame] + time - 0.5 * (axis.start + axis.stop)[frame]
     rows["CADENCENO"] = target.column("cadence")
     rows["RAW_CNTS"] = _UNKNOWN_COUNTS
-    rows["FLUX"] = target.flux - level
+    rows["FLUX"] = target.flux * target.gain - level
     rows["FLUX_ERR"] = pixel_noise(target)
-    lacking = level if target.subtracted is None else level + target.subtracted
+    lacking = level if target.subtracted is None else level + target.subtracted * target.gain
     rows["FLUX_BKG"] = np.where(there, lacking, np.nan)
     rows["FLUX_BKG_ERR"] = np.where(there, target.background_err[:, np.newaxis, np.newaxis], np.nan)
     rows["QUALITY"] = target.column("quality")
@@ -218,7 +220,7 @@ def tpf_bytes(instrument: str, target: TargetPixels) -> bytes:
     ]
     wcs, place = _wcs_values(target), _place(instrument, target)
     words: list[Card] = [
-        ("COMMENT", "FLUX + FLUX_BKG is the pixel of the calibrated raw frame.", ""),
+        ("COMMENT", "FLUX + FLUX_BKG is the pixel of the raw frame (straps evened).", ""),
         *(("COMMENT", f"FLAG {bit.value}: {bit.name}", "") for bit in FLAGS),
         *(("COMMENT", f"QUALITY {bit.value}: {bit.name}", "") for bit in QUALITY.get(instrument, ())),
     ]

@@ -9,7 +9,7 @@ is arithmetic on stars.
 from cuvee.extract.frames import extract, without_psf_fluxes
 from cuvee.extract.measure import warm_up
 from cuvee.extract.params import ExtractParams
-from cuvee.extract.plan import Plan, make_plan
+from cuvee.extract.plan import Plan, even, make_plan
 from cuvee.extract.psf_image import model_image
 from cuvee.extract.psf_series import stamp_images
 from cuvee.extract.series import extract_series
@@ -17,6 +17,7 @@ from cuvee.extract.series import extract_series
 __all__ = [
     "ExtractParams",
     "Plan",
+    "even",
     "extract",
     "extract_series",
     "make_plan",

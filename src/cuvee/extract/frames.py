@@ -85,7 +85,13 @@ def extract(
     if plan.still is not None and bad_quality is not None:
         moving = MovingPass(plan.still, moments, bad_quality)
     planes, flag = measure_frames(plan, batches, n_frame, reference.geometry, reference.readout, stars, masks, moving)
-    meta = {"readout": reference.readout, "time_ra": reference.time_ra, "time_dec": reference.time_dec}
+    answers = np.flatnonzero(plan.gain != 1.0)
+    meta = {
+        "readout": reference.readout,
+        "time_ra": reference.time_ra,
+        "time_dec": reference.time_dec,
+        "gain": [[int(k) + reference.geometry.col0, float(plan.gain[k])] for k in answers],
+    }
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
     block = replace(block, moving=None if moving is None else moving.candidates)
     block = with_edge(block, targets, reference.image, reference.geometry, params.radii)
@@ -175,9 +181,9 @@ def measure_frames(
             if scratch.counts is scratch.image:
                 scratch.counts = np.empty_like(scratch.image)
         for tile, outer in enumerate(plan.layout.outer):
-            measure.tile_lanes(words, swap, outer, scratch.image)
+            measure.tile_lanes(words, swap, plan.gain, outer, scratch.image)
             if total is not None:
-                measure.tile_lanes(total, total_swap, outer, scratch.counts)
+                measure.tile_lanes(total, total_swap, plan.gain, outer, scratch.counts)
             measure.measure_tile(plan, tile, scratch)
             if masks is not None:
                 masks.tile(tile, scratch.image, scratch.counts)
@@ -204,7 +210,7 @@ def _tiles_again(
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
     """Yield number, limits and lanes of each tile; to interleave them again costs less than to keep a whole image of them."""
     for tile, outer in enumerate(plan.layout.outer):
-        measure.tile_lanes(words, swap, outer, image)
+        measure.tile_lanes(words, swap, plan.gain, outer, image)
         yield tile, outer, image
 
 
@@ -252,7 +258,8 @@ def _plan_moved(plan: Plan, psf: Psf, model: StarModel, targets: Targets, refere
         while len(_MOVED) > 1:
             del _MOVED[next(iter(_MOVED))]
         rows = rows_of_series(targets, reference.series)
-        clean = background.clean_pixels(np.require(reference.image, np.float32, ["C", "W"]), plan.layout)
-        moved = shifted(psf, shift, model, targets, rows, reference, plan.layout, clean)
+        even = replace(reference, image=psf.still)
+        clean = background.clean_pixels(psf.still, plan.layout)
+        moved = shifted(psf, shift, model, targets, rows, even, plan.layout, clean)
         _MOVED[shift] = with_still_level(moved, *measure.mesh_of_image(plan, reference.image))
     return _MOVED[shift]

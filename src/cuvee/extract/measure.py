@@ -33,7 +33,8 @@ __all__ = [
 ]
 
 _OF_A_RUN = (
-    "crowding", "drift", "lanes", "middle", "moving", "moving_peaks", "noise", "overlap", "psf_judge", "psf_planes", "psf_residual", "robust", "star_space",
+    "cells", "columns", "crowding", "drift", "lanes", "middle", "moving", "moving_peaks", "noise", "overlap", "psf_judge",
+    "psf_planes", "psf_residual", "robust", "star_space",
 )  # fmt: skip
 
 N_LEAST = 10
@@ -91,19 +92,20 @@ def words(
 
 
 def tile_lanes(
-    words: tuple[NDArray[np.uint32], ...], swap: bool, outer: NDArray[np.int64], image: NDArray[np.float32]
-) -> None:
-    """Interleave one tile, ``outer`` = (row0, row1, col0, col1), of the sixteen frames into ``image``."""
-    from cuvee.kernels import lanes
+    words: tuple[NDArray[np.uint32], ...], swap: bool, gain: NDArray[np.float32], outer: NDArray[np.int64],
+    image: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Interleave one tile, ``outer`` = (row0, row1, col0, col1), of the sixteen frames into ``image``; ``gain`` multiplies the columns."""
+    from cuvee.kernels import columns, lanes
 
     row0, row1, col0, col1 = (int(v) for v in outer)
     if col1 - col0 >= LANES:
         lanes.to_lanes(words, swap, row0, row1, col0, col1, image.view(np.uint32))
-        return
-    # An image too narrow for whole vectors is a small one: plain numpy will do.
-    stack = np.stack([frame[row0:row1, col0:col1].ravel() for frame in words], axis=1)
-    values = (stack.byteswap() if swap else stack).view(np.float32)
-    image[: values.shape[0]] = np.where(np.isfinite(values), values, np.float32(np.nan))
+    else:  # too narrow for whole vectors, so a small one: plain numpy will do
+        stack = np.stack([frame[row0:row1, col0:col1].ravel() for frame in words], axis=1)
+        values = (stack.byteswap() if swap else stack).view(np.float32)
+        image[: values.shape[0]] = np.where(np.isfinite(values), values, np.float32(np.nan))
+    columns.even_columns(image, gain, col0, col1, row1 - row0)
 
 
 def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
@@ -128,13 +130,13 @@ def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
 
 def mesh_cells(mesh: background.Mesh, scratch: Scratch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the background in all cells of the mesh and its error, gaps filled; each of shape (n_cell, 16)."""
-    from cuvee.kernels import robust
+    from cuvee.kernels import cells
 
     mean = np.empty((*mesh.shape, LANES), np.float32)
     error = np.empty((*mesh.shape, LANES), np.float32)
     mean.reshape(-1, LANES)[mesh.grid] = scratch.cell
     error.reshape(-1, LANES)[mesh.grid] = scratch.cell_err
-    robust.fill_cells(mean, error, mesh.shift)
+    cells.fill_cells(mean, error, mesh.shift, mesh.still)
     return mean.reshape(-1, LANES), error.reshape(-1, LANES)
 
 
@@ -142,9 +144,9 @@ def mesh_to_stars(
     mesh: background.Mesh, scratch: Scratch, mean: NDArray[np.float32], error: NDArray[np.float32]
 ) -> None:
     """Carry the mesh to the stars: ``scratch.level`` and ``scratch.level_err``."""
-    from cuvee.kernels import robust
+    from cuvee.kernels import cells
 
-    robust.interpolate(mean, error, mesh.cell, mesh.weight, scratch.level, scratch.level_err)
+    cells.interpolate(mean, error, mesh.cell, mesh.weight, scratch.level, scratch.level_err)
 
 
 def mesh_of_image(plan: Plan, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -154,7 +156,7 @@ def mesh_of_image(plan: Plan, image: NDArray[np.float32]) -> tuple[NDArray[np.fl
     scratch = Scratch(plan)
     frames, swap = words([image], np.zeros(1, np.int64), (image.shape[0], image.shape[1]))
     for tile, outer in enumerate(plan.layout.outer):
-        tile_lanes(frames, swap, outer, scratch.image)
+        tile_lanes(frames, swap, plan.gain, outer, scratch.image)
         _clip_cells(plan.mesh, tile, scratch)
     return mesh_cells(plan.mesh, scratch)
 

@@ -20,7 +20,7 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import Geometry, Neighbours, Readout, Reference, Targets
 from cuvee.photometry import aperture, noise
 
-__all__ = ["Plan", "make_plan", "rows_of_series", "star_plan", "with_masks"]
+__all__ = ["Plan", "even", "gain_of", "make_plan", "rows_of_series", "star_plan", "with_masks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Plan:
         Aperture of the centroids.
     middle_radius : float
         Its radius (px).
+    gain : float32 array, shape (n_col,)
+        By what the pixels of each column are multiplied before anything else: 1 over its response.
     mesh, annuli
         The background; None where not used.
     psf : Psf
@@ -66,6 +68,7 @@ class Plan:
     static_flag: NDArray[np.int32]
     middle: int
     middle_radius: float
+    gain: NDArray[np.float32]
     mesh: background.Mesh | None = None
     annuli: background.Annuli | None = None
     psf: Psf | None = None
@@ -114,6 +117,7 @@ def star_plan(
         static_flag=flag,
         middle=middle,
         middle_radius=float(radii[middle]) if mask is None else float(np.hypot(*shape)),
+        gain=np.ones(geometry.n_col, np.float32),
     )
 
 
@@ -177,14 +181,15 @@ def make_plan(
     half = 0 if model is None else model.prf.half
     margin = int(np.ceil(max(params.radii[-1], params.annulus[1], half))) + 1
     layout = background.tiles(shape, params.mesh_size, margin)
+    reference, gain = even(reference)
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)
+    plan = replace(plan, gain=gain)
     if neighbours is not None:
         image, still = reference.image, reference.readout
         plan = with_masks(plan, image, reference.geometry, still, neighbours, targets, rows, params)
     col = np.ascontiguousarray(plan.position[:, 0] - reference.geometry.col0)
     row = np.ascontiguousarray(plan.position[:, 1] - reference.geometry.row0)
-    # A reference image that was read from disk is a read-only view, which the annulus kernel does not take.
-    image = np.require(reference.image, np.float32, ["C", "W"])
+    image = reference.image
     clean = background.clean_pixels(image, layout)
     if params.background == "mesh":
         mesh = background.mesh(clean, image, layout, col, row)
@@ -195,6 +200,30 @@ def make_plan(
     row0, col0, width = _tile_corners(layout, layout.of(col, row))
     inner, outer = params.annulus
     return replace(plan, annuli=background.annuli(col, row, inner, outer, clean, image, row0, col0, width))
+
+
+def even(reference: Reference) -> tuple[Reference, NDArray[np.float32]]:
+    """Let all columns of a reference image answer alike.
+
+    Parameters
+    ----------
+    reference : Reference
+        As it was made.
+
+    Returns
+    -------
+    Reference
+        Its image, each column over its response (`cuvee.background.column_response`).
+    gain : float32 array, shape (n_col,)
+        By what columns of frames are multiplied for that: 1 over the response.
+    """
+    gain = gain_of(reference.image)
+    return replace(reference, image=np.asarray(reference.image * gain, np.float32)), gain
+
+
+def gain_of(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return by what the columns of frames with this reference image are multiplied, shape (n_col,)."""
+    return np.float32(1.0) / background.column_response(np.asarray(image, np.float32))
 
 
 def rows_of_series(targets: Targets, series: str) -> NDArray[np.int64]:

@@ -185,10 +185,10 @@ def shifted(
 
 def with_still_level(psf: Psf, cell: NDArray[np.float32], cell_err: NDArray[np.float32]) -> Psf:
     """Return the plan with the background of its reference image, from the mesh measured on that."""
-    from cuvee.kernels import robust
+    from cuvee.kernels import cells
 
     level, level_err = (np.empty((psf.output.size, LANES), np.float32) for _ in range(2))
-    robust.interpolate(cell, cell_err, psf.cell, psf.weight, level, level_err)
+    cells.interpolate(cell, cell_err, psf.cell, psf.weight, level, level_err)
     still_level = np.nan_to_num(level[:, 0])
     judged = judged_pixels(psf.plan, psf.still, psf.inverse_variance, still_level)
     # The derivatives' images are in there now, and would take 80 MB of each plan of a full frame.
@@ -278,10 +278,10 @@ class PsfPass:
     def _solve(
         self, cell: NDArray[np.float32], cell_err: NDArray[np.float32], there: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        from cuvee.kernels import robust
+        from cuvee.kernels import cells
 
         psf, lanes = self._psf, self._lanes
-        robust.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
+        cells.interpolate(cell, cell_err, psf.cell, psf.weight, lanes.level, lanes.level_err)
         return solve(psf.plan, lanes, there)
 
     def _follow(self, pointing: NDArray[np.float64], there: NDArray[np.bool_]) -> bool:

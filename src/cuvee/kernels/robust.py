@@ -1,4 +1,4 @@
-"""Clipped means: of groups of pixels in sixteen frames at once, and of a stack of frames; and the mesh made of them."""
+"""Clipped means: of groups of pixels in sixteen frames at once, and of a stack of frames."""
 # mypy: disable-error-code="no-untyped-call,no-untyped-def"
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["clipped_mean", "fill_cells", "interpolate", "stack_mean"]
+__all__ = ["clipped_mean", "stack_mean"]
 
 N_LANE = 16
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _FLOATS = ir.VectorType(ir.FloatType(), N_LANE)
 _SHIFT, _LOW, _HIGH, _N, _SUM, _SQUARES = range(6)
+
+N_LEAST_PAIRS = 4
+"""With fewer pairs of accepted pixels the spread of all tells the noise."""
 
 
 @intrinsic
@@ -54,28 +57,41 @@ def _accept(_typing, acc, image, p, base):
 
 
 @intrinsic
-def _blend(_typing, acc, mean, error, c, weight):
-    """Add ``weight * mean[c]`` to ``acc[0]`` and the square of ``weight * error[c]`` to ``acc[1]``."""
+def _compare(_typing, acc, image, p, q, base_p, base_q):
+    """Add the square of the difference of two pixels to acc[5], and one to acc[4], where both lie in acc[1]..acc[2]."""
 
     def build(context, builder, signature, args):
-        a_type, m_type, e_type, c_type, _ = signature.args
+        a_type, t_type, p_type, q_type, _, _ = signature.args
+        sums = context.make_array(a_type)(context, builder, args[0]).data
+        data = context.make_array(t_type)(context, builder, args[1]).data
 
-        def place(kind, value, index):
-            data = context.make_array(kind)(context, builder, value).data
-            step = builder.mul(index, ir.Constant(_I64, N_LANE))
-            return builder.bitcast(builder.gep(data, [step]), _FLOATS.as_pointer())
+        def place(base, step):
+            return builder.bitcast(builder.gep(base, [step]), _FLOATS.as_pointer())
 
-        cell = context.cast(builder, args[3], c_type, int64)
-        one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), args[4], ir.Constant(_I32, 0))
-        factor = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
-        value = builder.fmul(factor, builder.load(place(m_type, args[1], cell), align=4))
-        noise = builder.fmul(factor, builder.load(place(e_type, args[2], cell), align=4))
-        for k, term in enumerate((value, builder.fmul(noise, noise))):
-            target = place(a_type, args[0], ir.Constant(_I64, k))
-            builder.store(builder.fadd(builder.load(target, align=4), term), target, align=4)
+        def row(k):
+            return place(sums, ir.Constant(_I64, N_LANE * k))
+
+        def value(number, kind, base):
+            index = builder.mul(context.cast(builder, number, kind, int64), ir.Constant(_I64, N_LANE))
+            one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), base, ir.Constant(_I32, 0))
+            lanes = ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE)
+            offset = builder.fadd(builder.load(row(_SHIFT), align=4), builder.shuffle_vector(one, one, lanes))
+            return builder.fsub(builder.load(place(data, index), align=4), offset)
+
+        pair = value(args[2], p_type, args[4]), value(args[3], q_type, args[5])
+        good = None
+        for one in pair:
+            above = builder.fcmp_ordered(">=", one, builder.load(row(_LOW), align=4))
+            inside = builder.and_(above, builder.fcmp_ordered("<=", one, builder.load(row(_HIGH), align=4)))
+            good = inside if good is None else builder.and_(good, inside)
+        zero = ir.Constant(_FLOATS, [0.0] * N_LANE)
+        step = builder.select(good, builder.fsub(*pair), zero)
+        number = builder.select(good, ir.Constant(_FLOATS, [1.0] * N_LANE), zero)
+        for k, term in ((_SUM, number), (_SQUARES, builder.fmul(step, step, flags=["contract"]))):
+            builder.store(builder.fadd(builder.load(row(k), align=4), term, flags=["contract"]), row(k), align=4)
         return context.get_dummy_value()
 
-    return types.void(acc, mean, error, c, weight), build
+    return types.void(acc, image, p, q, base_p, base_q), build
 
 
 @njit(
@@ -103,6 +119,9 @@ def clipped_mean(
     error: NDArray[np.float32],
 ) -> None:
     """Clipped mean and its standard error of groups of pixels, lane by lane.
+
+    The error is that of pixels whose noise is told by how pixels that follow each other differ, in pairs. If these are neighbours in the
+    image, a slope of the light over the group is no noise: it moves the mean to where the group's centroid is, and no further.
 
     Parameters
     ----------
@@ -174,102 +193,13 @@ def clipped_mean(
                 m = acc[_SUM, b] / n
                 mean[g, b] = acc[_SHIFT, b] + m
                 error[g, b] = np.sqrt(max(acc[_SQUARES, b] / n - m * m, float32(0.0)) / max(n - 1, 1))
-
-
-@njit([void(float32[:, :, ::1], float32[:, :, ::1], float64[:, :, ::1])], cache=True, nogil=True)
-def fill_cells(mean: NDArray[np.float32], error: NDArray[np.float32], shift: NDArray[np.float64]) -> None:
-    """Give empty mesh cells the mean of their neighbours, then turn cell means into values at the cells' centres.
-
-    A mean over a cell of side h is the value at the centroid of its pixels plus h^2/24 of the Laplacian; slope and curvature
-    come from the neighbours (the outermost cells borrow the curvature of the next).
-
-    Parameters
-    ----------
-    mean, error : float32 array, shape (n_cell_row, n_cell_col, 16)
-        Clipped means of the cells and their errors; changed in place. A lane with no value at all stays NaN.
-    shift : float64 array, shape (n_cell_row, n_cell_col, 2)
-        Row and column of the centroid of the cell's pixels less those of its centre, in units of cells.
-    """
-    n_row, n_col, n_lane = mean.shape
-    old = np.empty((n_row, n_col))
-    for b in range(n_lane):
-        for _ in range(n_row + n_col):
-            empty = 0
-            for i in range(n_row):
-                for j in range(n_col):
-                    old[i, j] = mean[i, j, b]
-            for i in range(n_row):
-                for j in range(n_col):
-                    if not np.isnan(old[i, j]):
-                        continue
-                    total, worst, n = 0.0, float32(0.0), 0
-                    for di in range(max(i - 1, 0), min(i + 2, n_row)):
-                        for dj in range(max(j - 1, 0), min(j + 2, n_col)):
-                            if not np.isnan(old[di, dj]):
-                                total += old[di, dj]
-                                worst = max(worst, error[di, dj, b])
-                                n += 1
-                    if n > 0:
-                        mean[i, j, b] = total / n
-                        error[i, j, b] = 2.0 * worst  # borrowed, so trusted less
-                    else:
-                        empty += 1
-            if empty == 0 or empty == n_row * n_col:
-                break
-        for i in range(n_row):
-            for j in range(n_col):
-                old[i, j] = mean[i, j, b]
-        for i in range(n_row):
-            for j in range(n_col):
-                up, down, right, left = min(i + 1, n_row - 1), max(i - 1, 0), min(j + 1, n_col - 1), max(j - 1, 0)
-                slope_row = (old[up, j] - old[down, j]) / max(up - down, 1)
-                slope_col = (old[i, right] - old[i, left]) / max(right - left, 1)
-                curvature = 0.0
-                if n_row > 2:
-                    k = min(max(i, 1), n_row - 2)
-                    curvature += old[k + 1, j] - 2.0 * old[k, j] + old[k - 1, j]
-                if n_col > 2:
-                    k = min(max(j, 1), n_col - 2)
-                    curvature += old[i, k + 1] - 2.0 * old[i, k] + old[i, k - 1]
-                move = shift[i, j, 0] * slope_row + shift[i, j, 1] * slope_col
-                mean[i, j, b] = old[i, j] - move - curvature / 24.0
-
-
-@njit(
-    [void(float32[:, ::1], float32[:, ::1], int32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])],
-    cache=True,
-    nogil=True,
-)
-def interpolate(
-    mean: NDArray[np.float32],
-    error: NDArray[np.float32],
-    cell: NDArray[np.int32],
-    weight: NDArray[np.float32],
-    level: NDArray[np.float32],
-    level_err: NDArray[np.float32],
-) -> None:
-    """Apply the static rows that lead from mesh cells to stars.
-
-    Parameters
-    ----------
-    mean, error : float32 array, shape (n_cell, 16)
-        Values of the cells, free of gaps, and their errors.
-    cell, weight : arrays, shape (n_star, 16)
-        Sixteen cells a star and their weights.
-    level, level_err : float32 array, shape (n_star, 16)
-        Receive background and error at the stars.
-    """
-    acc = np.empty((2, N_LANE), np.float32)
-    for s in range(cell.shape[0]):
+            acc[_SUM, b] = 0.0
+            acc[_SQUARES, b] = 0.0
+        for k in range(start, end - 1, 2):
+            _compare(acc, image, pixel[k, 0], pixel[k + 1, 0], base[k], base[k + 1])
         for b in range(N_LANE):
-            acc[0, b] = 0.0
-            acc[1, b] = 0.0
-        for k in range(cell.shape[1]):
-            if weight[s, k] != 0.0:
-                _blend(acc, mean, error, cell[s, k], weight[s, k])
-        for b in range(N_LANE):
-            level[s, b] = acc[0, b]
-            level_err[s, b] = np.sqrt(acc[1, b])
+            if acc[_N, b] >= n_least and acc[_SUM, b] >= N_LEAST_PAIRS:
+                error[g, b] = np.sqrt(float32(0.5) * acc[_SQUARES, b] / (acc[_SUM, b] * acc[_N, b]))
 
 
 @njit([void(float32[:, :, ::1], float64, float32[:, ::1])], cache=True, nogil=True)

@@ -132,8 +132,9 @@ def dark_pixels(bad: NDArray[np.bool_], col: FloatArray, row: FloatArray, flux: 
 
 
 def keep(
-    frames: Sequence[NDArray[Any]], cut_col: IntArray, cut_row: IntArray, size: int, pixel: IntArray, noise: FloatArray
-) -> Kept:
+    frames: Sequence[NDArray[Any]], cut_col: IntArray, cut_row: IntArray, size: int, pixel: IntArray, noise: FloatArray,
+    gain: NDArray[np.float32] | None = None,
+) -> Kept:  # fmt: skip
     """Read every frame once and keep of it what the learning needs.
 
     Parameters
@@ -148,6 +149,8 @@ def keep(
         Dark pixels.
     noise : float64 array, shape (n_col,)
         Standard deviation of a dark pixel (e-/s).
+    gain : float32 array, shape (n_col,), optional
+        By what the pixels of each column are multiplied first.
 
     Returns
     -------
@@ -162,6 +165,8 @@ def keep(
     samples = np.empty((n_frame, pixel.size), np.float32)
     for t, frame in enumerate(frames):
         native = np.array(frame, np.float32, order="C")
+        if gain is not None:
+            native *= gain
         keep_frame(native, t, total, top, second, bad, cut_col, cut_row, cutouts, pixel, samples)
     # Particles and asteroids: ten times the noise and half the light above the second brightest of all frames, which no jitter
     # is. The mean would keep a share of them.

@@ -111,6 +111,7 @@ def _prepare(
     stars: tuple[FloatArray, FloatArray, FloatArray],
     params: PrfParams,
     bad: NDArray[np.bool_] | None,
+    gain: NDArray[np.float32] | None,
 ) -> tuple[Data, IntArray]:
     """Choose the teachers, read the frames, and weigh their pixels."""
     col, row, flux = stars
@@ -125,7 +126,7 @@ def _prepare(
     cut_row = np.rint(row[teachers]).astype(np.int64) - geometry.row0 - size // 2
     left_out = np.zeros((geometry.n_row, geometry.n_col), np.bool_) if bad is None else bad
     dark = dark_pixels(left_out, col - geometry.col0, row - geometry.row0, flux, 0.1 * usual)
-    kept = keep(frames, cut_col, cut_row, size, dark, noise)
+    kept = keep(frames, cut_col, cut_row, size, dark, noise, gain)
     left_out = left_out | kept.bad | (kept.mean >= readout.saturation)
     variance = (np.maximum(kept.mean, 0.0) / readout.exposure + read).astype(np.float32)
     weight = np.where(left_out, np.float32(0.0), 1.0 / variance).astype(np.float32)
@@ -168,6 +169,7 @@ def learn(
     params: PrfParams | None = None,
     bad: NDArray[np.bool_] | None = None,
     known: Prf | None = None,
+    gain: NDArray[np.float32] | None = None,
 ) -> Learned:
     """Learn the effective PRF from frames, together with the stars' positions and fluxes and the frames' pointing.
 
@@ -197,6 +199,8 @@ def learn(
         are left out anyhow.
     known : Prf, optional
         The PRF, where it need not be learned; ``params.half`` must be its own.
+    gain : float32 array, shape (n_col,), optional
+        By what the pixels of each column are multiplied first, so that all of them answer to light alike.
 
     Returns
     -------
@@ -224,7 +228,7 @@ def learn(
         np.asarray(row, np.float64)[usable],
         np.asarray(flux, np.float64)[usable],
     )
-    data, teachers = _prepare(frames, geometry, readout, stars, params, bad)
+    data, teachers = _prepare(frames, geometry, readout, stars, params, bad, gain)
     _need(teachers, params)
     order = min(params.order, sum(teachers.size >= n for n in NEEDED) - 1)
     n_knot = knot_count(params.knots, params.half)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract.params import ExtractParams
+from cuvee.extract.plan import even, gain_of
 from cuvee.model.records import Geometry, PixelMasks, Readout, Reference
 from cuvee.photometry.noise import output_of, pixel_variance
 from cuvee.photometry.rounding import SHORTENED, round_to_noise
@@ -48,7 +49,7 @@ class Made:
     readout : Readout
         Terms of the noise model.
     reference : Reference, optional
-        The reference image, where one says which pixels are clean.
+        The reference image, where one says which pixels are clean; its columns answer to light alike.
     background : str
         Where the background came from: ``mesh``, ``annulus``, ``faint_third``, or ``none`` was taken off.
     by_mission : bool
@@ -61,6 +62,8 @@ class Made:
         Steps per error to which the stored values were rounded; 0 where every bit was kept.
     troubles : tuple of str
         Sentences about what is missing.
+    gain : float32 array, shape (n_col,), optional
+        By what the pixels of each column were multiplied; None where they were not.
     """
 
     params: ExtractParams
@@ -73,6 +76,7 @@ class Made:
     mask: NDArray[np.bool_] | None = None
     round_noise: float = 0.0
     troubles: tuple[str, ...] = ()
+    gain: NDArray[np.float32] | None = None
 
 
 def made_of(root: Path, steps: Sequence[Mapping[str, Any]], file: Mapping[str, Any], raw: RawFrame | None) -> Made:
@@ -109,12 +113,12 @@ def made_of(root: Path, steps: Sequence[Mapping[str, Any]], file: Mapping[str, A
     elif stamp and min(geometry.n_row, geometry.n_col) < params.small_series:
         background = "faint_third"
     troubles: list[str] = []
-    reference = mask = None
+    reference = mask = gain = None
     source = next((source for source in fluxes["inputs"] if source["input_kind"] == "reference"), None)
     if source is not None:
         path, content = root / _path_of(steps, source["input_id"]), source["content"]
         if path.is_file() and content_hash(path) == content:
-            reference = read_reference(path)
+            reference, gain = even(read_reference(path))
             geometry, readout = reference.geometry, reference.readout
         else:
             troubles.append(
@@ -133,7 +137,11 @@ def made_of(root: Path, steps: Sequence[Mapping[str, Any]], file: Mapping[str, A
         mask = raw.pixels.mask
     collected = [step["parameters"].get("collect", {}) for step in steps if step["product"] == "lightcurves"]
     rounding = float(collected[0].get("round_noise", 0.0)) if collected else 0.0
-    return Made(params, geometry, readout, background, by_mission, masked, reference, mask, rounding, tuple(troubles))
+    if stamp and raw is not None and background in ("mesh", "annulus"):
+        gain = gain_of(mean_image(raw.pixels.flux, raw.info.moments.quality).astype(np.float32))
+    return Made(
+        params, geometry, readout, background, by_mission, masked, reference, mask, rounding, tuple(troubles), gain
+    )
 
 
 def _path_of(steps: Sequence[Mapping[str, Any]], data_id: str) -> str:
@@ -163,6 +171,7 @@ def _still_image(made: Made, raw: RawFrame) -> NDArray[np.float32] | None:
     image = made.reference.image if made.reference is not None else None
     if raw.info.kind != "ffi":
         image = mean_image(raw.pixels.flux, raw.info.moments.quality).astype(np.float32)
+        image = image if made.gain is None else image * made.gain
     return None if image is None else np.ascontiguousarray(image, np.float32)
 
 
@@ -201,7 +210,7 @@ def account_of(
     Returns
     -------
     dict
-        ``background``, ``readout``, ``apertures``, ``troubles``.
+        ``gain``, ``background``, ``readout``, ``apertures``, ``troubles``.
     """
     col, row = places[0]
     background, level_err = _background(made, raw, places, mesh)
@@ -231,7 +240,14 @@ def account_of(
             one["saturated_pixels"] = int((counts >= made.readout.saturation).sum())
         one["pixels"] = pixel_rows(rows, cols, weight, value, counts, made.geometry, place, raw is not None)
         apertures.append(one)
-    return {"background": background, "readout": readout, "apertures": apertures, "troubles": list(made.troubles)}
+    known = np.ones(0) if made.gain is None else made.gain
+    return {
+        "gain": [[int(k) + made.geometry.col0, float(known[k])] for k in np.flatnonzero(known != 1.0)],
+        "background": background,
+        "readout": readout,
+        "apertures": apertures,
+        "troubles": list(made.troubles),
+    }
 
 
 def _radii(made: Made) -> tuple[float | None, ...]:

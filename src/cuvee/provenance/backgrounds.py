@@ -60,6 +60,8 @@ class MeshHere:
         Clipped mean of each cell's pixels, and its error (e-/s/pixel).
     shift : float64 array, shape (n_cell_row, n_cell_col, 2)
         Centroid of these pixels less the centre of the cell, in cells.
+    still : float64 array, shape (n_cell_row, n_cell_col)
+        Mean of these pixels in the reference image (e-/s/pixel).
     pixels : dict
         Columns, rows, bases, values of each cell's pixels, and how they were clipped.
     beside_stars : bool
@@ -72,6 +74,7 @@ class MeshHere:
     mean: FloatArray
     error: FloatArray
     shift: FloatArray
+    still: FloatArray
     pixels: dict[tuple[int, int], tuple[Any, ...]]
     beside_stars: bool
 
@@ -89,7 +92,7 @@ class MeshHere:
             ``level`` and ``error`` (e-/s/pixel); ``position`` in cells; the ``nodes`` with their ``value``, ``error``, ``weight``.
         """
         n_up, n_across = self.mean.shape
-        value, value_err = mesh_nodes(self.mean, self.error, self.shift)
+        value, value_err = mesh_nodes(self.mean, self.error, self.shift, self.still)
         x, y = np.array([col - self.geometry.col0]), np.array([row - self.geometry.row0])
         place_row, place_col = cell_position(y, self.row_edges), cell_position(x, self.col_edges)
         (up, weight_up), (across, weight_across) = cubic_rows(place_row, n_up), cubic_rows(place_col, n_across)
@@ -137,7 +140,7 @@ def measure_mesh(
     layout = background.tiles(frame.shape, params.mesh_size, 0)
     mesh = background.mesh(background.clean_pixels(image, layout), image, layout, np.zeros(0), np.zeros(0))
     n_across = mesh.shape[1]
-    mean, error = np.full(mesh.shape, np.nan), np.full(mesh.shape, np.nan)
+    mean, error, still = (np.full(mesh.shape, np.nan) for _ in range(3))
     pixels: dict[tuple[int, int], tuple[Any, ...]] = {}
     tile = np.searchsorted(mesh.of_tile, np.arange(mesh.grid.size), side="right") - 1
     for k, at in enumerate(mesh.grid):
@@ -150,8 +153,13 @@ def measure_mesh(
         clipped = clipped_mean(value - base, _KAPPA, _N_PASS, N_LEAST)
         cell = int(at) // n_across, int(at) % n_across
         mean[cell], error[cell] = clipped.level, clipped.error
+        if base.size:
+            dark = image[rows, cols].astype(np.float64) - (0.0 if stars is None else base)
+            still[cell] = dark.mean()
         pixels[cell] = cols, rows, base, value, clipped
-    return MeshHere(geometry, layout.row_edges, layout.col_edges, mean, error, mesh.shift, pixels, stars is not None)
+    return MeshHere(
+        geometry, layout.row_edges, layout.col_edges, mean, error, mesh.shift, still, pixels, stars is not None
+    )
 
 
 def mesh_background(mesh: MeshHere, places: Sequence[tuple[float, float]]) -> Facts:
@@ -205,6 +213,8 @@ def mesh_background(mesh: MeshHere, places: Sequence[tuple[float, float]]) -> Fa
         "cells": cells,
         "means": mesh.mean.tolist(),
         "errors": mesh.error.tolist(),
+        "stills": mesh.still.tolist(),
+        "shifts": mesh.shift.tolist(),
     }
 
 

@@ -64,6 +64,9 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
             ``place``
                 where its pixels are for astropy: ``hdu``, ``column``, ``frame``, and x = col + ``col_to_x``, y = row + ``row_to_y``, from 0: ``hdul[hdu].data[y, x]``, or
                 ``hdul[hdu].data[column][frame][y, x]``; for HDF5 the ``dataset``, ``[frame, y, x]``;
+            ``gain``
+                columns that answer to light otherwise than those around them, as straps do, each with the factor by which its pixels are multiplied before anything
+                else (`cuvee.background.column_response`): each ``value`` below has it in it;
             ``apertures``
                 each with ``pixels`` (``col``, ``row``, ``x``, ``y``, ``value``, ``weight``, ``product``, and ``before_subtraction`` where the mission subtracted something), ``sum``
                 of the products, ``area`` and ``area2`` (sums of weight and weight^2), ``flux`` = sum - area x the background subtracted, and ``flux_err``, each
@@ -72,10 +75,12 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
                 background_err)^2. A ``mask`` among them is the star's own, of weights 1. With a rounding of the stored values, ``rounding_step``;
             ``background``
                 ``kind``, ``level`` and ``error`` (e-/s/pixel), compared with the stored column. ``annulus``: mean of value - base over the ``pixels``, of which
-                those beyond ``kappa`` spreads are clipped, at most ``n_pass`` ``passes``; ``base`` is by how much a pixel stands out in the
+                those beyond ``kappa`` spreads are clipped, at most ``n_pass`` ``passes``; its error is told by how they differ in pairs
+                (`cuvee.provenance.sums.clipped_mean`); ``base`` is by how much a pixel stands out in the
                 reference image; with PSF fluxes (``beside_stars``), the light of all stars in it. ``mesh``: sum of ``nodes``' weight x value; a node's value is its cell's mean (as for an annulus) moved to the cell's
                 centre: mean - shift_row x slope_row - shift_col x slope_col - curvature / 24, slope and curvature from the ``means`` of the cells
-                beside it (`cuvee.provenance.sums.mesh_nodes`). ``faint_third``: the clipped median. ``none``: nothing was subtracted;
+                beside it, and to its error is added how far interpolation may go astray, by how they bend, and how otherwise than ``stills``, those of the reference image
+                (`cuvee.provenance.sums.mesh_nodes`). ``faint_third``: the clipped median. ``none``: nothing was subtracted;
             ``psf``
                 where PSF fluxes were measured: ``why_not`` says in words why this star has none, else None; ``col``, ``row``, ``reference_flux`` of the star as
                 fitted; ``pointing``: ``coefficients`` in column and row of the ``basis``, which add up to the ``shift`` of the frame here (px); ``background``: the mesh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def explain_point(
     except StoreError as error:
         facts["troubles"] = [str(error)]
         return facts
+    raw = None if raw is None else replace(raw, gain=made.gain)
     col, row = float(seen["col"]), float(seen["row"])
     fitted, missing = fitted_of(survey.path, steps, made, int(values["cadence"]))
     mesh = mesh_of(made, raw, None if fitted is None else fitted.scene.light)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cuvee.provenance.phrases import number, verdict
 
-__all__ = ["psf_line", "psf_lines"]
+__all__ = ["gain_lines", "psf_line", "psf_lines"]
 
 _MOST_PIXELS = 230
 _MOST_NEIGHBOURS = 6
@@ -18,6 +18,17 @@ _SOURCES = {
     "solved here": "solved for here beside the star, for its flux in this frame is not kept",
     "reference": "as in the reference image",
 }
+
+
+def gain_lines(pixels: Sequence[Mapping[str, Any]], point: Mapping[str, Any]) -> list[str]:
+    """Say which columns of pixels answer to light otherwise than those around them."""
+    here = {pixel["col"] for pixel in pixels}
+    found = [f"{col} by {factor:.6f}" for col, factor in point.get("gain", []) if col in here]
+    if not found:
+        return []
+    return [
+        f"    value: pixels of columns that answer to light otherwise than those around them are multiplied first, of column {', '.join(found)}"
+    ]
 
 
 def psf_line(one: Mapping[str, Any]) -> list[str]:
@@ -77,7 +88,7 @@ def psf_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
 def _pixel_lines(one: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
     columns = ["col", "row"] + (["x", "y"] if point["place"] else [])
     columns += ["value", "others", "prf", "weight", "product"] if "sum" in one else ["others", "prf", "weight"]
-    lines = ["    " + "".join(name.rjust(_WIDTHS[name]) for name in columns)]
+    lines = [*gain_lines(one["pixels"], point), "    " + "".join(name.rjust(_WIDTHS[name]) for name in columns)]
     for pixel in one["pixels"][:_MOST_PIXELS]:
         cells = [
             str(pixel[name]).rjust(_WIDTHS[name])

@@ -30,23 +30,30 @@ class RawFrame:
         All its pixels.
     frame : int
         Which of its frames, from 0.
+    gain : float32 array, shape (n_col,), optional
+        By what the pixels of each column were multiplied before they were measured.
     """
 
     info: FileInfo
     pixels: Pixels
     frame: int
+    gain: NDArray[np.float32] | None = None
 
     @property
     def flux(self) -> NDArray[np.float32]:
-        """The frame's science pixels (e-/s), shape (n_row, n_col)."""
-        return np.asarray(self.pixels.flux[self.frame], dtype=np.float32)
+        """The frame's science pixels (e-/s), shape (n_row, n_col), as they were measured."""
+        return self._even(np.asarray(self.pixels.flux[self.frame], dtype=np.float32))
 
     @property
     def counts(self) -> NDArray[np.float32]:
         """The same before the mission subtracted its background, where the file says what that was."""
         if self.pixels.background is None:
             return self.flux
-        return np.asarray(self.flux + self.pixels.background[self.frame], dtype=np.float32)
+        light = np.asarray(self.pixels.flux[self.frame], dtype=np.float32) + self.pixels.background[self.frame]
+        return self._even(np.asarray(light, dtype=np.float32))
+
+    def _even(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return image if self.gain is None else image * self.gain
 
 
 def read_raw(

@@ -8,7 +8,7 @@ from typing import Any
 
 from cuvee.model.records import BJD_OFFSET
 from cuvee.provenance.phrases import number, verdict
-from cuvee.provenance.psf_words import psf_line, psf_lines
+from cuvee.provenance.psf_words import gain_lines, psf_line, psf_lines
 from cuvee.provenance.stamp_words import halo_line, halo_lines, stamp_line, stamp_lines
 
 __all__ = ["aperture_lines", "choice_lines", "file_lines", "time_lines"]
@@ -100,6 +100,7 @@ def _pixel_lines(one: Mapping[str, Any], point: Mapping[str, Any], shape: str) -
         columns.append("before")
         lines.append("    before: the value before the mission subtracted its background")
     lines.append("    " + "".join(name.rjust(_WIDTHS[name]) for name in columns))
+    lines[1:1] = gain_lines(pixels, point)
     for pixel in pixels[:_MOST_PIXELS]:
         row = {**pixel, "before": pixel.get("before_subtraction", pixel.get("value"))}
         lines.append("    " + "".join(_cell(name, row[name]) for name in columns))

@@ -30,6 +30,15 @@ __all__ = [
 EPS = 2.0**-23
 """Spacing of float32 relative to the number."""
 
+N_LEAST_PAIRS = 4
+"""With fewer pairs of values that were kept, the spread of all tells the noise."""
+
+TURNS = 3
+"""Turns in which means of cells become values at their centres."""
+
+INNER, OUTER = 3.0 / 128.0, 0.16
+"""What interpolation is wrong by at most, in fourth differences of the cells' means; and at the outermost cells, in third ones."""
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -142,7 +151,8 @@ def clipped_mean(values: FloatArray, kappa: float, n_pass: int, n_least: int) ->
     Returns
     -------
     Clipped
-        The error is spread / sqrt(n - 1), with the spread sqrt(mean of squares - square of the mean).
+        The error is sqrt(mean of d^2 / 2 / n), with d the difference of the first and second, third and fourth, ... value, where both were
+        kept; with fewer than four such pairs spread / sqrt(n - 1), with the spread sqrt(mean of squares - square of the mean).
     """
     kept = np.isfinite(values)
     passes: list[dict[str, float]] = []
@@ -159,7 +169,14 @@ def clipped_mean(values: FloatArray, kappa: float, n_pass: int, n_least: int) ->
         low, high = level - kappa * spread, level + kappa * spread
     if n < n_least:
         return Clipped(math.nan, math.nan, kept, tuple(passes))
-    return Clipped(level, spread / math.sqrt(max(n - 1, 1)), kept, tuple(passes))
+    with np.errstate(invalid="ignore"):
+        inside = (values >= low) & (values <= high)
+    first, second = np.arange(0, values.size - 1, 2), np.arange(1, values.size, 2)
+    pairs = inside[first] & inside[second]
+    if pairs.sum() < N_LEAST_PAIRS:
+        return Clipped(level, spread / math.sqrt(max(n - 1, 1)), kept, tuple(passes))
+    noise = float(((values[first] - values[second])[pairs] ** 2).mean()) / 2.0
+    return Clipped(level, math.sqrt(noise / n), kept, tuple(passes))
 
 
 def clipped_median(values: FloatArray, kappa: float, n_pass: int, n_least: int) -> Clipped:
@@ -195,12 +212,16 @@ def clipped_median(values: FloatArray, kappa: float, n_pass: int, n_least: int) 
     return Clipped(level, 1.2533 * spread / math.sqrt(n), kept, tuple(passes))
 
 
-def mesh_nodes(mean: FloatArray, error: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray]:
+def mesh_nodes(
+    mean: FloatArray, error: FloatArray, shift: FloatArray, still: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Turn the means of mesh cells into values at the cells' centres.
 
     An empty cell takes the mean of its neighbours (of eight), with twice their largest error, ring by ring. Then a mean over a cell is the
-    value at the centroid of its pixels plus 1/24 of the second differences; slope and curvature come from the neighbours, at the outermost
-    cells the curvature of the next.
+    value at the centroid of its pixels plus 1/24 of the second differences; slope and curvature come from the neighbours' values (their means
+    in the first of three turns), at the outermost cells the curvature of the next. To the error is added, in squares, how far interpolation may go
+    astray: the sum over the axes of five cells or more of 3/128 of the fourth difference about the cell (or about the nearest that has one), at the
+    outermost cells 0.16 of the third; the smaller of that of the values and that of their change since the reference image.
 
     Parameters
     ----------
@@ -208,11 +229,22 @@ def mesh_nodes(mean: FloatArray, error: FloatArray, shift: FloatArray) -> tuple[
         Clipped means and their errors; NaN for an empty cell.
     shift : float64 array, shape (n_cell_row, n_cell_col, 2)
         Row and column of the centroid of a cell's pixels less those of its centre, in cells.
+    still : float64 array, shape (n_cell_row, n_cell_col)
+        The means in the reference image.
 
     Returns
     -------
     value, error : float64 array, shape (n_cell_row, n_cell_col)
     """
+    mean, error = _filled(mean, error)
+    value = _at_centres(mean, shift)
+    before = _at_centres(_filled(still, still)[0], shift)
+    astray = sum(_astray(np.moveaxis(value, axis, 0), np.moveaxis(before, axis, 0), axis) for axis in (0, 1))
+    return value, np.sqrt(error**2 + np.nan_to_num(astray) ** 2)
+
+
+def _filled(mean: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Let empty cells borrow from those around them."""
     mean, error = mean.copy(), error.copy()
     while np.isnan(mean).any() and not np.isnan(mean).all():
         old, worst = mean.copy(), error.copy()
@@ -222,17 +254,37 @@ def mesh_nodes(mean: FloatArray, error: FloatArray, shift: FloatArray) -> tuple[
             if known.any():
                 mean[i, j] = old[around][known].mean()
                 error[i, j] = 2.0 * worst[around][known].max()
-    value = mean.copy()
-    for axis in (0, 1):
-        lines = np.moveaxis(mean, axis, 0)
-        n = lines.shape[0]
-        if n > 1:
-            slope = np.gradient(lines, axis=0)  # of neighbours on both sides, one-sided at the ends
-            value -= np.moveaxis(slope, 0, axis) * shift[:, :, axis]
-        if n > 2:
-            inner = np.clip(np.arange(n), 1, n - 2)
-            value -= np.moveaxis(lines[inner + 1] - 2.0 * lines[inner] + lines[inner - 1], 0, axis) / 24.0
-    return value, error
+    return mean, error
+
+
+def _at_centres(mean: FloatArray, shift: FloatArray) -> FloatArray:
+    last = mean
+    for _ in range(TURNS):
+        value = mean.copy()
+        for axis in (0, 1):
+            lines = np.moveaxis(last, axis, 0)
+            n = lines.shape[0]
+            if n > 1:
+                slope = np.gradient(lines, axis=0)  # of neighbours on both sides, one-sided at the ends
+                value -= np.moveaxis(slope, 0, axis) * shift[:, :, axis]
+            if n > 2:
+                inner = np.clip(np.arange(n), 1, n - 2)
+                value -= np.moveaxis(lines[inner + 1] - 2.0 * lines[inner] + lines[inner - 1], 0, axis) / 24.0
+        last = value
+    return last
+
+
+def _astray(value: FloatArray, before: FloatArray, axis: int) -> FloatArray:
+    """Say how far interpolation along the first axis may go astray at each cell, with that axis moved back to its place."""
+    n = value.shape[0]
+    if n < 5:
+        return np.moveaxis(np.zeros_like(value), 0, axis)
+    third, fourth = (
+        np.minimum(*(np.abs(np.diff(one, order, axis=0)) for one in (value, value - before))) for order in (3, 4)
+    )
+    inner = INNER * fourth[np.clip(np.arange(n) - 2, 0, n - 5)]
+    inner[0], inner[-1] = OUTER * third[0], OUTER * third[-1]
+    return np.moveaxis(inner, 0, axis)
 
 
 @dataclass(frozen=True, slots=True)

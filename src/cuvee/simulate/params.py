@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["EFFECTS", "PLAIN", "Effect", "SimulationParams"]
 
 Effect = Literal[
-    "aberration", "asteroids", "cosmic-rays", "dumps", "flares", "halos", "eclipses", "pulsators", "saturation",
+    "aberration", "asteroids", "corner-glow", "cosmic-rays", "dumps", "flares", "halos", "eclipses", "pulsators", "saturation",
     "stray-light", "straps",
 ]  # fmt: skip
 EFFECTS: tuple[Effect, ...] = get_args(Effect)
@@ -46,6 +46,8 @@ class SimulationParams(BaseModel):
         Share by which the brightest kind of strap column exceeds its neighbours.
     earth_peak, moon_peak : float
         Stray light of Earth and Moon, averaged over the detector at its height (e-/s/pixel).
+    corner_glow : float
+        Glow in the corner of the camera's field where there is no stray light (e-/s/pixel).
     cosmic_ray_rate : float
         Charged particles through the detector (1/cm2/s).
     cosmic_ray_survivors : float
@@ -77,6 +79,7 @@ class SimulationParams(BaseModel):
     straps: NotNegative = 0.04
     earth_peak: NotNegative = 300.0
     moon_peak: NotNegative = 60.0
+    corner_glow: NotNegative = 60.0
     cosmic_ray_rate: NotNegative = 5.0
     cosmic_ray_survivors: float = Field(default=0.01, ge=0.0, le=1.0)
     asteroids: int = Field(default=2, ge=0)

@@ -256,7 +256,10 @@ def draw_light(plan: Plan, k: int) -> Light:
     window, params, frame = plan.window, plan.params, plan.frames[k]
     image = background(window.col0, window.row0, window.size, frame.start - plan.frames[0].start)
     plain = float(image.mean(dtype=np.float64))
-    stray.add_patches(image, window.col0, window.row0, stray.patches(params, plan.day(k)))
+    patches = stray.patches(params, plan.day(k))
+    stray.add_patches(image, window.col0, window.row0, patches)
+    if params.has("corner-glow"):
+        stray.add_corner_glow(image, window.col0, window.row0, params.corner_glow, patches)
     level = float(image.mean(dtype=np.float64))
     _add_sources(plan, k, image)
     if params.has("straps"):

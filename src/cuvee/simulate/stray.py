@@ -1,4 +1,4 @@
-"""Stray light of Earth and Moon: smooth patches that come and go. No instrument's format."""
+"""Stray light: smooth patches of Earth and Moon that come and go, and the glow in the corner of the camera. No instrument's format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cuvee.simulate.params import SimulationParams
 
-__all__ = ["EXCLUDE_BIT", "STRAY_BIT", "Patch", "add_patches", "patches", "quality"]
+__all__ = ["EXCLUDE_BIT", "STRAY_BIT", "Patch", "add_corner_glow", "add_patches", "patches", "quality"]
 
 FloatArray = NDArray[np.float64]
 
@@ -18,6 +18,8 @@ ORBIT = 13.7
 EARTH_AT, EARTH_WIDTH = 2.0, 0.30
 """Days of an orbit at which the Earth's light peaks, and its standard deviation."""
 MOON_AT, MOON_WIDTH, MONTH = 5.2, 0.25, 27.3
+GLOW_SCALE, GLOW_DOUBLES = 80.0, 100.0
+"""Distance over which the corner glow grows by a factor of e (px), and mean stray light by which it doubles (e-/s/pixel)."""
 FAINTEST = 0.02
 """Below this a patch is left out (e-/s/pixel, mean over the detector)."""
 STRAY_BIT, STRAY_LEVEL = 2048, 15.0
@@ -108,3 +110,32 @@ def add_patches(image: NDArray[np.float32], col0: int, row0: int, light: tuple[P
         along = (p.level / mean * _profile(y, p.y, p.width)).astype(np.float32)
         # An outer product, not a matrix product: the linear algebra library would start threads of its own.
         image += np.outer(along, _profile(x, p.x, p.width).astype(np.float32))
+
+
+def add_corner_glow(image: NDArray[np.float32], col0: int, row0: int, peak: float, light: tuple[Patch, ...]) -> None:
+    """Add the glow in the corner of the camera's field to an image in place.
+
+    It rises towards the corner of the CCD that is farthest from the middle of the camera, here that of column and row 0, faster than any other
+    background, and is brighter where there is more stray light.
+
+    Parameters
+    ----------
+    image : float32 array, shape (n_row, n_col)
+        e-/s.
+    col0, row0 : int
+        Detector coordinates of its first pixel.
+    peak : float
+        How bright it is in the corner without stray light (e-/s/pixel).
+    light : tuple of Patch
+        From `patches`.
+
+    References
+    ----------
+    Handberg et al. 2021, AJ 162, 170, on corner glow: a background that depends on the distance from the middle of the camera, and is seen
+    beyond some 2400 px of it. The exponential and its scale are a guess that has it vanish there.
+    """
+    across = 2.0 * MIDDLE - col0 - np.arange(image.shape[1])
+    along = 2.0 * MIDDLE - row0 - np.arange(image.shape[0])
+    away = np.hypot(along[:, np.newaxis], across)
+    brighter = 1.0 + sum(p.level for p in light) / GLOW_DOUBLES
+    image += (peak * brighter * np.exp((away - np.sqrt(8.0) * MIDDLE) / GLOW_SCALE)).astype(np.float32)

@@ -59,13 +59,14 @@ def raw_series(
     if (image := paths.reference(unit)).exists():
         wcs = read_reference(image).wcs
     errors: _Errors = {}
+    gain: dict[int, float] = {}
     if (table := paths.targets(unit.group)).exists():
         targets = read_targets(table)
         radii = targets.radii
         numbers = np.flatnonzero(np.isin(targets.id, list(ids)) & (targets.series == series))
         blocks = [""] if kind != "ffi" else list(dict.fromkeys(block_of(int(row[5])) for row in rows))
-        errors = _background_errors(paths, unit, blocks, numbers, targets.id)
-    return RawSeries(kind, files, len(rows), wcs, radii, errors)
+        errors, gain = _from_blocks(paths, unit, blocks, numbers, targets.id)
+    return RawSeries(kind, files, len(rows), wcs, radii, errors, gain)
 
 
 def _is_as_it_was(path: str, state: Sequence[int]) -> bool:
@@ -76,10 +77,11 @@ def _is_as_it_was(path: str, state: Sequence[int]) -> bool:
     return (found.st_size, found.st_mtime_ns, found.st_ino) == tuple(state)
 
 
-def _background_errors(
+def _from_blocks(
     paths: Paths, unit: DataId, blocks: Sequence[str], numbers: NDArray[np.int64], ids: NDArray[np.int64]
-) -> _Errors:
-    """Return cadences and errors of the background by star, from the flux blocks that are still there."""
+) -> tuple[_Errors, dict[int, float]]:
+    """Return cadences and errors of the background by star, and the columns' gain, from the flux blocks that are still there."""
+    gain: dict[int, float] = {}
     cadences: list[NDArray[np.int64]] = []
     errors: list[NDArray[np.float32]] = []
     for part in blocks:
@@ -87,11 +89,12 @@ def _background_errors(
             block = read_block(paths.fluxes(unit._replace(part=part)))
         except StoreError:
             continue  # not kept ([keep] flux_blocks), or to be made again by the next run
+        gain = dict(block.meta.get("gain", ()))
         at = np.searchsorted(block.rows, numbers)
         if at.size and at.max() < block.rows.size and np.array_equal(block.rows[at], numbers):
             cadences.append(block.moments.cadence)
             errors.append(block.planes["background_err"][at])
     if not cadences:
-        return {}
+        return {}, gain
     cadence, error = np.concatenate(cadences), np.concatenate(errors, axis=1)
-    return {int(ids[number]): (cadence, error[k]) for k, number in enumerate(numbers.tolist())}
+    return {int(ids[number]): (cadence, error[k]) for k, number in enumerate(numbers.tolist())}, gain
