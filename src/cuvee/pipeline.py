@@ -128,7 +128,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="collect",
-        version=3,
+        version=4,
         per=(*_DETECTOR, "patch"),
         reads=("targets", "fluxes", "footprint", "tracks"),
         writes=("lightcurves", "metrics"),

@@ -15,7 +15,7 @@ from cuvee.errors import AlgorithmError, StoreError
 from cuvee.extract.halo import REACH, halo_levels, halo_pixels, halo_stars, weigh_halo
 from cuvee.model.records import FluxBlock, Neighbours
 from cuvee.photometry.halo import MIN_LIGHT, Halo
-from cuvee.photometry.rounding import round_to_noise
+from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.account import Made, rounding_of
 from cuvee.provenance.backgrounds import mean_image
 from cuvee.provenance.chain import intact_products
@@ -158,7 +158,7 @@ def _sum(
             round_to_noise(np.array([flux], np.float32), np.array([flux_err]), made.round_noise)[0]
         )
     facts["flux"] = compare(flux, float(values["halo_flux"]), 8.0 * EPS * abs(flux) + 0.5 * step)
-    facts["flux_err"] = compare(flux_err, float(values["halo_flux_err"]), 8.0 * EPS * abs(flux_err))
+    facts["flux_err"] = compare(flux_err, float(values["halo_flux_err"]), (8.0 * EPS + SHORTENED) * abs(flux_err))
     return facts
 
 

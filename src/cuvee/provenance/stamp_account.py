@@ -17,7 +17,7 @@ from cuvee.extract.psf_series import FAR, SEEN
 from cuvee.extract.psf_stars import TOO_NEAR, apart
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock
-from cuvee.photometry.rounding import round_to_noise
+from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.account import Made, rounding_of
 from cuvee.provenance.chain import intact_products
 from cuvee.provenance.raw import RawFrame
@@ -242,8 +242,10 @@ def _compared(
         out["rounded_flux"] = float(
             round_to_noise(np.array([flux], np.float32), np.array([error]), made.round_noise)[0]
         )
-    out["flux_err"] = compare(error, float(values["psf_flux_err"]), 1e-5 * error)
+    out["flux_err"] = compare(error, float(values["psf_flux_err"]), (1e-5 + SHORTENED) * error)
     out["chi2_compared"] = compare(
-        facts["chi2"] if given else math.nan, float(values["psf_chi2"]), 1e-4 * max(facts["chi2"], 1.0)
+        facts["chi2"] if given else math.nan,
+        float(values["psf_chi2"]),
+        1e-4 * max(facts["chi2"], 1.0) + SHORTENED * facts["chi2"],
     )
     return out

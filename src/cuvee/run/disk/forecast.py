@@ -38,7 +38,7 @@ _SAMPLE = 32
 """Stamps of a detector whose stars are counted; the others are taken to have as many."""
 
 # Bytes, all measured. A point's values in the light curves:
-_TIME, _FLUX, _ERROR, _LEVEL, _CENTROID, _CHI2, _WHOLE = 3.3, 2.8, 1.05, 2.4, 1.8, 1.6, 0.05
+_TIME, _FLUX, _ERROR, _LEVEL, _CENTROID, _CHI2, _WHOLE = 3.3, 2.8, 1.4, 2.4, 1.7, 2.3, 0.05
 # A star's row in the light curves, in targets, and in metrics and summary, where more methods add to it:
 _ROW, _TARGET, _METRICS, _METRICS_MORE = 90, 105, 175, (31, 16)
 # A file of light curves or metrics with nothing in it, and what more methods add to that; each further group of 100 stars; a flux block;
@@ -87,7 +87,6 @@ class Forecast:
         self._stages = stages
         extract = config.extract
         self._apertures = 1 if extract.mask is not None else len(extract.radii)
-        self._psf = (extract.psf_of_stamps, extract.psf_of_frames)  # by whether it is a frame
 
     def catalog(self, tables: Sequence[str]) -> dict[str, float]:
         """Return the bytes that taking the catalogue in writes.
@@ -127,7 +126,7 @@ class Forecast:
             pixels = [facts.info.geometry.n_row * facts.info.geometry.n_col for facts in shown]
             extra = _REFERENCE + _RECORD if group.kind == "ffi" else _STAMP
             need[BASE] += len(files) * (4 * float(np.mean(pixels)) + extra)
-            if self._psf[group.kind == "ffi"]:
+            if self._psf(group.kind == "ffi"):
                 need[BASE] += len(files) * self._model(group.kind == "ffi", series.size, float(np.mean(pixels)))
                 need[BASE] += _MODEL_STAR * series.size
         need[RED] += _TARGET * series.size
@@ -183,7 +182,7 @@ class Forecast:
         need: defaultdict[str, float] = defaultdict(float)
         stars = dict(zip(*(found.tolist() for found in np.unique(series, return_counts=True)), strict=True))
         extract = self._config.extract
-        psf = self._psf[all(found[0].is_frame for found in files.values())]
+        psf = self._psf(next(iter(files.values()))[0].is_frame) if files else 0
         planes = 2 * (self._apertures + extract.k2p2 + extract.halo) + 3 * psf + 5
         further = _PLANE * (6 * extract.k2p2 + 2 * extract.halo + 3 * psf)
         if {"extract", "extract-series"} & set(self._stages):
@@ -208,7 +207,8 @@ class Forecast:
             }
             points = sum(size.get(name, 0.0) for name in series[chosen].tolist())
             n_star, n_patch = int(chosen.sum()), len(np.unique(cells[chosen]))
-            columns, more = 2 * (extract.k2p2 + extract.halo) + 3 * psf, extract.k2p2 + extract.halo + psf
+            columns = 2 * (extract.k2p2 + extract.halo) + 3 * psf
+            more = extract.k2p2 + extract.halo + psf
             row, file = (
                 one + (first + each * more if more else 0)
                 for one, (first, each) in ((_METRICS, _METRICS_MORE), (_METRICS_FILE, _FILE_MORE))
@@ -224,10 +224,14 @@ class Forecast:
         # Of a rounded flux, the bits of its error and of the steps within it are left.
         flux, level = ((min(full, 1.1 + math.log2(steps) / 7)) if steps else full for full in (_FLUX, _LEVEL))
         # A mask flux and that of a PSF are as large as an aperture's; the best one is there twice.
-        psf = self._psf[frame]
+        psf = self._psf(frame)
         n = self._apertures + 1 + extract.k2p2 + psf + (extract.halo and not frame)
         empty = extract.halo * frame * 2 * _WHOLE
         return _TIME + 3 * _WHOLE + n * (flux + _ERROR) + level + 2 * _CENTROID + psf * _CHI2 + empty
+
+    def _psf(self, frame: bool) -> int:
+        """Return 1 where there are PSF fluxes, 0 where not."""
+        return int(self._config.extract.psf_of_frames if frame else self._config.extract.psf_of_stamps)
 
     def _model(self, frame: bool, n_star: int, n_pixel: float) -> float:
         """Return the bytes of the PRF of a series, without its stars, and of the image that is kept of a stamp; one star in ten teaches."""
