@@ -231,11 +231,11 @@ def test_a_disk_that_is_too_small(house: House, tmp_path: Path, size: str, begun
     done = subprocess.run([*mount, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "")
     *news, last = done.stderr.splitlines()
-    doubt = [line for line in news if line.startswith("The disk may not suffice: about 2.9 MB are needed in ")]
+    doubt = [line for line in news if line.startswith("The disk may not suffice: about 3.8 MB are needed in ")]
     assert bool(doubt) == begun
     if begun:
         assert "No space left" in last
     else:
-        assert last.startswith(f"cuvee: The disk does not suffice: about 2.9 MB are needed in {disk}, but only ")
+        assert last.startswith(f"cuvee: The disk does not suffice: about 3.8 MB are needed in {disk}, but only ")
         assert "move red or lc in [workspace] to a larger disk" in last
         assert not any(line.startswith("extract ") for line in news)

@@ -164,7 +164,7 @@ class Forecast:
             blocks = defaultdict(list, {name: _blocks_of(facts) for name, facts in files.items()})
         called = {int(unit.data_id.part.removeprefix("p")) for unit in units if "fluxes" in unit.stage.reads}
         patches = called | set(_patches(targets.healpix)[np.isin(targets.series, sorted(touched))].tolist())
-        need = self._measure(targets.series, targets.healpix, files, blocks, patches)
+        need = self._measure(targets.series, targets.healpix, files, blocks, patches, bool(held.get("stars")))
         made = {unit.data_id for unit in units}
         self._subtract(need, [p for p in held.get("fluxes", ()) if p.data_id in made])
         for kind in ("lightcurves", "metrics"):
@@ -178,7 +178,9 @@ class Forecast:
         files: Mapping[str, Sequence[FileFacts]],
         blocks: Mapping[str, Sequence[int]],
         patches: Collection[int] | None,
+        fitted: bool = True,
     ) -> dict[str, float]:
+        """Return the bytes of flux blocks and light curves; where no PRF was found the columns of PSF fluxes are there, and empty."""
         need: defaultdict[str, float] = defaultdict(float)
         stars = dict(zip(*(found.tolist() for found in np.unique(series, return_counts=True)), strict=True))
         extract = self._config.extract
@@ -202,7 +204,7 @@ class Forecast:
             cells = _patches(healpix)
             chosen = np.isin(cells, sorted(patches)) if patches is not None else np.ones(cells.size, bool)
             size = {
-                name: sum(facts.n_frame for facts in found) * self._point(found[0].is_frame)
+                name: sum(facts.n_frame for facts in found) * self._point(found[0].is_frame, fitted)
                 for name, found in files.items()
             }
             points = sum(size.get(name, 0.0) for name in series[chosen].tolist())
@@ -218,13 +220,13 @@ class Forecast:
             need[RED] += row * n_star + (file + 2 * _RECEIPT) * n_patch
         return need
 
-    def _point(self, frame: bool) -> float:
+    def _point(self, frame: bool, fitted: bool) -> float:
         """Return the bytes that one point of a light curve takes; of full frames there are no halo fluxes."""
         steps, extract = self._config.collect.round_noise, self._config.extract
         # Of a rounded flux, the bits of its error and of the steps within it are left.
         flux, level = ((min(full, 1.1 + math.log2(steps) / 7)) if steps else full for full in (_FLUX, _LEVEL))
         # A mask flux and that of a PSF are as large as an aperture's; the best one is there twice.
-        psf = self._psf(frame)
+        psf = self._psf(frame) * fitted
         n = self._apertures + 1 + extract.k2p2 + psf + (extract.halo and not frame)
         empty = extract.halo * frame * 2 * _WHOLE
         return _TIME + 3 * _WHOLE + n * (flux + _ERROR) + level + 2 * _CENTROID + psf * _CHI2 + empty
