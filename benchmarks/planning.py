@@ -236,7 +236,7 @@ class Work:
             "series": np.array(["series"] * n), "best": np.array(["aperture1"] * n),
             **{name: np.full(n, 20076) for name in ("n_point", "n_good", "flag", "n_pixel")},
             **{name: np.full(n, 1e-4) for name in (
-                "scatter", "cdpp_1h", "cdpp_6_5h", "variance", "variability", "rms_hour", "ptp", "contamination", "flux",
+                "scatter", "cdpp_1h", "cdpp_6_5h", "variance", "variability", "rms_hour", "ptp", "contamination", "edge_flux", "flux",
             )},
         }  # fmt: skip
 
