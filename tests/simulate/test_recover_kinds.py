@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cuvee.model.flags import ASTEROID
 from cuvee.simulate.comparison import Comparison
 from cuvee.simulate.gallery import best_stars, gallery
 from cuvee.simulate.measure import aperture_share
@@ -187,6 +188,18 @@ def test_the_asteroid_is_seen_in_the_star_that_it_passes(result: Comparison) -> 
     assert one.time == pytest.approx(1500 + 300 * DAY)
     assert one.expected == pytest.approx(2300, rel=0.02)
     assert one.found == pytest.approx(one.expected, abs=5 * one.error)
+    assert not one.flagged
+
+
+def test_a_point_that_is_flagged_for_its_asteroid_still_tells_of_it(
+    truth: Truth, curves: dict[int, dict[str, Any]], result: Comparison
+) -> None:
+    curve = dict(curves[107])
+    curve["flag"] = np.where(np.abs(curve["time"] - result.passages[0].time) < 0.1, ASTEROID, curve["flag"])
+    again = recover(truth.stars, [curve], asteroids=truth.asteroids, radii=(2.0, 3.5))
+    (one,) = again.passages
+    assert one.flagged
+    assert one.found == pytest.approx(result.passages[0].found, rel=0.01)
 
 
 @pytest.mark.parametrize(

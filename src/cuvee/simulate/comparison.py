@@ -192,6 +192,8 @@ class Passage:
         px, of the middle of the trail from the star.
     expected, found, error : float
         e-/s: the asteroid's light in the aperture, and the star's flux above its median.
+    flagged : bool
+        Whether the point has the flag ``asteroid``.
     """
 
     asteroid: int
@@ -203,6 +205,7 @@ class Passage:
     expected: float
     found: float
     error: float
+    flagged: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Fit(NamedTuple):
     scatter: float
 
 
-def good_points(curve: Mapping[str, Any], column: str = "flux") -> Points:
+def good_points(curve: Mapping[str, Any], column: str = "flux", allowed: int = 0) -> Points:
     """Return the points that the default mask keeps.
 
     Parameters
@@ -51,11 +51,13 @@ def good_points(curve: Mapping[str, Any], column: str = "flux") -> Points:
         ``time``, the column and its ``_err``, ``quality``, ``flag``, and ``cadence`` if there is one.
     column : str, optional
         Which flux.
+    allowed : int
+        Bits of ``flag`` that make no point bad.
     """
     time, flux, error = (np.asarray(curve[name], dtype=np.float64) for name in ("time", column, f"{column}_err"))
     keep = np.isfinite(time) & np.isfinite(flux) & np.isfinite(error) & (error > 0.0)
     keep &= (np.asarray(curve["quality"]) & default_mask(TESS_QUALITY)) == 0
-    keep &= (np.asarray(curve["flag"]) & default_mask(FLAGS)) == 0
+    keep &= (np.asarray(curve["flag"]) & default_mask(FLAGS) & ~allowed) == 0
     cadence = np.asarray(curve.get("cadence", np.full(time.size, -1)))
     return Points(time[keep], flux[keep], error[keep], cadence[keep])
 

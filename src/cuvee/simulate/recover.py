@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.model.flags import SATURATED
+from cuvee.model.flags import ASTEROID, SATURATED
 from cuvee.simulate.comparison import Bright, Comparison, Found, FoundFlare, FoundMode, NoiseBin, Passage
 from cuvee.simulate.measure import (
     Points,
@@ -163,7 +163,7 @@ def _passages(
     points: Points | None = None
     for asteroid in np.unique(tracks["asteroid"][near < NEAR]):
         k = int(np.argmin(np.where(tracks["asteroid"] == asteroid, near, np.inf)))
-        points = points or good_points(curve, f"aperture{len(radii)}_flux")
+        points = points or good_points(curve, f"aperture{len(radii)}_flux", ASTEROID)
         at = np.flatnonzero(points.cadence == tracks["cadence"][k])
         if at.size == 0 or points.flux.size < FEWEST:
             continue
@@ -181,6 +181,9 @@ def _passages(
                 expected=float(tracks["flux"][k]) * aperture_share(offset, run, PRF_SIGMA, radii[-1]),
                 found=float(points.flux[at[0]]) - middle,
                 error=max(float(points.error[at[0]]), relative_scatter(points.flux) * abs(middle)),
+                flagged=bool(
+                    np.any(np.asarray(curve["flag"])[np.asarray(curve["cadence"]) == tracks["cadence"][k]] & ASTEROID)
+                ),
             )
         )
     return out

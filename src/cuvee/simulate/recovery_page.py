@@ -130,10 +130,21 @@ def _passage_rows(comparison: Comparison) -> str:
             f"{p.distance:.2f}",
             f"{p.expected:,.0f}",
             f"{p.found:,.0f} \N{PLUS-MINUS SIGN} {p.error:,.0f}",
+            "yes" if p.flagged else "no",
         )
         for p in sorted(comparison.passages, key=lambda p: p.error / p.expected)[:LONGEST]
     ]
-    head = ("asteroid", "its Tmag", "star", "Tmag", "time (BTJD)", "distance (px)", "expected (e-/s)", "found (e-/s)")
+    head = (
+        "asteroid",
+        "its Tmag",
+        "star",
+        "Tmag",
+        "time (BTJD)",
+        "distance (px)",
+        "expected (e-/s)",
+        "found (e-/s)",
+        "flagged",
+    )
     return _table(head, rows, f"The clearest {len(rows)} of {len(comparison.passages)} passages")
 
 

@@ -67,13 +67,13 @@ def _passage_lines(comparison: Comparison) -> list[str]:
     lines = [
         "",
         "Asteroids: their light in the largest aperture of constant stars that they pass",
-        f"  {'asteroid':>8}  {'T':>5}  {'star':>12}  {'Tmag':>5}  {'distance (px)':>13}  {'expected (e-/s)':>15}  {'found (e-/s)':>20}",
+        f"  {'asteroid':>8}  {'T':>5}  {'star':>12}  {'Tmag':>5}  {'distance (px)':>13}  {'expected (e-/s)':>15}  {'found (e-/s)':>20}  flagged",
     ]
     strong = sorted(comparison.passages, key=lambda p: p.error / p.expected)[:PASSAGES]
     for one in strong:
         found = f"{one.found:,.0f} +- {one.error:,.0f}"
         lines.append(
-            f"  {one.asteroid + 1:8d}  {one.asteroid_mag:5.2f}  {one.id:12d}  {one.mag:5.2f}  {one.distance:13.2f}  {one.expected:15,.0f}  {found:>20}"
+            f"  {one.asteroid + 1:8d}  {one.asteroid_mag:5.2f}  {one.id:12d}  {one.mag:5.2f}  {one.distance:13.2f}  {one.expected:15,.0f}  {found:>20}  {'yes' if one.flagged else 'no':>7}"
         )
     return lines
 
