@@ -145,10 +145,11 @@ def announce_and_sleep(folder: Path, x: int) -> int:
 
 
 DRIVER = """
-import functools, sys
+import functools, signal, sys
 from pathlib import Path
 from test_executors import MAKERS, announce_and_sleep, results_of
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
     results_of(MAKERS[1], functools.partial(announce_and_sleep, Path(sys.argv[1])), range(9))
 """
 
