@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from cuvee.config import CONFIG_NAME
-from cuvee.errors import ConfigError
+from cuvee.errors import ConfigError, StoreError
 from cuvee.instruments.registry import find_files
 from cuvee.model.keys import DataId, patch_of
+from cuvee.model.psf import StarModel
+from cuvee.model.records import FluxBlock, Targets
 from cuvee.pipeline import PIPELINE
 from cuvee.provenance.settings import settings_of
 from cuvee.run.params import params_of
 from cuvee.store.atomic import content_hash
+from cuvee.store.blocks import read_block
 from cuvee.store.catalogs import PARTITION_ORDER
 from cuvee.store.ledger import Ledger
+from cuvee.store.star_models import read_star_model
+from cuvee.store.targets import read_targets
 from cuvee.survey import Survey
 
-__all__ = ["Chain", "intact_products"]
+__all__ = ["Chain", "intact_products", "psf_products"]
 
 _BEHIND = {
     "lightcurves": ("fluxes", "tracks", "targets"),
@@ -58,6 +63,36 @@ def intact_products(
             return found, path
         found[kind] = path
     return found, None
+
+
+def psf_products(root: Path, steps: Sequence[Mapping[str, Any]]) -> tuple[StarModel, Targets, FluxBlock]:
+    """Read what a PSF flux was made with, and where it was written.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    steps : sequence of dict
+        The chain of products behind a point.
+
+    Returns
+    -------
+    StarModel, Targets, FluxBlock
+
+    Raises
+    ------
+    StoreError
+        If one of them is missing, damaged, or no longer what it was.
+    """
+    products, changed = intact_products(root, steps, ("stars", "targets", "fluxes"))
+    if changed is not None:
+        raise StoreError(
+            f"{changed} is not what the PSF flux was made with, so it cannot be redone; cuvee run makes it anew."
+        )
+    try:
+        return read_star_model(products["stars"]), read_targets(products["targets"]), read_block(products["fluxes"])
+    except StoreError as error:
+        raise StoreError(f"The PSF flux cannot be redone: {error}") from error
 
 
 class Chain:

@@ -29,16 +29,13 @@ from cuvee.photometry.psf_solve import (
 from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.account import Made, pixel_rows, rounding_of, tolerance_of_level
 from cuvee.provenance.backgrounds import MeshHere, measure_mesh
-from cuvee.provenance.chain import intact_products
+from cuvee.provenance.chain import psf_products
 from cuvee.provenance.psf_rows import Rows
 from cuvee.provenance.psf_scene import Scene, scene_of
 from cuvee.provenance.psf_sums import Frame, Solved, cosmic_rays, solve_star
 from cuvee.provenance.raw import RawFrame
 from cuvee.provenance.stamp_account import is_small
 from cuvee.provenance.sums import EPS, compare
-from cuvee.store.blocks import read_block
-from cuvee.store.star_models import read_star_model
-from cuvee.store.targets import read_targets
 
 __all__ = ["Fitted", "fitted_of", "psf_of"]
 
@@ -111,16 +108,10 @@ def fitted_of(
         return None, ["The PSF flux of a large cutout, which is measured like full frames, is not redone here."]
     if made.reference is None:
         return None, ["Without the reference image the PSF flux cannot be redone."]
-    products, changed = intact_products(root, steps, ("stars", "targets", "fluxes"))
-    if changed is not None:
-        return None, [
-            f"{changed} is not what the PSF flux was made with, so it cannot be redone; cuvee run makes it anew."
-        ]
     try:
-        model, table = read_star_model(products["stars"]), read_targets(products["targets"])
-        block = read_block(products["fluxes"])
+        model, table, block = psf_products(root, steps)
     except StoreError as error:
-        return None, [f"The PSF flux cannot be redone: {error}"]
+        return None, [error.message]
     at = int(np.flatnonzero(block.moments.cadence == cadence)[0])
     pointing = block.meta["pointing"][at]
     if pointing is None:

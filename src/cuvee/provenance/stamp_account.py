@@ -19,13 +19,10 @@ from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock
 from cuvee.photometry.rounding import SHORTENED, round_to_noise
 from cuvee.provenance.account import Made, rounding_of
-from cuvee.provenance.chain import intact_products
+from cuvee.provenance.chain import psf_products
 from cuvee.provenance.raw import RawFrame
 from cuvee.provenance.stamp_sums import FrameSolution, StampScene, solve_frame, stamp_scene
 from cuvee.provenance.sums import EPS, compare
-from cuvee.store.blocks import read_block
-from cuvee.store.star_models import read_star_model
-from cuvee.store.targets import read_targets
 
 __all__ = ["is_small", "stamp_psf_of"]
 
@@ -70,16 +67,10 @@ def stamp_psf_of(
     """
     if raw is None:
         return None, []  # that the file is gone has been said
-    products, changed = intact_products(root, steps, ("stars", "targets", "fluxes"))
-    if changed is not None:
-        return None, [
-            f"{changed} is not what the PSF flux was made with, so it cannot be redone; cuvee run makes it anew."
-        ]
     try:
-        model, table = read_star_model(products["stars"]), read_targets(products["targets"])
-        block = read_block(products["fluxes"])
+        model, table, block = psf_products(root, steps)
     except StoreError as error:
-        return None, [f"The PSF flux cannot be redone: {error}"]
+        return None, [error.message]
     facts: Facts = {
         "stamp": True, "stored_flux": float(values["psf_flux"]), "stored_flux_err": float(values["psf_flux_err"]),
         "why_not": None, "pixels": [], "fit": dict(model.numbers),
