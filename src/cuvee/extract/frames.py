@@ -95,9 +95,8 @@ def extract(
     block = with_mask_fluxes(measure.block(planes, flag, moments, names, rows, meta), masks)
     block = replace(block, moving=None if moving is None else moving.candidates)
     block = with_edge(block, targets, reference.image, reference.geometry, params.radii)
-    if (
-        params.halo
-    ):  # a block holds too little of the series to weigh pixels, but all light curves have the same columns
+    if params.halo:
+        # A block holds too little of the series to weigh pixels, but all light curves have the same columns.
         block = with_halo_fluxes(block, {})
     if stars is None:
         return block

@@ -29,8 +29,10 @@ from cuvee.store.paths import Paths, receipt_name
 __all__ = ["Stock"]
 
 _SETTLED = ("done", "no-work", "failed")
-_EXTRACTING = ("extract", "extract-series")
 """Outcomes that come out the same again as long as the recipe is the same."""
+
+_EXTRACTING = ("extract", "extract-series")
+"""Stages that measure stars."""
 
 
 class _Group:
