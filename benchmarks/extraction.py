@@ -54,7 +54,7 @@ from cuvee.extract.moving import MovingPass
 from cuvee.extract.plan import Plan
 from cuvee.extract.psf import PsfPass
 from cuvee.instruments.tess import TESS
-from cuvee.kernels import cells, columns, lanes, robust
+from cuvee.kernels import aperture_sums, cells, columns, lanes, robust
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.records import Batch
 from cuvee.run.streams import block_moments
@@ -239,7 +239,8 @@ def shares(scene: Field, plan: Plan) -> dict[str, float]:
     spent: dict[str, float] = {}
     before: dict[str, tuple[Any, Any]] = {}
     kernels = (
-        (lanes, ("to_lanes", "sum_apertures", "finish")),
+        (lanes, ("to_lanes", "finish")),
+        (aperture_sums, ("sum_apertures",)),
         (columns, ("even_columns",)),
         (robust, ("clipped_mean",)),
         (cells, ("fill_cells", "interpolate")),

@@ -269,7 +269,6 @@ class MaskPass:
     def __init__(self, rows: MaskRows, n_star: int, n_frame: int) -> None:
         n_piece = rows.rows.ptr.shape[0]
         self.rows = rows
-        self._acc, self._acc32 = on_lines((1, LANES), np.float64), on_lines((4, LANES))
         self._pieces, self._rest = on_lines((n_piece, 1, LANES), np.float64), on_lines((n_piece, 4, LANES))
         self._sums, self._sum_rest = on_lines((n_star, 1, LANES), np.float64), on_lines((n_star, 4, LANES))
         self._sums[:], self._sum_rest[:] = 0.0, 0.0
@@ -278,13 +277,12 @@ class MaskPass:
 
     def tile(self, tile: int, image: NDArray[np.float32], counts: NDArray[np.float32]) -> None:
         """Sum the pieces in a tile whose lanes lie in ``image``; ``counts`` is what the noise sees."""
-        from cuvee.kernels import lanes
+        from cuvee.kernels import aperture_sums
 
         rows, first, last = self.rows.rows, int(self.rows.of_tile[tile]), int(self.rows.of_tile[tile + 1])
         if last > first:
-            lanes.sum_apertures(
-                image, counts, first, last, rows.ptr, rows.pixel, rows.weight, rows.offset, 0, self._acc, self._acc32,
-                self._pieces, self._rest,
+            aperture_sums.sum_apertures(
+                image, counts, first, last, rows.ptr, rows.pixel, rows.weight, rows.offset, 0, self._pieces, self._rest
             )  # fmt: skip
 
     def finish(

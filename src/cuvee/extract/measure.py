@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _OF_A_RUN = (
-    "cells", "columns", "crowding", "drift", "lanes", "middle", "moving", "moving_peaks", "noise", "overlap", "psf_judge",
+    "aperture_sums", "cells", "columns", "crowding", "drift", "lanes", "middle", "moving", "moving_peaks", "noise", "overlap", "psf_judge",
     "psf_planes", "psf_residual", "robust", "star_space",
 )  # fmt: skip
 
@@ -57,8 +57,6 @@ class Scratch:
         n_pixel = int(((outer[:, 1] - outer[:, 0]) * (outer[:, 3] - outer[:, 2])).max())
         self.image = on_lines((n_pixel, LANES))
         self.counts = self.image
-        self.acc = on_lines((n_aperture, LANES), np.float64)
-        self.acc32 = on_lines((n_aperture + 3, LANES))
         self.clip = on_lines((6, LANES))
         self.flux = on_lines((n_star, n_aperture, LANES), np.float64)
         self.rest = on_lines((n_star, n_aperture + 3, LANES))
@@ -110,14 +108,14 @@ def tile_lanes(
 
 def measure_tile(plan: Plan, tile: int, scratch: Scratch) -> None:
     """Take all sums of a tile whose lanes lie in ``scratch.image`` (and ``scratch.counts``)."""
-    from cuvee.kernels import lanes, robust
+    from cuvee.kernels import aperture_sums, robust
 
     first, last = int(plan.of_tile[tile]), int(plan.of_tile[tile + 1])
     rows = plan.apertures
     if last > first:
-        lanes.sum_apertures(
-            scratch.image, scratch.counts, first, last, rows.ptr, rows.pixel, rows.weight, rows.offset,
-            plan.middle, scratch.acc, scratch.acc32, scratch.flux, scratch.rest,
+        aperture_sums.sum_apertures(
+            scratch.image, scratch.counts, first, last, rows.ptr, rows.pixel, rows.weight, rows.offset, plan.middle,
+            scratch.flux, scratch.rest,
         )  # fmt: skip
     if plan.annuli is not None and last > first:
         robust.clipped_mean(

@@ -16,7 +16,7 @@ from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["finish", "sum_apertures", "to_lanes"]
+__all__ = ["finish", "to_lanes"]
 
 N_LANE = 16
 LINE = 4 * N_LANE
@@ -41,40 +41,6 @@ def _splat(builder, value, vector):
     undefined = ir.Constant(vector, ir.Undefined)
     one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
-
-
-@intrinsic
-def _add(_typing, acc, i, weight, image, p):
-    """Add ``weight * image[p]`` to ``acc[i]``, in the precision of ``acc``."""
-
-    def build(context, builder, signature, args):
-        a_type, i_type, w_type, t_type, p_type = signature.args
-        target, vector = _row(context, builder, a_type, args[0], i_type, args[1])
-        source, _ = _row(context, builder, t_type, args[3], p_type, args[4])
-        values = builder.load(source, align=4)
-        if a_type.dtype == float64:
-            values = builder.fpext(values, vector)
-        factor = _splat(builder, context.cast(builder, args[2], w_type, a_type.dtype), vector)
-        product = builder.fmul(factor, values, flags=["contract"])
-        builder.store(builder.fadd(builder.load(target, align=4), product, flags=["contract"]), target, align=4)
-        return context.get_dummy_value()
-
-    return types.void(acc, i, weight, image, p), build
-
-
-@intrinsic
-def _keep_largest(_typing, acc, i, image, p):
-    """Set ``acc[i]`` to the larger of itself and ``image[p]``; NaN never wins."""
-
-    def build(context, builder, signature, args):
-        a_type, i_type, t_type, p_type = signature.args
-        target, _ = _row(context, builder, a_type, args[0], i_type, args[1])
-        source, _ = _row(context, builder, t_type, args[2], p_type, args[3])
-        old, new = builder.load(target, align=4), builder.load(source, align=4)
-        builder.store(builder.select(builder.fcmp_ordered(">", new, old), new, old), target, align=4)
-        return context.get_dummy_value()
-
-    return types.void(acc, i, image, p), build
 
 
 @intrinsic
@@ -178,88 +144,6 @@ def to_lanes(frames: Any, swap: bool, row0: int, row1: int, col0: int, col1: int
 @njit(
     [
         void(
-            float32[:, ::1], float32[:, ::1], int64, int64, int64[:, ::1], int32[:, ::1], float32[:, ::1],
-            float32[:, ::1], int64, float64[:, ::1], float32[:, ::1], float64[:, :, ::1], float32[:, :, ::1],
-        )
-    ],
-    cache=True,
-    nogil=True,
-)  # fmt: skip
-def sum_apertures(
-    image: NDArray[np.float32],
-    counts: NDArray[np.float32],
-    first: int,
-    last: int,
-    ptr: NDArray[np.int64],
-    pixel: NDArray[np.int32],
-    weight: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    middle: int,
-    acc: NDArray[np.float64],
-    acc32: NDArray[np.float32],
-    flux: NDArray[np.float64],
-    rest: NDArray[np.float32],
-) -> None:
-    """Sum all apertures of the stars ``first:last`` over a tile, in one visit to each pixel.
-
-    Parameters
-    ----------
-    image : float32 array, shape (n_pixel, 16)
-        Lanes of the tile (e-/s).
-    counts : float32 array, shape (n_pixel, 16)
-        What the shot noise and the saturation test see: ``image`` plus what the mission subtracted; may be ``image``.
-    first, last : int
-        Range of stars.
-    ptr : int64 array, shape (n_star, n_aperture + 1)
-        Star ``s`` owns the rows ``ptr[s, 0]:ptr[s, a + 1]`` of ``pixel`` in aperture ``a``: pixels stand in the order
-        of the smallest aperture that holds them, so a bad pixel outside an aperture never meets its sum.
-    pixel : int32 array, shape (n_entry, 1)
-        Pixel number in the tile.
-    weight : float32 array, shape (n_entry, n_aperture)
-        Overlap of pixel and aperture.
-    offset : float32 array, shape (n_entry, 2)
-        Column and row of the pixel less those of the star (px).
-    middle : int
-        The aperture in which first moments are taken.
-    acc, acc32 : arrays, shapes (n_aperture, 16) and (n_aperture + 3, 16)
-        Scratch.
-    flux : float64 array, shape (n_star, n_aperture, 16)
-        Receives the sums of weight x image.
-    rest : float32 array, shape (n_star, n_aperture + 3, 16)
-        Receives the sums of weight^2 x counts, the first moments in column and row, and the largest count.
-    """
-    n_aperture = weight.shape[1]
-    for s in range(first, last):
-        for a in range(n_aperture):
-            for b in range(N_LANE):
-                acc[a, b] = 0.0
-        for a in range(n_aperture + 2):
-            for b in range(N_LANE):
-                acc32[a, b] = 0.0
-        for b in range(N_LANE):
-            acc32[n_aperture + 2, b] = -np.inf
-        for level in range(n_aperture):
-            for k in range(ptr[s, level], ptr[s, level + 1]):
-                p = pixel[k, 0]
-                for a in range(level, n_aperture):
-                    w = weight[k, a]
-                    _add(acc, a, w, image, p)
-                    _add(acc32, a, w * w, counts, p)
-                if level <= middle:
-                    _add(acc32, n_aperture, weight[k, middle] * offset[k, 0], image, p)
-                    _add(acc32, n_aperture + 1, weight[k, middle] * offset[k, 1], image, p)
-                _keep_largest(acc32, n_aperture + 2, counts, p)
-        for a in range(n_aperture):
-            for b in range(N_LANE):
-                flux[s, a, b] = acc[a, b]
-        for a in range(n_aperture + 3):
-            for b in range(N_LANE):
-                rest[s, a, b] = acc32[a, b]
-
-
-@njit(
-    [
-        void(
             float64[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float64[:, :, ::1],
             float64[:, ::1], float64[::1], float64, float64, int64, float64, int32[::1], int64[::1], int64[::1],
             int32[::1], float32[:, :, ::1], int32[:, ::1],
@@ -293,7 +177,7 @@ def finish(
     Parameters
     ----------
     flux, rest : arrays
-        As `sum_apertures` leaves them, stars in the plan's order.
+        As `cuvee.kernels.aperture_sums.sum_apertures` leaves them, stars in the plan's order.
     level, level_err : float32 array, shape (n_star, 16)
         Background to subtract and its error (e-/s/pixel); NaN where there is none.
     area : float64 array, shape (n_star, n_aperture, 4)

@@ -139,7 +139,7 @@ def overlaps(
     cursor : int64 array, shape (n_star, n_aperture)
         Where each star's pixels of each level begin; moved on to where they end.
     pixel, weight, offset
-        Receive pixel numbers in the tile, overlaps and offsets, as `cuvee.kernels.lanes.sum_apertures` wants them.
+        Receive pixel numbers in the tile, overlaps and offsets, as `cuvee.kernels.aperture_sums.sum_apertures` wants them.
     area : float64 array, shape (n_star, n_aperture, 4)
         Receives the sums of weight, weight^2, weight x column offset and weight x row offset.
     """
