@@ -164,7 +164,8 @@ def measure_frames(
     BadData
         If a frame has another shape than ``geometry``.
     """
-    planes, flag = measure.empty(plan, n_frame)
+    planes, flag = measure.room(plan, n_frame)
+    there = np.zeros(n_frame, np.bool_)
     scratch = measure.Scratch(plan)
     shape = (geometry.n_row, geometry.n_col)
     for batch in batches:
@@ -196,11 +197,13 @@ def measure_frames(
             mean, error = measure.mesh_cells(plan.mesh, scratch)
             measure.mesh_to_stars(plan.mesh, scratch, mean, error)
         measure.finish(plan, scratch, readout, column, planes, flag)
+        there[position] = True
         if masks is not None:
             measure.finish_masks(plan, scratch, readout, column, masks, flag)
         if stars is not None:
             again = partial(_tiles_again, plan, words, swap, scratch.image)
             stars.finish(mean, error, column, readout.exposure, flag, again)
+    measure.leave_out(plan, np.flatnonzero(~there), planes, flag)
     return planes, flag
 
 

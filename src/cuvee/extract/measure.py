@@ -20,13 +20,14 @@ from cuvee.model.records import LANES, FluxBlock, Moments, Readout
 __all__ = [
     "Scratch",
     "block",
-    "empty",
     "finish",
     "finish_masks",
+    "leave_out",
     "measure_tile",
     "mesh_cells",
     "mesh_of_image",
     "mesh_to_stars",
+    "room",
     "tile_lanes",
     "warm_up",
     "words",
@@ -192,14 +193,16 @@ def finish_masks(
     )  # fmt: skip
 
 
-def empty(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Planes without any frame: NaN, and the static bits with ``NO_FRAME``."""
+def room(plan: Plan, n_frame: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Make room for planes and flags that `finish` or `leave_out` writes, frame by frame."""
     n_star, n_aperture = plan.apertures.area.shape[:2]
-    planes = on_lines((2 * n_aperture + 4, n_star, n_frame), np.float32)
-    planes[:] = np.nan
-    flag = on_lines((n_star, n_frame), np.int32)
-    flag[plan.order] = (plan.static_flag | flags.NO_FRAME)[:, None]
-    return planes, flag
+    return on_lines((2 * n_aperture + 4, n_star, n_frame)), on_lines((n_star, n_frame), np.int32)
+
+
+def leave_out(plan: Plan, missing: NDArray[np.int64], planes: NDArray[np.float32], flag: NDArray[np.int32]) -> None:
+    """Write what stands where there is no frame: NaN, and the static bits with ``NO_FRAME``."""
+    planes[:, :, missing] = np.nan
+    flag[np.ix_(plan.order, missing)] = (plan.static_flag | flags.NO_FRAME)[:, None]
 
 
 def block(

@@ -179,7 +179,8 @@ def make_plan(
     rows = rows_of_series(targets, reference.series)
     shape = (reference.geometry.n_row, reference.geometry.n_col)
     half = 0 if model is None else model.prf.half
-    margin = int(np.ceil(max(params.radii[-1], params.annulus[1], half))) + 1
+    around = params.annulus[1] if params.background == "annulus" else 0.0
+    margin = int(np.ceil(max(params.radii[-1], around, half))) + 1
     layout = background.tiles(shape, params.mesh_size, margin)
     reference, gain = even(reference)
     plan = star_plan(targets, rows, reference.geometry, reference.readout, layout, params.radii)

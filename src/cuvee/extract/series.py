@@ -114,7 +114,7 @@ def extract_series(
     if params.k2p2 and neighbours is not None:
         plan = with_masks(plan, image, geometry, info.readout, neighbours, targets, rows, params)
     masks = None if plan.masks is None else MaskPass(plan.masks, rows.size, n_frame)
-    planes, flag = measure.empty(plan, n_frame)
+    planes, flag = measure.room(plan, n_frame)
     scratch = measure.Scratch(plan)
     if pixels.background is not None:
         scratch.counts = np.empty_like(scratch.image)
