@@ -88,7 +88,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="extract",
-        version=2,
+        version=3,
         per=(*_DETECTOR, "series", "block"),
         reads=("frame", "reference", "targets", "stars", "neighbours"),
         writes=("fluxes", "candidates"),

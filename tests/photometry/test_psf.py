@@ -246,7 +246,7 @@ def judged(scene: Scene, frames: NDArray[np.float64]) -> tuple[Lanes, NDArray[np
     judged = judged_pixels(scene.plan, still, (1.0 / scene.variance).astype(np.float32), level)
     for k, (top, bottom) in enumerate(((0, 120), (80, 200))):
         image = np.ascontiguousarray(frames[:, top:bottom].reshape(16, -1).T, np.float32)
-        judge_tile(scene.plan, lanes, k, image, judged, pointing)
+        judge_tile(scene.plan, lanes, k, image, judged, pointing, EXPOSURE)
     restore_disturbed(lanes)
     place = np.empty(scene.col.size, np.int64)
     place[scene.plan.star] = np.arange(place.size)
@@ -268,10 +268,26 @@ def test_chi2_is_one_where_the_model_is_right() -> None:
     apart = np.hypot(scene.col[:, None] - scene.col, scene.row[:, None] - scene.row) + 99.0 * np.eye(scene.col.size)
     # Brighter pixels are allowed a share of their light, fainter ones only their noise; neighbours share degrees of freedom.
     faint = inside & (scene.flux < 300.0) & (apart.min(axis=1) > 3.0)
-    # The weights are those of the reference image; a frame with another background has another noise.
-    noise = (scene.level / EXPOSURE + READ**2) / (100.0 / EXPOSURE + READ**2)
-    assert (lanes.chi2[place[faint]] / noise).mean() == pytest.approx(1.0, abs=0.04)
+    assert lanes.chi2[place[faint]].mean() == pytest.approx(1.0, abs=0.04)
     assert np.median(lanes.chi2[place[inside & (scene.flux > 1e4)]]) < 1.0
+    assert (lanes.hits > 0).mean() < 1e-3
+
+
+def test_a_sky_five_times_as_bright_leaves_chi2_and_cosmic_rays_as_they_are() -> None:
+    scene = make_scene(seed=32)
+    star = lonely(scene, 300.0, 3000.0)
+    rng = np.random.default_rng(5)
+    scene.level[:8] += 400.0
+    frames = scene.frames.copy()
+    frames[:8] += 400.0 + rng.normal(0.0, np.sqrt(400.0 / EXPOSURE), frames[:8].shape)
+    row, col = int(np.rint(scene.row[star])), int(np.rint(scene.col[star]))
+    frames[4, row + 1, col] += 900.0
+    lanes, place = judged(scene, frames)
+    faint = place[(abs(scene.col - 110) < 100) & (abs(scene.row - 100) < 90) & (scene.flux < 300.0)]
+    faint = faint[faint != place[star]]
+    assert lanes.chi2[faint, :8].mean() == pytest.approx(1.0, abs=0.04)
+    assert lanes.chi2[faint, 8:].mean() == pytest.approx(1.0, abs=0.04)
+    assert lanes.hits[place[star], 4] == 1
     assert (lanes.hits > 0).mean() < 1e-3
 
 

@@ -260,7 +260,7 @@ class PsfPass:
         if psf.judged is None:
             raise ValueError("the plan does not know the background of its reference image")
         for number, _, image in tiles():
-            judge_tile(plan, lanes, number, image, psf.judged, pointing)
+            judge_tile(plan, lanes, number, image, psf.judged, pointing, exposure)
         restore_disturbed(lanes)
         noise = np.column_stack([plan.variance, plan.squares, plan.lean, psf.still_level])
         bits = np.array([flags.NAN_PIXEL, flags.NO_PSF, flags.COSMIC_RAY], np.int32)

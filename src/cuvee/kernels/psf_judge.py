@@ -89,7 +89,7 @@ def _compare(_typing, image, p, terms, e, star, rest, n, sums):
     [
         void(
             int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], int64[:, ::1], float32[:, ::1], float32[:, :, ::1],
-            float32[:, ::1], float32[::1], float64, int64[::1], int64[::1], float32[:, ::1], float64[::1],
+            float32[:, ::1], float32[::1], float64, int64[::1], int64[::1], float32[:, ::1], float64[::1], float64[:, ::1],
         )
     ],
     cache=True,
@@ -111,6 +111,7 @@ def still_terms(
     pixel: NDArray[np.int64],
     terms: NDArray[np.float32],
     told: NDArray[np.float64],
+    sky: NDArray[np.float64],
 ) -> None:
     """Write down what `judge` must know of the stars' pixels and does not depend on the frame, in the order of its work.
 
@@ -140,6 +141,8 @@ def still_terms(
         fit of the flux leaves it, 0 where that is too little to tell; and its pull on the flux, W A.
     told : float64 array, shape (n_star,)
         Receives the sum of W A^2.
+    sky : float64 array, shape (n_star, 2)
+        Receives ``still_level``, and the mean weight of the star's pixels.
     """
     side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
     half = float32(0.5)
@@ -147,6 +150,7 @@ def still_terms(
     for s in range(box.shape[0]):
         ptr[s] = n
         told[s] = 0.0
+        weights = 0.0
         for j in range(box[s, 0], box[s, 1]):
             row = corner[s, 0] + j
             for i in range(box[s, 2], box[s, 3]):
@@ -165,7 +169,10 @@ def still_terms(
                 terms[n, SHARE] = a
                 terms[n, WEIGHT] = 1.0 / (1.0 / raw + (floor * stars[0, row, col]) ** 2)
                 terms[n, PULL] = raw * a
+                weights += terms[n, WEIGHT]
                 n += 1
+        sky[s, 0] = still_level[s]
+        sky[s, 1] = weights / max(n - ptr[s], 1)
         for k in range(ptr[s], n):
             free = 1.0 - float64(terms[k, PULL]) * terms[k, SHARE] / told[s]
             terms[k, ODDNESS] = terms[k, WEIGHT] / free if free > LEAST_FREE else 0.0
@@ -175,8 +182,8 @@ def still_terms(
 @njit(
     [
         void(
-            float32[:, ::1], int64, int64, int64[::1], int64[::1], float32[:, ::1], float64[::1], float32[:, ::1],
-            float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1],
+            float32[:, ::1], int64, int64, int64[::1], int64[::1], float32[:, ::1], float64[::1], float64[:, ::1],
+            float64, float64, float32[:, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float64, float64, int64, float32[:, ::1],
             float32[:, ::1], int32[:, ::1],
         )
     ],
@@ -192,6 +199,9 @@ def judge(
     pixel: NDArray[np.int64],
     terms: NDArray[np.float32],
     told: NDArray[np.float64],
+    sky: NDArray[np.float64],
+    exposure: float,
+    least: float,
     basis: NDArray[np.float32],
     pointing: NDArray[np.float32],
     level: NDArray[np.float32],
@@ -211,14 +221,20 @@ def judge(
     by its residual over the residual's own error when it is left out of the fit, is left out if it is too bright beyond ``odd``,
     and then the next one. It stays out only where what remains fits: else it was no cosmic ray.
 
+    Under a sky that is brighter than the reference image's all of the star's pixels count as noisier, by as much as they are on average.
+
     Parameters
     ----------
     image : float32 array, shape (n_pixel, 16)
         Lanes of the tile (e-/s).
     first, last : int
         Range of stars.
-    ptr, pixel, terms, told
+    ptr, pixel, terms, told, sky
         From `still_terms`.
+    exposure : float
+        Time on source (s).
+    least : float
+        Share of their variance in the reference image that the pixels of a darker frame have at least.
     basis, pointing : float32 arrays, shapes (n_star, n_basis) and (2, n_basis, 16)
         Displacements (px).
     level : float32 array, shape (n_star, 16)
@@ -268,9 +284,12 @@ def judge(
             if n < 2 or told[s] <= 0.0:
                 chi2[s, b] = np.nan
                 continue
-            left, sum_of_squares, kept, shift = n, float64(sums[0, b]), told[s], 0.0
+            noisier = 1.0 + sky[s, 1] * (star[3, b] - sky[s, 0]) / exposure
+            noisier = noisier if noisier > least else least
+            left, sum_of_squares, kept, shift = n, float64(sums[0, b]) / noisier, told[s], 0.0
+            far = odd * odd * noisier
             chi2[s, b] = sum_of_squares / (n - 1)
-            if not (chi2[s, b] > good and sums[1, b] > odd * odd):
+            if not (chi2[s, b] > good and sums[1, b] > far):
                 continue
             for k in range(n):
                 part[0, k] = rest[k, b]
@@ -285,7 +304,7 @@ def judge(
                     r = r if r > 0.0 else 0.0
                     free = free if free > LEAST_FREE else np.inf
                     oddness[k] = part[1, k] * r * r / free
-                worst, at = odd * odd, -1
+                worst, at = far, -1
                 for k in range(n):
                     if oddness[k] > worst:
                         worst, at = oddness[k], k
@@ -296,7 +315,7 @@ def judge(
                 kept -= part[3, at] * part[2, at]
                 shift -= part[3, at] * r / kept
                 part[1, at] = 0.0
-                sum_of_squares -= worst
+                sum_of_squares -= worst / noisier
                 left -= 1
                 if sum_of_squares / (left - 1) <= good:
                     break

@@ -38,6 +38,9 @@ BELIEVED = 0.002
 ODD, GOOD, MOST_HIT = 6.0, 3.0, 4
 """A pixel this many errors too bright may be a cosmic ray's, if without it and at most three others chi2 is as good as this."""
 
+LEAST_NOISE = 0.2
+"""Share of its variance in the reference image that a pixel of a darker frame has at least: less, only a wrong background would leave it."""
+
 DISTURBED = 0.2
 """Share of the stars that do not fit from which it is the frame."""
 
@@ -161,7 +164,7 @@ class Judged:
 
     Parameters
     ----------
-    ptr, pixel, terms, told
+    ptr, pixel, terms, told, sky
         By star.
     """
 
@@ -169,6 +172,7 @@ class Judged:
     pixel: NDArray[np.int64]
     terms: NDArray[np.float32]
     told: NDArray[np.float64]
+    sky: NDArray[np.float64]
 
 
 def judged_pixels(
@@ -195,12 +199,12 @@ def judged_pixels(
     rows, n_star = plan.rows, plan.star.size
     size = int(((rows.box[:, 1] - rows.box[:, 0]).clip(0) * (rows.box[:, 3] - rows.box[:, 2]).clip(0)).sum())
     ptr, pixel = np.zeros(n_star + 1, np.int64), np.zeros(size, np.int64)
-    terms, told = np.zeros((size, psf_judge.N_TERM), np.float32), np.zeros(n_star)
+    terms, told, sky = np.zeros((size, psf_judge.N_TERM), np.float32), np.zeros(n_star), np.zeros((n_star, 2))
     psf_judge.still_terms(
         rows.base, rows.width, rows.box, rows.weight, plan.corner, reference, plan.images, inverse_variance, still_level,
-        BELIEVED, ptr, pixel, terms, told,
+        BELIEVED, ptr, pixel, terms, told, sky,
     )  # fmt: skip
-    return Judged(ptr, pixel, terms, told)
+    return Judged(ptr, pixel, terms, told, sky)
 
 
 def judge_tile(
@@ -210,6 +214,7 @@ def judge_tile(
     image: NDArray[np.float32],
     judged: Judged,
     pointing: NDArray[np.float64],
+    exposure: float,
 ) -> None:
     """Compare the pixels of a tile's stars with the solution, and take cosmic rays out of the fluxes.
 
@@ -227,14 +232,17 @@ def judge_tile(
         From `judged_pixels`.
     pointing : float64 array, shape (2, n_basis, 16)
         From `solve`.
+    exposure : float
+        Time on source (s).
     """
     from cuvee.kernels import psf_judge
 
     first, last = int(plan.rows.of_tile[tile]), int(plan.rows.of_tile[tile + 1])
     if last > first:
         psf_judge.judge(
-            image, first, last, judged.ptr, judged.pixel, judged.terms, judged.told, lanes.basis, pointing.astype(np.float32),
-            lanes.level, lanes.flux, lanes.still_flux, ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added, lanes.hits,
+            image, first, last, judged.ptr, judged.pixel, judged.terms, judged.told, judged.sky, exposure, LEAST_NOISE, lanes.basis,
+            pointing.astype(np.float32), lanes.level, lanes.flux, lanes.still_flux, ODD, GOOD, MOST_HIT, lanes.chi2, lanes.added,
+            lanes.hits,
         )  # fmt: skip
         lanes.flux[first:last] -= lanes.added[first:last]
 

@@ -279,7 +279,7 @@ def _flux(rows: Rows, solved: Solved, facts: Facts, fitted: Fitted, made: Made, 
         "arithmetic": 8.0 * EPS * float(size),
         "rounding": 0.5 * step,
     }
-    rays = cosmic_rays(rows, solved, facts["variance"]["still_level"], sum(tolerance.values()))
+    rays = cosmic_rays(rows, solved, facts["variance"]["still_level"], made.readout.exposure, sum(tolerance.values()))
     # Whether the frame was disturbed, all its stars tell together; of this one, the flag does.
     taken = rays.added if int(values["flag"]) & COSMIC_RAY else 0.0
     out: Facts = {"solution": flux, "cosmic_ray": None, "tolerance": tolerance}

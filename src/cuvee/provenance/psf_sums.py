@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.photometry.psf_pairs import TOGETHER
-from cuvee.photometry.psf_solve import BELIEVED, GOOD, MOST_HIT, ODD
+from cuvee.photometry.psf_solve import BELIEVED, GOOD, LEAST_NOISE, MOST_HIT, ODD
 from cuvee.provenance.prf_stamps import displaced
 from cuvee.provenance.psf_rows import Row, Rows
 from cuvee.provenance.sums import EPS
@@ -219,7 +219,7 @@ class Rays:
     slack: float
 
 
-def cosmic_rays(rows: Rows, solved: Solved, still_level: float, tolerance: float) -> Rays:
+def cosmic_rays(rows: Rows, solved: Solved, still_level: float, exposure: float, tolerance: float) -> Rays:
     """Look for pixels that are too bright for the star's PRF.
 
     Parameters
@@ -230,6 +230,8 @@ def cosmic_rays(rows: Rows, solved: Solved, still_level: float, tolerance: float
         From `solve_star`.
     still_level : float
         Background at the star in the reference image (e-/s/pixel).
+    exposure : float
+        Time on source (s).
     tolerance : float
         Of the flux (e-/s).
 
@@ -244,6 +246,8 @@ def cosmic_rays(rows: Rows, solved: Solved, still_level: float, tolerance: float
     share = row.values[0, mine]
     floor = BELIEVED * (still @ row.values[0])
     w = 1.0 / (1.0 / rows.scene.inverse_variance[row.rows, row.cols] + floor**2)
+    # All pixels count as noisier under a brighter sky, by as much as they are on average.
+    w = w / max(1.0 + w.mean() * (solved.level - still_level) / exposure, LEAST_NOISE)
     pull = row.weight * share
     light = rows.scene.still[row.rows, row.cols] - still_level
     light = light + still @ (displaced(row.values, solved.x, solved.y) - row.values[0])
