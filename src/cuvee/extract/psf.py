@@ -311,8 +311,7 @@ def _project(
     if last <= first:
         return
     where = (first, last, rows.base, rows.width, rows.box, rows.weight)
-    star_space.sum_stamps(image, *where, out)
-    if np.isnan(out[first:last].sum()):  # of infinite ones, too, perhaps: these are mended in vain
+    if star_space.sum_stamps(image, *where, out):
         star_space.mend_stamps(image, np.ascontiguousarray(still).ravel(), *where, out, missing)
     else:
         missing[first:last] = 0.0

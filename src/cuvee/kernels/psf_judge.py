@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import float32, float64, int32, int64, njit, types, void
+from numba.core import cgutils
 from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -30,59 +31,60 @@ _FMA = {"flags": ["contract"]}
 
 
 @intrinsic
-def _compare(_typing, image, p, terms, e, star, rest, n, sums):
-    """Write what the model leaves of pixel ``p`` to ``rest[n]``; add its square to ``sums[0]`` and keep the oddest in ``sums[1]``.
+def _compare(_typing, image, pixel, terms, first, last, star, rest, sums):
+    """Write what the model leaves of the pixels ``first:last`` of a star to ``rest``; their squares' sum to ``sums[0]``, the oddest to ``sums[1]``.
 
     Rows of ``star``: displacement in column and in row, change of the flux, background; all arrays are rows of sixteen float32 but
-    ``terms``, whose rows are those of `still_terms`.
+    ``terms``, whose rows are those of `still_terms`. Both sums are kept in registers: each waits only for its own last addition.
     """
-
-    def place(context, builder, kind, value, index_type, index, length):
-        array = context.make_array(kind)(context, builder, value)
-        step = builder.mul(context.cast(builder, index, index_type, int64), ir.Constant(_I64, length))
-        return builder.gep(array.data, [step])
 
     def build(context, builder, signature, args):
         kinds = signature.args
         undefined = ir.Constant(_VECTOR, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE)
+        nothing = ir.Constant(_VECTOR, [0.0] * N_LANE)
+        first, last = (context.cast(builder, args[k], kinds[k], int64) for k in (3, 4))
 
-        def vector(k, index_type, index):
-            pointer = place(context, builder, kinds[k], args[k], index_type, index, N_LANE)
-            return builder.bitcast(pointer, _VECTOR.as_pointer())
+        def place(k, index, length):
+            array = context.make_array(kinds[k])(context, builder, args[k])
+            return builder.gep(array.data, [builder.mul(index, ir.Constant(_I64, length))])
+
+        def lanes(k, index):
+            return builder.bitcast(place(k, index, N_LANE), _VECTOR.as_pointer())
 
         def row(k, number):
-            return vector(k, int64, ir.Constant(_I64, number))
-
-        known = place(context, builder, kinds[2], args[2], kinds[3], args[3], N_TERM)
-
-        def term(k):
-            value = builder.load(builder.gep(known, [ir.Constant(_I64, k)]), align=4)
-            one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
-            return builder.shuffle_vector(one, undefined, everywhere)
+            return lanes(k, ir.Constant(_I64, number))
 
         def plus(a, b, c):
             return builder.fadd(builder.fmul(a, b, **_FMA), c, **_FMA)
 
-        pixel = builder.load(vector(0, kinds[1], args[1]), align=4)
-        x, y, change, level = (builder.load(row(4, k), align=4) for k in range(4))
-        across = plus(x, term(3), plus(y, term(4), term(1)))
-        light = plus(y, plus(y, term(5), term(2)), plus(x, across, term(LIGHT)))
-        light = plus(change, term(SHARE), light)
-        left = builder.fsub(builder.fsub(pixel, level), light)
-        builder.store(left, vector(5, kinds[6], args[6]), align=4)
-        total = row(7, 0)
-        weighted = builder.fmul(left, term(WEIGHT))
-        builder.store(plus(weighted, left, builder.load(total, align=4)), total, align=4)
-        nothing = ir.Constant(_VECTOR, [0.0] * N_LANE)
-        bright = builder.select(builder.fcmp_ordered(">", left, nothing), left, nothing)
-        odd = builder.fmul(builder.fmul(bright, bright), term(ODDNESS))
-        peak = row(7, 1)
-        before = builder.load(peak, align=4)
-        builder.store(builder.select(builder.fcmp_ordered(">", odd, before), odd, before), peak, align=4)
+        x, y, change, level = (builder.load(row(5, k), align=4) for k in range(4))
+        total, peak = (cgutils.alloca_once(builder, _VECTOR) for _ in range(2))
+        builder.store(nothing, total)
+        builder.store(nothing, peak)
+        with cgutils.for_range_slice(builder, first, last, ir.Constant(_I64, 1), intp=_I64) as (entry, _):
+            known = place(2, entry, N_TERM)
+
+            def term(k, known=known):
+                value = builder.load(builder.gep(known, [ir.Constant(_I64, k)]), align=4)
+                one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+                return builder.shuffle_vector(one, undefined, everywhere)
+
+            seen = builder.load(lanes(0, builder.load(place(1, entry, 1))), align=4)
+            across = plus(x, term(3), plus(y, term(4), term(1)))
+            light = plus(y, plus(y, term(5), term(2)), plus(x, across, term(LIGHT)))
+            light = plus(change, term(SHARE), light)
+            left = builder.fsub(builder.fsub(seen, level), light)
+            builder.store(left, lanes(6, builder.sub(entry, first)), align=4)
+            builder.store(plus(builder.fmul(left, term(WEIGHT)), left, builder.load(total)), total)
+            bright = builder.select(builder.fcmp_ordered(">", left, nothing), left, nothing)
+            odd, before = builder.fmul(builder.fmul(bright, bright), term(ODDNESS)), builder.load(peak)
+            builder.store(builder.select(builder.fcmp_ordered(">", odd, before), odd, before), peak)
+        builder.store(builder.load(total), row(7, 0), align=4)
+        builder.store(builder.load(peak), row(7, 1), align=4)
         return context.get_dummy_value()
 
-    return types.void(image, p, terms, e, star, rest, n, sums), build
+    return types.void(image, pixel, terms, first, last, star, rest, sums), build
 
 
 @njit(
@@ -268,8 +270,6 @@ def judge(
             star[1, b] = 0.0
             star[2, b] = flux[s, b] - still_flux[s]
             star[3, b] = level[s, b]
-            sums[0, b] = 0.0
-            sums[1, b] = 0.0
             added[s, b] = 0.0
             hits[s, b] = 0
         for k in range(basis.shape[1]):
@@ -278,8 +278,7 @@ def judge(
                 star[1, b] += basis[s, k] * pointing[1, k, b]
         begin = ptr[s]
         n = ptr[s + 1] - begin
-        for k in range(n):
-            _compare(image, pixel[begin + k], terms, begin + k, star, rest, k, sums)
+        _compare(image, pixel, terms, begin, ptr[s + 1], star, rest, sums)
         for b in range(N_LANE):
             if n < 2 or told[s] <= 0.0:
                 chi2[s, b] = np.nan

@@ -7,7 +7,8 @@ As in `cuvee.kernels.lanes`, sixteen frames lie side by side and the sums over t
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, float64, int64, njit, types, void
+from numba import boolean, float32, float64, int64, njit, types, void
+from numba.core import cgutils
 from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -48,8 +49,65 @@ def _add(_typing, acc, i, weight, image, p):
     return types.void(acc, i, weight, image, p), build
 
 
+@intrinsic
+def _project(_typing, image, weight, base, width, start, side, box, out, s):
+    """Sum weight x image over the box of a stamp into row ``s`` of ``out``, in `N_CHAIN` sums that do not wait for one another.
+
+    The stamp's weights begin at the flat place ``start`` of ``weight``; row ``s`` of ``box`` holds its rows and columns.
+    """
+
+    def build(context, builder, signature, args):
+        kinds = signature.args
+        base, width, start, side, s = (context.cast(builder, args[k], kinds[k], int64) for k in (2, 3, 4, 5, 8))
+        wide = ir.IntType(64)
+
+        def place(k, index):
+            array = context.make_array(kinds[k])(context, builder, args[k])
+            return builder.gep(array.data, [index])
+
+        def lanes(k, index):
+            flat = place(k, builder.mul(index, ir.Constant(wide, N_LANE)))
+            return builder.bitcast(flat, _VECTOR.as_pointer())
+
+        def number(value):
+            return ir.Constant(wide, value)
+
+        chains = [cgutils.alloca_once(builder, _VECTOR) for _ in range(N_CHAIN)]
+        for chain in chains:
+            builder.store(ir.Constant(_VECTOR, [0.0] * N_LANE), chain)
+
+        def add(chain, pixel, entry):
+            undefined = ir.Constant(_VECTOR, ir.Undefined)
+            one = builder.insert_element(undefined, builder.load(place(1, entry)), ir.Constant(_I32, 0))
+            factor = builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, N_LANE), [0] * N_LANE))
+            product = builder.fmul(factor, builder.load(lanes(0, pixel), align=4), flags=["contract"])
+            builder.store(builder.fadd(builder.load(chain), product, flags=["contract"]), chain)
+
+        top, bottom, left, right = (
+            builder.load(place(6, builder.add(builder.mul(s, number(4)), number(k)))) for k in range(4)
+        )
+        # A stamp beyond the image has an empty box.
+        right = builder.select(builder.icmp_signed(">", right, left), right, left)
+        whole = builder.sub(right, builder.and_(builder.sub(right, left), number(N_CHAIN - 1)))
+        with cgutils.for_range_slice(builder, top, bottom, number(1), intp=wide) as (j, _):
+            pixel, entry = builder.add(base, builder.mul(j, width)), builder.add(start, builder.mul(j, side))
+            with cgutils.for_range_slice(builder, left, whole, number(N_CHAIN), intp=wide) as (i, _):
+                for k, chain in enumerate(chains):
+                    there = builder.add(i, number(k))
+                    add(chain, builder.add(pixel, there), builder.add(entry, there))
+            with cgutils.for_range_slice(builder, whole, right, number(1), intp=wide) as (i, _):
+                add(chains[0], builder.add(pixel, i), builder.add(entry, i))
+        pairs = [builder.fadd(builder.load(chains[k]), builder.load(chains[k + 1])) for k in range(0, N_CHAIN, 2)]
+        total = builder.fadd(*pairs)
+        builder.store(total, lanes(7, s), align=4)
+        odd = builder.fcmp_unordered("uno", total, total)
+        return builder.icmp_unsigned("!=", builder.bitcast(odd, ir.IntType(N_LANE)), ir.Constant(ir.IntType(N_LANE), 0))
+
+    return types.boolean(image, weight, base, width, start, side, box, out, s), build
+
+
 @njit(
-    [void(float32[:, ::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1])],
+    [boolean(float32[:, ::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1])],
     cache=True,
     nogil=True,
 )
@@ -62,7 +120,7 @@ def sum_stamps(
     box: NDArray[np.int64],
     weight: NDArray[np.float32],
     out: NDArray[np.float32],
-) -> None:
+) -> bool:
     """Project the pixels of a tile on the rows ``first:last``.
 
     Parameters
@@ -81,20 +139,17 @@ def sum_stamps(
         Weights of the stamp's pixels.
     out : float32 array, shape (n_row, 16)
         Receives the sums of weight x image.
+
+    Returns
+    -------
+    bool
+        Whether any of them is not a number.
     """
-    acc = np.empty((N_CHAIN, N_LANE), np.float32)
     side = int(np.sqrt(float64(weight.shape[1])) + 0.5)
+    spoilt = False
     for s in range(first, last):
-        for k in range(N_CHAIN):
-            for b in range(N_LANE):
-                acc[k, b] = 0.0
-        for j in range(box[s, 0], box[s, 1]):
-            p = base[s] + j * width[s]
-            k = j * side
-            for i in range(box[s, 2], box[s, 3]):
-                _add(acc, i & (N_CHAIN - 1), weight[s, k + i], image, p + i)
-        for b in range(N_LANE):
-            out[s, b] = (acc[0, b] + acc[1, b]) + (acc[2, b] + acc[3, b])
+        spoilt |= _project(image, weight, base[s], width[s], s * weight.shape[1], side, box, out, s)
+    return spoilt
 
 
 @njit(
