@@ -260,10 +260,9 @@ files = {catalog}
 # flux_blocks = {flux_blocks}
 
 [database]
-# Keep the ledger on a server, not in cuvee.db: a schema of PostgreSQL or a database of MySQL or MariaDB for this survey alone.
-# Passwords are better kept in ~/.pgpass or ~/.my.cnf than here.
+# Keep the ledger on a server, not in cuvee.db: in a schema of PostgreSQL for this survey alone, or a database of MySQL or MariaDB
+# (mysql://USER@HOST/SURVEY). Passwords are better kept in ~/.pgpass or ~/.my.cnf than here.
 # url = "postgresql://USER@HOST/DATABASE?schema=SURVEY"
-# url = "mysql://USER@HOST/SURVEY"
 """
 
 

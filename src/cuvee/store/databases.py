@@ -20,7 +20,16 @@ from cuvee.store.schema import REVISIONS, JsonText
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["POSTGRES_SCHEMA", "Columns", "Database", "Lost", "driver_values", "open_database", "place_of_project"]
+__all__ = [
+    "POSTGRES_SCHEMA",
+    "Columns",
+    "Database",
+    "Lost",
+    "NoLedger",
+    "driver_values",
+    "open_database",
+    "place_of_project",
+]
 
 POSTGRES_SCHEMA = "cuvee"
 """Where the tables go in PostgreSQL unless the URL says ``?schema=``; not ``public``, which others use, too."""
@@ -31,6 +40,13 @@ Columns = Mapping[str, "NDArray[Any]"]
 
 class Lost(Exception):
     """The connection broke, or the server asks to come again; what was under way has not been kept, or has been as a whole."""
+
+
+class NoLedger(StoreError):
+    """There is no ledger to be read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no ledger {name} yet; make one with: cuvee run")
 
 
 class Database(ABC):
@@ -45,6 +61,9 @@ class Database(ABC):
     read_only : bool
         Whether it is never written.
     """
+
+    driver_error: type[Exception]
+    """What the driver raises."""
 
     def __init__(self, engine: sa.Engine, name: str, read_only: bool) -> None:
         self.engine = engine
@@ -69,6 +88,10 @@ class Database(ABC):
             if error.connection_invalidated or (error.orig is not None and self.is_lost(error.orig)):
                 raise Lost(self.name) from error
             raise self.unusable(error.orig) from error
+        except self.driver_error as error:  # not by way of SQLAlchemy
+            if self.is_lost(error):
+                raise Lost(self.name) from error
+            raise self.unusable(error) from error
 
     @abstractmethod
     def is_lost(self, error: BaseException) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from cuvee.errors import ConfigError, CuveeError, StoreError
-from cuvee.store.databases import Columns, driver_values
+from cuvee.store.databases import Columns, NoLedger, driver_values
 from cuvee.store.servers import CONNECT_SECONDS, ServerDatabase, shown
 
 __all__ = ["MysqlDatabase"]
@@ -20,6 +21,7 @@ __all__ = ["MysqlDatabase"]
 _LOST = (0, 1020, 1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1927, 2002, 2003, 2006, 2013, 2055)
 """Codes of errors that pass: connections cut or killed, shutdowns, deadlocks, locks, too many connections."""
 _NO_DATABASE, _NO_PASSWORD = 1049, 1045
+_LOCK = "concat('cuvee ', left(database(), 50))"
 _NO_RIGHTS = (1044, 1142, 1227, 1370)
 
 
@@ -86,7 +88,9 @@ class MysqlDatabase(ServerDatabase):
         flavour = "mariadb" if "MariaDB" in probe.get_server_info() else "mysql"
         probe.close()
         engine = sa.create_engine(f"{flavour}+pymysql://", creator=connect)
-        return cls(engine, name, read_only, "MariaDB" if flavour == "mariadb" else "MySQL").reach()
+        found = cls(engine, name, read_only, "MariaDB" if flavour == "mariadb" else "MySQL")
+        found.driver_error = pymysql.err.MySQLError
+        return found.reach()
 
     def too_old(self, version: tuple[int | str, ...]) -> str:
         """Return the oldest version of the server that will do, where this one is older."""
@@ -102,9 +106,14 @@ class MysqlDatabase(ServerDatabase):
         query = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'BASE TABLE'"
         return set(connection.exec_driver_sql(query).scalars())
 
-    def make_room(self, connection: sa.Connection) -> None:
-        """Keep others out while tables are made; the database is there since the first connection."""
-        connection.exec_driver_sql("SELECT get_lock(concat('cuvee ', left(database(), 50)), 60)")
+    @contextmanager
+    def alone(self, connection: sa.Connection) -> Iterator[None]:
+        """Keep others from making tables meanwhile; the database is there since the first connection."""
+        connection.exec_driver_sql(f"SELECT get_lock({_LOCK}, 60)")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT release_lock({_LOCK})")
 
     def upsert(self, table: sa.Table) -> tuple[str, dict[str, Callable[[Any], Any] | None]]:
         """Return the statement that puts a row, and how to turn each of its values, in order, into what the driver takes."""
@@ -126,12 +135,15 @@ class MysqlDatabase(ServerDatabase):
                 f" OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n' ({marks}) SET {values}"
             )
             connection.exec_driver_sql(statement, (file.name,))
+        # What would be an error of other statements, LOAD DATA LOCAL makes a warning and goes on.
+        if warning := connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").first():
+            raise StoreError(f"Rows for the table {table.name} of {self.name} cannot be loaded: {warning[2]}.")
 
 
 def _refused(name: str, error: BaseException) -> CuveeError:
     code, words = (error.args[0], str(error.args[-1])) if error.args else (0, str(error))
     if code == _NO_DATABASE:
-        return StoreError(f"There is no ledger {name} yet; make one with: cuvee run")
+        return NoLedger(name)
     if code in _NO_RIGHTS:
         return ConfigError(
             f"The user of {name} may not use or make that database ({words}); ask whoever runs the server for it, "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Self
 
@@ -31,11 +33,12 @@ class PostgresDatabase(ServerDatabase):
     def open(cls, url: sa.URL, read_only: bool) -> Self:
         """Connect; see `cuvee.store.databases.open_database`."""
         try:
-            import psycopg  # noqa: F401 - SQLAlchemy loads it
+            import psycopg
         except ImportError as error:
             raise ConfigError(
                 "A ledger in PostgreSQL needs psycopg; install it with: pip install 'cuvee[postgres]'"
             ) from error
+        logging.getLogger("psycopg").setLevel(logging.ERROR)  # connections that break are ours to speak of
         query = dict(url.query)
         schema = query.pop("schema", None) or POSTGRES_SCHEMA
         if not isinstance(schema, str) or "\0" in schema:
@@ -43,7 +46,9 @@ class PostgresDatabase(ServerDatabase):
         url = url.set(drivername="postgresql+psycopg", query=query)
         name = shown(url.set(drivername="postgresql", query={"schema": schema}))
         try:
-            engine = sa.create_engine(url, connect_args={"connect_timeout": CONNECT_SECONDS})
+            engine = sa.create_engine(
+                url, connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": f"cuvee {schema}"}
+            )
         except (sa.exc.ArgumentError, ValueError, TypeError):
             raise ConfigError(f"The URL of the database {name} has parameters that psycopg does not know.") from None
 
@@ -57,21 +62,19 @@ class PostgresDatabase(ServerDatabase):
 
         found = cls(engine, name, read_only)
         found._schema = schema
+        found.driver_error = psycopg.Error
         return found.reach()
 
     _schema: str
 
     def refused(self, error: BaseException) -> CuveeError | None:
         """Return what is said where the server lets nobody in, None where it cannot be reached at all."""
+        import psycopg
+
         text = str(error)
-        if getattr(error, "sqlstate", None) is None and "FATAL:" not in text and "no password" not in text:
-            # A parameter that libpq does not know, or does not like, is the user's; anything else is the network.
-            return (
-                ConfigError(f"The URL of the database {self.name} is wrong: {text.strip()}.")
-                if "invalid" in text
-                else None
-            )
-        if "starting up" in text or "shutting down" in text or "too many" in text:
+        if isinstance(error, psycopg.ProgrammingError):  # a parameter that libpq does not know
+            return ConfigError(f"The URL of the database {self.name} is wrong: {text.strip()}.")
+        if "FATAL:" not in text or any(words in text for words in ("starting up", "shutting down", "too many")):
             return None
         words = text.strip().splitlines()[-1].rpartition("FATAL:")[2].strip()
         return ConfigError(
@@ -106,12 +109,14 @@ class PostgresDatabase(ServerDatabase):
         query = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s"
         return set(connection.exec_driver_sql(query, (self._schema,)).scalars())
 
-    def make_room(self, connection: sa.Connection) -> None:
-        """Make the schema that the tables go into, where there is none; under a lock that keeps others out until the end."""
+    @contextmanager
+    def alone(self, connection: sa.Connection) -> Iterator[None]:
+        """Keep others from making tables until the transaction ends; make the schema, where it is missing."""
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
         there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s"
         if connection.exec_driver_sql(there, (self._schema,)).scalar() is None:
             connection.execute(sa.schema.CreateSchema(self._schema))
+        yield
 
     def view(self, name: str) -> str:
         """Return how the database calls a view: as it reads names that are not quoted."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from typing import Self
 
 import sqlalchemy as sa
 
 from cuvee.errors import ConfigError, CuveeError, StoreError
-from cuvee.store.databases import Database
+from cuvee.store.databases import Database, NoLedger
 from cuvee.store.schema import METADATA, REVISIONS
 
 __all__ = ["CONNECT_SECONDS", "ServerDatabase", "shown"]
@@ -24,7 +25,7 @@ _MAKING = "0000"
 def shown(url: sa.URL) -> str:
     """Return a URL as messages show it: nothing in it that would let anybody in."""
     query = {key: value for key, value in url.query.items() if key in ("schema",)}
-    return url.set(password=None, query=query).render_as_string()
+    return sa.URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query).render_as_string()
 
 
 class ServerDatabase(Database):
@@ -47,8 +48,8 @@ class ServerDatabase(Database):
         """Return the oldest version of the server that will do, where this one is older."""
 
     @abstractmethod
-    def make_room(self, connection: sa.Connection) -> None:
-        """Make the schema that the tables go into, where there is none; under a lock that keeps others out until the end."""
+    def alone(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Keep others from making tables meanwhile; make what the tables go into, where it is missing."""
 
     def reach(self) -> Self:
         """Connect for the first time.
@@ -98,20 +99,22 @@ class ServerDatabase(Database):
     def bring_up_to_date(self) -> None:
         """See that the tables are those of this version of cuvee; make or change them where they are older."""
         if self.read_only and self.version() is None:
-            raise StoreError(f"There is no ledger {self.name} yet; make one with: cuvee run")
+            raise NoLedger(self.name)
         super().bring_up_to_date()
 
     def make(self) -> None:
         """Make the tables, all at their newest: no server has ever held those of before."""
-        with self.transaction() as connection:
-            self.make_room(connection)
-            if self.tables(connection) and connection.scalar(sa.select(_VERSION)) == REVISIONS[-1]:
-                return  # somebody else was quicker
-            _VERSION.create(connection, checkfirst=True)
-            connection.execute(sa.delete(_VERSION))
-            connection.execute(sa.insert(_VERSION).values(version_num=_MAKING))
-            METADATA.create_all(connection)
-            connection.execute(sa.update(_VERSION).values(version_num=REVISIONS[-1]))
+        with self.transaction() as connection, self.alone(connection):
+            self._make(connection)
+
+    def _make(self, connection: sa.Connection) -> None:
+        if self.tables(connection) and connection.scalar(sa.select(_VERSION)) == REVISIONS[-1]:
+            return  # somebody else was quicker
+        _VERSION.create(connection, checkfirst=True)
+        connection.execute(sa.delete(_VERSION))
+        connection.execute(sa.insert(_VERSION).values(version_num=_MAKING))
+        METADATA.create_all(connection)
+        connection.execute(sa.update(_VERSION).values(version_num=REVISIONS[-1]))
 
 
 def _first_line(error: BaseException) -> str:

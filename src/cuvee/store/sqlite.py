@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
 
 from cuvee.errors import StoreError
-from cuvee.store.databases import Columns, Database
+from cuvee.store.databases import Columns, Database, NoLedger
 
 __all__ = ["SqliteDatabase"]
 
@@ -29,6 +28,8 @@ _CHUNK = 1 << 16
 
 class SqliteDatabase(Database):
     """One file, in WAL mode: readers need no lock and see the last finished batch."""
+
+    driver_error = sqlite3.Error
 
     @classmethod
     def open(cls, path: Path, read_only: bool) -> Self:
@@ -48,18 +49,9 @@ class SqliteDatabase(Database):
         """
         if read_only:
             if not path.is_file():
-                raise StoreError(f"There is no ledger {path} yet; make one with: cuvee run")
+                raise NoLedger(str(path))
             return cls(_reading_engine(path), str(path), read_only)
         return cls(_engine(path, writes=True), str(path), read_only)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """Yield a connection in one transaction."""
-        try:
-            with super().transaction() as connection:
-                yield connection
-        except sqlite3.Error as error:  # from preparing the connection
-            raise self.unusable(error) from error
 
     def is_lost(self, error: BaseException) -> bool:  # noqa: ARG002 - there is no connection to lose
         """Tell whether doing all of a transaction again may help: SQLite has waited already."""

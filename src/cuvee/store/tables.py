@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import sqlalchemy as sa
 
 from cuvee.errors import StoreError
-from cuvee.store.databases import Database, Lost, open_database
+from cuvee.store.databases import Database, Lost, NoLedger, open_database
 from cuvee.store.schema import TABLES, JsonText
 
 __all__ = ["Tables"]
@@ -101,7 +101,10 @@ class Tables:
         """
         if isinstance(where, Path):
             return where.is_file()
-        database = open_database(where, read_only=True)
+        try:
+            database = open_database(where, read_only=True)
+        except NoLedger:
+            return False
         try:
             return database.version() is not None
         finally:
