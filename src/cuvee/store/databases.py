@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cuvee.errors import ConfigError, CuveeError, StoreError
+from cuvee.errors import CuveeError, StoreError
 from cuvee.store.schema import REVISIONS, JsonText
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ __all__ = [
     "Lost",
     "NoLedger",
     "driver_values",
-    "open_database",
-    "place_of_project",
 ]
 
 POSTGRES_SCHEMA = "cuvee"
@@ -235,98 +233,6 @@ class Database(ABC):
 @cache
 def _defaults(table: sa.Table) -> dict[str, Any]:
     return {column.name: getattr(column.default, "arg", None) for column in table.columns}
-
-
-def open_database(where: str | Path, read_only: bool) -> Database:
-    """Open a database; nothing is made yet.
-
-    Parameters
-    ----------
-    where : str or Path
-        An SQLite file, or a URL: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE?schema=NAME``,
-        ``mysql://USER@HOST/DATABASE``.
-    read_only : bool
-        Never write.
-
-    Returns
-    -------
-    Database
-
-    Raises
-    ------
-    ConfigError
-        If the URL cannot be understood, or names a server that cuvee does not know, or the driver is missing, or the server
-        does not know the user or the database.
-    StoreError
-        If the file or the server cannot be used.
-    """
-    from cuvee.store.sqlite import SqliteDatabase
-
-    if isinstance(where, Path) or "://" not in where:
-        return SqliteDatabase.open(Path(where), read_only)
-    url = _url(where)
-    kind = url.get_backend_name()
-    if kind == "sqlite":
-        if not url.database:
-            raise ConfigError("The URL of the database names no file; write it as in sqlite:////data/survey/cuvee.db.")
-        return SqliteDatabase.open(Path(url.database), read_only)
-    if kind == "postgresql":
-        from cuvee.store.postgresql import PostgresDatabase
-
-        return PostgresDatabase.open(url, read_only)
-    if kind in ("mysql", "mariadb"):
-        from cuvee.store.mysql import MysqlDatabase
-
-        return MysqlDatabase.open(url, read_only)
-    raise ConfigError(
-        f"A database of the kind {kind!r} is not supported; cuvee keeps its ledger in sqlite, postgresql, mysql or mariadb."
-    )
-
-
-def _url(text: str) -> sa.URL:
-    try:
-        url = sa.make_url(text)
-        if url.drivername == "postgres":  # as libpq and others call it
-            url = url.set(drivername="postgresql")
-        url.get_backend_name()
-    except (sa.exc.ArgumentError, ValueError):
-        # Not from the error, which repeats the password.
-        raise ConfigError(
-            "The URL of the database cannot be read; write [database] url as in postgresql://USER@HOST/DATABASE?schema=SURVEY, "
-            "and percent-encode what is not a letter or a digit in a password."
-        ) from None
-    return url
-
-
-def place_of_project(database: str, tag: str, root: Path) -> Path | str:
-    """Return where the ledger of a project is: a schema, database or file beside that of the survey.
-
-    Parameters
-    ----------
-    database : str
-        The URL in the configuration.
-    tag : str
-        Of the project, as in ``-projid12``; empty for the survey itself.
-    root : Path
-        The workspace, to which SQLite files are relative.
-
-    Raises
-    ------
-    ConfigError
-        If the URL cannot be read.
-    """
-    url = _url(database)
-    kind = url.get_backend_name()
-    if kind == "sqlite" and url.database:
-        path = root / url.database
-        return path.with_name(f"{path.stem}{tag}{path.suffix}")
-    if not tag:
-        return database
-    tag = tag.replace("-", "_")
-    if kind == "postgresql":
-        schema = url.query.get("schema", POSTGRES_SCHEMA)
-        return url.update_query_dict({"schema": f"{schema}{tag}"}).render_as_string(hide_password=False)
-    return url.set(database=f"{url.database}{tag}" if url.database else None).render_as_string(hide_password=False)
 
 
 def driver_values(table: sa.Table, finite: bool) -> dict[str, Callable[[Any], Any] | None]:

@@ -36,7 +36,7 @@ class MysqlDatabase(ServerDatabase):
 
     @classmethod
     def open(cls, url: sa.URL, read_only: bool) -> Self:
-        """Connect; see `cuvee.store.databases.open_database`."""
+        """Connect; see `cuvee.store.addresses.open_database`."""
         try:
             import pymysql
         except ImportError as error:

@@ -66,7 +66,7 @@ class Paths:
         """The ledger: an SQLite file, or a URL."""
         if not self.database:
             return self.ledger_file
-        from cuvee.store.databases import place_of_project  # takes time to import, and few need it
+        from cuvee.store.addresses import place_of_project  # takes time to import, and few need it
 
         return place_of_project(self.database, self._tag, self.root)
 

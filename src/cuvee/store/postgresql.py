@@ -31,7 +31,7 @@ class PostgresDatabase(ServerDatabase):
 
     @classmethod
     def open(cls, url: sa.URL, read_only: bool) -> Self:
-        """Connect; see `cuvee.store.databases.open_database`."""
+        """Connect; see `cuvee.store.addresses.open_database`."""
         try:
             import psycopg
         except ImportError as error:

@@ -37,7 +37,7 @@ class ServerDatabase(Database):
     @classmethod
     @abstractmethod
     def open(cls, url: sa.URL, read_only: bool) -> Self:
-        """Connect; see `cuvee.store.databases.open_database`."""
+        """Connect; see `cuvee.store.addresses.open_database`."""
 
     def refused(self, error: BaseException) -> CuveeError | None:  # noqa: ARG002 - not every driver tells
         """Return what is said where the server lets nobody in, None where it cannot be reached at all."""

@@ -20,7 +20,8 @@ from typing import Any, Self, TypeVar
 import sqlalchemy as sa
 
 from cuvee.errors import StoreError
-from cuvee.store.databases import Database, Lost, NoLedger, open_database
+from cuvee.store.addresses import open_database
+from cuvee.store.databases import Database, Lost, NoLedger
 from cuvee.store.schema import TABLES, JsonText
 
 __all__ = ["Tables"]
@@ -59,7 +60,7 @@ class Tables:
         Parameters
         ----------
         where : str or Path
-            The file, or a URL (`cuvee.store.databases.open_database`).
+            The file, or a URL (`cuvee.store.addresses.open_database`).
         read_only : bool
             Never write; works while somebody else writes, and in a folder that cannot be written.
 
