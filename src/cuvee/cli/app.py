@@ -8,6 +8,7 @@ import typer
 
 from cuvee import __version__
 from cuvee.cli import look, make, reduce
+from cuvee.cli.database import database
 
 __all__ = ["app"]
 
@@ -52,3 +53,6 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+app.add_typer(
+    database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
+)

@@ -60,6 +60,8 @@ class Database(ABC):
         Whether it is never written.
     """
 
+    kind: str
+    """What the software is called."""
     driver_error: type[Exception]
     """What the driver raises."""
 
@@ -131,6 +133,12 @@ class Database(ABC):
     def view(self, name: str) -> str:
         """Return how the database calls a view that users know by this name."""
         return name
+
+    def described(self) -> str:
+        """Return what kind of database it is, and its version."""
+        with self.engine.connect() as connection:
+            version = connection.dialect.server_version_info or ()
+        return f"{self.kind} {'.'.join(map(str, version))}"
 
     def close(self) -> None:
         """Let go of it."""

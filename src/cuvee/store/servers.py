@@ -31,9 +31,6 @@ def shown(url: sa.URL) -> str:
 class ServerDatabase(Database):
     """A ledger in a database of a server."""
 
-    kind: str
-    """What the server is called."""
-
     @classmethod
     @abstractmethod
     def open(cls, url: sa.URL, read_only: bool) -> Self:

@@ -22,6 +22,8 @@ __all__ = ["SqliteDatabase"]
 _BUSY_SECONDS = 30.0
 _SIDE_FILES = 1 << 16
 """Bytes that SQLite takes beside a database before it writes anything."""
+_CACHE_KIB = 1 << 16
+"""Memory for pages of the file, for the one writer: bulk loads and indexes fill many at a time."""
 _CHUNK = 1 << 16
 """Rows that are turned into Python's numbers at a time."""
 
@@ -29,6 +31,7 @@ _CHUNK = 1 << 16
 class SqliteDatabase(Database):
     """One file, in WAL mode: readers need no lock and see the last finished batch."""
 
+    kind = "SQLite"
     driver_error = sqlite3.Error
 
     @classmethod
@@ -92,7 +95,7 @@ class SqliteDatabase(Database):
         n_row = len(columns[names[0]])
         for first in range(0, n_row, _CHUNK):
             values = [columns[name][first : first + _CHUNK].tolist() for name in names]
-            driver.executemany(statement, list(zip(*values, strict=True)))  # NaN becomes NULL
+            driver.executemany(statement, zip(*values, strict=True))  # type: ignore[arg-type] # NaN becomes NULL
 
 
 def _engine(address: str | Path, writes: bool) -> sa.Engine:
@@ -116,6 +119,7 @@ def _engine(address: str | Path, writes: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: object) -> None:
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     return engine
 

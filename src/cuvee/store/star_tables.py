@@ -24,7 +24,16 @@ from cuvee.store.catalog_formats import open_table
 from cuvee.store.databases import Columns, Database
 from cuvee.store.schema import long_text
 
-__all__ = ["STAR_COLUMNS", "STAR_TABLES", "load_stars", "read_star_table", "star_table", "stars_as_columns"]
+__all__ = [
+    "STAR_COLUMNS",
+    "STAR_TABLES",
+    "load_stars",
+    "loaded_ranges",
+    "read_star_table",
+    "star_counts",
+    "star_table",
+    "stars_as_columns",
+]
 
 STAR_TABLES = ("ctl", "tic")
 """Tables that can be loaded."""
@@ -47,7 +56,8 @@ def star_table(name: str, columns: Columns) -> sa.Table:
     fields = [
         sa.Column(
             column,
-            kinds[values.dtype.kind],
+            # An INTEGER key is SQLite's own number of a row, and needs no index.
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite") if column == "id" else kinds[values.dtype.kind],
             primary_key=column == "id",
             autoincrement=False,
             nullable=column not in ("id", "healpix"),
@@ -152,6 +162,32 @@ def stars_as_columns(stars: Stars) -> dict[str, NDArray[Any]]:
     }
 
 
+_RANGES = sa.Table(
+    "cuvee_star_tables",
+    sa.MetaData(),
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("low", sa.Double, primary_key=True, autoincrement=False),
+    sa.Column("high", sa.Double, primary_key=True, autoincrement=False),
+)
+"""Which declinations have been loaded."""
+
+
+def loaded_ranges(connection: sa.Connection, name: str) -> list[tuple[float, float]]:
+    """Return which declinations (deg) of a table have been loaded.
+
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+        In a transaction.
+    name : str
+        One of `STAR_TABLES`.
+    """
+    if not sa.inspect(connection).has_table(_RANGES.name):
+        return []
+    query = sa.select(_RANGES.c.low, _RANGES.c.high).where(_RANGES.c.name == name)
+    return sorted((float(low), float(high)) for low, high in connection.execute(query))
+
+
 def load_stars(database: Database, name: str, columns: Columns, within: tuple[float, float]) -> int:
     """Put stars of a range of declinations into a table, in place of those of that range that are there.
 
@@ -207,6 +243,25 @@ def load_stars(database: Database, name: str, columns: Columns, within: tuple[fl
             table.create(connection)
         if rows.size:
             database.load(connection, table, part)
+        _RANGES.create(connection, checkfirst=True)
+        same = (_RANGES.c.name == name) & (_RANGES.c.low >= low) & (_RANGES.c.high <= high)
+        connection.execute(sa.delete(_RANGES).where(same))
+        connection.execute(sa.insert(_RANGES).values(name=name, low=low, high=high))
         if not there:
             sa.Index(f"{name}_by_healpix", table.c.healpix).create(connection)
     return int(rows.size)
+
+
+def star_counts(database: Database) -> dict[str, int]:
+    """Return the number of stars in each table that has been loaded.
+
+    Parameters
+    ----------
+    database : Database
+        Of a ledger.
+    """
+    with database.transaction() as connection:
+        there = [name for name in STAR_TABLES if sa.inspect(connection).has_table(name)]
+        return {
+            name: int(connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0) for name in there
+        }
