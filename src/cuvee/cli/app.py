@@ -53,6 +53,4 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
-app.add_typer(
-    database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
-)
+app.add_typer(database, name="database", short_help="Look into the ledger; load stars, copy, check.")

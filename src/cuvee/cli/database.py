@@ -12,13 +12,12 @@ import typer
 from cuvee.cli.output import count, table, tell
 from cuvee.cli.reduce import Json, Workspace
 
-__all__ = ["database"]
+__all__ = ["Loadable", "check", "copy", "database", "load", "views", "where"]
 
 _SHOWN = 20
 """Differences that are listed; --json lists all."""
 
 database = typer.Typer(
-    help="Say where the survey's ledger is; load stars, make views, move it, check it.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -44,7 +43,9 @@ def where(context: typer.Context, workspace: Workspace = Path(), as_json: Json =
             from cuvee.errors import ConfigError
 
             word = context.invoked_subcommand
-            raise ConfigError(f"Options come after the command's last word, as in: cuvee database {word} -w {workspace}")
+            raise ConfigError(
+                f"Options come after the command's last word, as in: cuvee database {word} -w {workspace}"
+            )
         return
     from cuvee.database import database_facts
     from cuvee.survey import open_survey
@@ -116,8 +117,16 @@ def copy(
     from cuvee.database import copy_ledger
 
     with TerminalReporter(quiet) as reporter:
-        reporter.say("Copying the ledger")
-        copied = copy_ledger(source, target)
+        begun = False
+
+        def progress(done: int, total: int) -> None:
+            nonlocal begun
+            if not begun:
+                reporter.begin("Copying rows", total)
+                begun = True
+            reporter.advance(done)
+
+        copied = copy_ledger(source, target, progress)
     if as_json:
         tell(json.dumps([one._asdict() for one in copied], indent=1))
         return

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cuvee.catalog.stars import healpix_index
 from cuvee.errors import ConfigError
 from cuvee.model.records import Stars
-from cuvee.store.catalog_columns import TIC_COLUMNS, Column, find_columns
+from cuvee.store.catalog_columns import TIC_COLUMNS, Column, find_columns, plain_name
 from cuvee.store.catalog_formats import open_table
 from cuvee.store.databases import Columns, Database
 from cuvee.store.schema import long_text
@@ -92,20 +92,19 @@ def read_star_table(path: Path, more: Sequence[str] = (), band: str = "tess") ->
     """
     table = open_table(path)
     found = dict(find_columns(table, band))
-    names = [name.casefold() for name in table.names or TIC_COLUMNS]
+    names = [plain_name(name) for name in table.names or TIC_COLUMNS]
     if "teff" in names:
         found["teff"] = names.index("teff")
     for name in more:
-        if name.casefold() not in names:
+        if plain_name(name) not in names:
             known = ", ".join(table.names or TIC_COLUMNS)
             raise ConfigError(f"{path} has no column {name}; its columns are: {known}.")
-    extra = {name: names.index(name.casefold()) for name in more if name.casefold() not in (*STAR_COLUMNS, "dec")}
+    extra = {name: names.index(plain_name(name)) for name in more if plain_name(name) not in (*STAR_COLUMNS, "dec")}
     kinds = {
         index: pa.int64() if role == "id" else pa.string() if role == "disposition" else pa.float64()
         for role, index in found.items()
     }
-    # What is no number stays text.
-    loaded = table.load({**{index: pa.float64() for index in extra.values()}, **kinds})
+    loaded = table.load({**{index: pa.string() for index in extra.values()}, **kinds})
     cells = {role: Column(table, index, loaded[index]) for role, index in found.items()}
     ids, keep = cells["id"].integers()
     if "disposition" in cells:
@@ -135,10 +134,19 @@ def read_star_table(path: Path, more: Sequence[str] = (), band: str = "tess") ->
 
 
 def _values(values: pa.ChunkedArray) -> NDArray[Any]:
-    if pa.types.is_integer(values.type) and values.null_count == 0:
-        return np.asarray(values.to_numpy(), np.int64)
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        return np.asarray(pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy(), np.float64)
+    """Return a further column as what all of it is: whole numbers, numbers, or text."""
+    words = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+    for kind in (pa.int64(), pa.float64()):
+        if not words and kind == pa.int64() and not pa.types.is_integer(values.type):
+            continue
+        try:
+            numbers = values.cast(kind)
+        except pa.ArrowException:
+            continue
+        if numbers.null_count == 0:
+            return np.array(numbers.to_numpy(), kind.to_pandas_dtype())
+        if kind == pa.float64() and numbers.null_count < len(numbers):
+            return np.array(pc.fill_null(numbers, np.nan).to_numpy(), np.float64)
     return np.array(values.cast(pa.string()).to_pylist(), object)
 
 
