@@ -111,7 +111,7 @@ def unit_sums(path: str) -> list[UnitSum]:
     BadData, TransientError
         As `check_fits`.
     """
-    found = []
+    found = list[UnitSum]()
     with open_stream(path) as (stream, _):
         while True:
             unit = _next_unit(stream, path, first=not found)
