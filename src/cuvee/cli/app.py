@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import look, make, reduce
+from cuvee.cli import catalog, look, make, reduce
 
 __all__ = ["app"]
 
@@ -52,3 +52,7 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+
+app.add_typer(
+    catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cuvee import __version__
 from cuvee.config import Config
@@ -37,6 +38,7 @@ from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
+from cuvee.store.sky_store import stored_files
 
 __all__ = ["Driver"]
 
@@ -108,21 +110,24 @@ class Driver:
         forecast = Forecast(config, device, paths, self.stock, self.stages)
         self.outlook = Outlook(forecast, self.stock, self._raw_ahead, config, paths)
 
-    def run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
+    def run(self, raw: Sequence[str], tables: Sequence[str], stored: Sequence[Path] = ()) -> RunSummary:
         """Bring everything up to date.
 
         Parameters
         ----------
         raw, tables : sequence of str
             Raw files and catalogue tables.
+        stored : sequence of Path, optional
+            Stored catalogues; of these the cells that the raw files' pixels meet are tables, too.
         """
         with self.crew, collector_paused():
-            return self._run(raw, tables)
+            return self._run(raw, tables, stored)
 
-    def _run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
+    def _run(self, raw: Sequence[str], tables: Sequence[str], stored: Sequence[Path]) -> RunSummary:
         if not self.options.dry_run:
             self._open_run()
         self._take_inventory(raw)
+        tables = [*tables, *self._cells(stored)]
         home = DataId(self.device.name)
         self._stage("catalog", home, {"table": self.sources.tables(tables)})
         self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
@@ -190,6 +195,15 @@ class Driver:
             if not self.options.dry_run:
                 self.ledger.finish_run(self.stock.run_id)
             raise ConfigError(self.options.no_files(self.groups))
+
+    def _cells(self, stored: Sequence[Path]) -> list[str]:
+        """Return the files of stored catalogues in the cells that any raw file meets, whatever part of them this run is for."""
+        if not stored:
+            return []
+        whole = [group for group in sorted(self.groups) if self.groups[group]]
+        footprints = [product for group in whole for product in self._raw_ahead(group)["footprint"]]
+        cells = sorted({cell for product in footprints for cell in product.meta["cells"]})
+        return [str(path) for folder in stored for path in stored_files(folder, cells)]
 
     def _wanted(self, group: DataId) -> bool:
         return self.options.asks_for(group) and (self.places is None or group in self.places)

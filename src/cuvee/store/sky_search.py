@@ -22,8 +22,11 @@ __all__ = ["DISTANCE", "cone_search", "polygon_search"]
 DISTANCE = "distance"
 """Column that a cone search adds: from the centre (arcsec)."""
 
-FINE = 2 * (HEALPIX_ORDER - 9)
-"""Rows are picked by cells of order 9 (7 arcmin) before a distance is computed."""
+FINEST = 9
+"""Rows are picked by cells of at most this order (7 arcmin) before a distance is computed."""
+
+ACROSS = 16
+"""Cells across a circle by which rows are picked, in about: many more would take longer to list than they save."""
 
 Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
@@ -126,14 +129,15 @@ def _search(folder: Path, around: Cone, columns: Sequence[str], inside: Inside) 
             f"The catalogue {catalog.name!r} has no column {odd[0]!r}; it has {', '.join(catalog.columns)}."
         )
     wanted = list(dict.fromkeys([*(columns or catalog.columns), catalog.roles["ra"], catalog.roles["dec"]]))
-    # Whole cells of order 9, so that a few integers are compared before anything else is read.
-    fine = cone_cells(Cone(around.ra, around.dec, around.radius * (1.0 + 1e-9) + 1e-9), 9)
+    # Whole cells, so that a few integers are compared before anything else is read. Those of order 0 are 58.6 deg wide.
+    order = int(np.clip(np.log2(58.6 * ACROSS / (2.0 * around.radius)), STORE_ORDER, FINEST))
+    fine = cone_cells(Cone(around.ra, around.dec, around.radius * (1.0 + 1e-9) + 1e-9), order)
     found = []
-    for pixel in np.unique(fine >> 2 * (9 - STORE_ORDER)).tolist():
+    for pixel in np.unique(fine >> 2 * (order - STORE_ORDER)).tolist():
         for source in catalog.sources:
             path = cell_file(folder, pixel, source.tag)
             if path.is_file():
-                found += _rows(path, fine, wanted, catalog, inside)
+                found += _rows(path, fine, order, wanted, catalog, inside)
     if not found:
         return pa.table({name: pa.array([], catalog_type(catalog, name)) for name in wanted})
     return pa.concat_tables(found)
@@ -147,14 +151,16 @@ def catalog_type(catalog: StoredCatalog, name: str) -> pa.DataType:
 
 
 def _rows(
-    path: Path, fine: NDArray[np.int64], wanted: list[str], catalog: StoredCatalog, inside: Inside
+    path: Path, fine: NDArray[np.int64], order: int, wanted: list[str], catalog: StoredCatalog, inside: Inside
 ) -> list[pa.Table]:
     """Return the rows of one file that lie inside, row group by row group."""
     found = []
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                index = file.read_row_group(group, [PIXEL_COLUMN])[PIXEL_COLUMN].to_numpy() >> FINE
+                index = file.read_row_group(group, [PIXEL_COLUMN])[PIXEL_COLUMN].to_numpy() >> 2 * (
+                    HEALPIX_ORDER - order
+                )
                 at = np.searchsorted(fine, index)
                 near = np.flatnonzero(fine[np.minimum(at, fine.size - 1)] == index)
                 if near.size:

@@ -8,7 +8,7 @@ is written last, and a file whose tag it does not name is not there for any read
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,41 @@ def cell_file(folder: Path, pixel: int, tag: str) -> Path:
 def is_stored(folder: Path) -> bool:
     """Tell whether a folder is a catalogue that was taken in."""
     return (folder / INDEX).is_file()
+
+
+def find_stored(source: str, root: Path, home: Path) -> Path | None:
+    """Find the stored catalogue that a word of the configuration names.
+
+    Parameters
+    ----------
+    source : str
+        Its folder, relative to ``root``, or its name.
+    root : Path
+        The workspace.
+    home : Path
+        Where the workspace keeps its own.
+
+    Returns
+    -------
+    Path or None
+        None where it names something else.
+    """
+    for folder in (root / Path(source).expanduser(), home / source):
+        if is_stored(folder):
+            return folder
+    return None
+
+
+def stored_files(folder: Path, pixels: Iterable[int]) -> list[Path]:
+    """Return the files of a stored catalogue in some cells, by cell and source.
+
+    Raises
+    ------
+    StoreError
+        If the catalogue cannot be read.
+    """
+    tags = [source.tag for source in read_catalog(folder).sources]
+    return [path for pixel in pixels for tag in tags if (path := cell_file(folder, pixel, tag)).is_file()]
 
 
 def read_catalog(folder: Path) -> StoredCatalog:
