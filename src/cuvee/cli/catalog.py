@@ -17,7 +17,7 @@ from cuvee.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["catalog"]
+__all__ = ["Tables", "catalog", "catalogs", "search", "take", "targets"]
 
 catalog = typer.Typer(
     help="Reference catalogues: take TIC, CTL, Gaia or any table in; search them; list the stars on each detector.",
@@ -132,12 +132,12 @@ def search(
     from cuvee.sky import cone_search, find_catalog, polygon_search
     from cuvee.store.sky_store import read_catalog
 
+    corners = _corners(place)
     folder = find_catalog(workspace, name)
     known = read_catalog(folder)
     wanted = (
         [] if columns == "all" else columns.split(",") if columns else [one for one in _USUAL if one in known.columns]
     )
-    corners = _corners(place)
     if len(corners) == 1:
         found = cone_search(folder, *corners[0], radius, wanted)
     else:

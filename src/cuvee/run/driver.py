@@ -32,13 +32,12 @@ from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt
 from cuvee.run.refset import ReferenceSet
 from cuvee.run.seals import Seals, inputs_hash, seal_of
-from cuvee.run.sources import Sources
+from cuvee.run.sources import Sources, stored_tables
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
-from cuvee.store.sky_store import stored_files
 
 __all__ = ["Driver"]
 
@@ -111,23 +110,17 @@ class Driver:
         self.outlook = Outlook(forecast, self.stock, self._raw_ahead, config, paths)
 
     def run(self, raw: Sequence[str], tables: Sequence[str], stored: Sequence[Path] = ()) -> RunSummary:
-        """Bring everything up to date.
-
-        Parameters
-        ----------
-        raw, tables : sequence of str
-            Raw files and catalogue tables.
-        stored : sequence of Path, optional
-            Stored catalogues; of these the cells that the raw files' pixels meet are tables, too.
-        """
+        """Bring everything up to date with raw files, catalogue tables, and stored catalogues, whose cells that the pixels meet are tables, too."""
         with self.crew, collector_paused():
-            return self._run(raw, tables, stored)
+            if not self.options.dry_run:
+                self._open_run()
+            self._take_inventory(raw)
+            if stored:  # whatever part of the raw files this run is for, the catalogue is one
+                ahead = [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
+                tables = [*tables, *stored_tables(stored, ahead)]
+            return self._run(tables)
 
-    def _run(self, raw: Sequence[str], tables: Sequence[str], stored: Sequence[Path]) -> RunSummary:
-        if not self.options.dry_run:
-            self._open_run()
-        self._take_inventory(raw)
-        tables = [*tables, *self._cells(stored)]
+    def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)
         self._stage("catalog", home, {"table": self.sources.tables(tables)})
         self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
@@ -141,7 +134,7 @@ class Driver:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
-            named = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
+            named = ", ".join(self.config.catalog.files)
             self.summary.troubled += [one._replace(message=f"{one.message} Catalogue: {named}.") for one in self.idle]
         if self.options.dry_run:
             groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
@@ -195,15 +188,6 @@ class Driver:
             if not self.options.dry_run:
                 self.ledger.finish_run(self.stock.run_id)
             raise ConfigError(self.options.no_files(self.groups))
-
-    def _cells(self, stored: Sequence[Path]) -> list[str]:
-        """Return the files of stored catalogues in the cells that any raw file meets, whatever part of them this run is for."""
-        if not stored:
-            return []
-        whole = [group for group in sorted(self.groups) if self.groups[group]]
-        footprints = [product for group in whole for product in self._raw_ahead(group)["footprint"]]
-        cells = sorted({cell for product in footprints for cell in product.meta["cells"]})
-        return [str(path) for folder in stored for path in stored_files(folder, cells)]
 
     def _wanted(self, group: DataId) -> bool:
         return self.options.asks_for(group) and (self.places is None or group in self.places)

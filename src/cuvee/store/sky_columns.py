@@ -16,7 +16,7 @@ from cuvee.errors import ConfigError
 from cuvee.store.catalog_columns import TIC_COLUMNS, find_places
 from cuvee.store.catalog_formats import NULL_WORDS, OpenTable, TextLayout, open_table
 
-__all__ = ["HEADER_NAME", "column_types", "rows_of"]
+__all__ = ["HEADER_NAME", "Digest", "column_types", "rows_of"]
 
 HEADER_NAME = "header.csv"
 """What MAST calls the file beside its bulk files that names their columns."""
@@ -64,7 +64,8 @@ _OVERFLOW = re.compile(r"CSV conversion error to (\w+): invalid value '(.*)'")
 class Digest(Protocol):
     """What `hashlib` returns."""
 
-    def update(self, data: Any, /) -> None: ...
+    def update(self, data: Any, /) -> None:
+        """Tell it bytes."""
 
 
 def column_types(path: Path) -> tuple[dict[str, pa.DataType], dict[str, str]]:

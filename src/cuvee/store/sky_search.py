@@ -17,7 +17,7 @@ from cuvee.catalog.stars import HEALPIX_ORDER
 from cuvee.errors import ConfigError, StoreError
 from cuvee.store.sky_store import PIXEL_COLUMN, STORE_ORDER, StoredCatalog, cell_file, read_catalog
 
-__all__ = ["DISTANCE", "cone_search", "polygon_search"]
+__all__ = ["DISTANCE", "catalog_type", "cone_search", "polygon_search"]
 
 DISTANCE = "distance"
 """Column that a cone search adds: from the centre (arcsec)."""

@@ -17,15 +17,9 @@ from cuvee.errors import StoreError
 from cuvee.store.atomic import atomic_path
 
 __all__ = [
-    "INDEX",
-    "PIXEL_COLUMN",
-    "Source",
-    "StoredCatalog",
-    "cell_file",
-    "is_stored",
-    "read_catalog",
+    "INDEX", "PIXEL_COLUMN", "STORE_ORDER", "Source", "StoredCatalog", "cell_file", "find_stored", "is_stored", "read_catalog", "stored_files",
     "write_catalog",
-]
+]  # fmt: skip
 
 INDEX = "catalog.json"
 PIXEL_COLUMN = "_healpix_29"
