@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from tests.run.test_databases import keep_ledger_in, small_survey
-from tests.run.workspaces import run
+from tests.run.workspaces import Listener, run
 from tests.store.servers import Servers
 
 from cuvee.database import check_ledger, copy_ledger, database_facts, load_catalog, make_survey_views
 from cuvee.errors import ConfigError, StoreError
 from cuvee.run.lock import workspace_lock
+from cuvee.sky import take_in
+from cuvee.store.catalog_columns import TIC_COLUMNS
 from cuvee.store.ledger import Ledger
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.schema import REVISIONS, TABLES
@@ -103,10 +106,46 @@ def test_stars_of_the_survey_and_of_a_file_are_loaded(anywhere: Survey) -> None:
     assert database_facts(anywhere)["tables"]["ctl"] == 2
 
 
+def test_a_stored_catalogue_is_loaded_with_all_its_columns(anywhere: Survey) -> None:
+    rows = []
+    for k in range(400):
+        row = dict.fromkeys(TIC_COLUMNS, "")
+        row |= {
+            "ID": str(10**10 + 7 * k % 400),
+            "ra": str(k * 0.9),
+            "dec": str(-62.0 + 0.01 * k),
+            "Tmag": str(8 + k % 9),
+            "objType": "STAR",
+        }
+        row |= {
+            "SDSS": "" if k % 3 else str(2**60 + k),
+            "TWOMASS": "" if k % 4 else f"0{k}-7",
+            "Teff": "" if k % 5 else "5000.5",
+        }
+        row["disposition"] = "DUPLICATE" if k % 50 == 0 else ""
+        rows.append(list(row.values()))
+    path = anywhere.path / "tic_dec62_00S__58_00S.csv"
+    path.write_text("".join(",".join(row) + "\n" for row in rows))
+    take_in([path], anywhere.paths.catalogs, Listener())
+    n, views = load_catalog(anywhere, "tic", within=(-60.0, -59.0), more=["all"])
+    wanted = [row for k, row in enumerate(rows) if k % 50 and -60.0 <= float(row[14]) < -59.0]
+    assert n == len(wanted) > 50
+    assert "ticv8_-60_-59" in {name.lower() for name in views}
+    places = [TIC_COLUMNS.index(name) for name in ("ID", "dec", "Tmag", "Teff", "SDSS", "TWOMASS", "objType")]
+    kinds = (int, float, float, float, int, str, str)
+    expected = sorted(
+        tuple(kind(row[at]) if row[at] else None for at, kind in zip(places, kinds, strict=True)) for row in wanted
+    )
+    assert ask(anywhere, "SELECT id, decl, tmag, teff, sdss, twomass, objtype FROM tic ORDER BY id") == expected
+    with open_ledger(anywhere.paths, read_only=True) as ledger, ledger.database.transaction() as connection:
+        columns = {column["name"] for column in sa.inspect(connection).get_columns("tic")}
+    assert columns == {name.lower() for name in TIC_COLUMNS} - {"dec"} | {"decl", "healpix"}
+
+
 def test_what_cannot_be_loaded_is_refused(survey: Survey) -> None:
     for arguments, words in (
         (("gaia",), "no catalogue 'gaia'"),
-        (("ctl",), "No table of the CTL"),
+        (("ctl",), "has no stars of the CTL"),
         (("tic", (), (3.0, -3.0)), "no range of declinations"),
         (("tic", (), (-90.0, 90.0), ["rad"]), "--column needs --file"),
         (("tic", [survey.path / "BASE/CAT/catalog.csv"], (-90.0, 90.0), ["colour"]), "has no column colour"),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import look, make, reduce
+from cuvee.cli import catalog, look, make, reduce
 from cuvee.cli.database import database
 
 __all__ = ["app"]
@@ -54,3 +54,6 @@ for command, what in (
 ):
     app.command(short_help=what)(command)
 app.add_typer(database, name="database", short_help="Look into the ledger; load stars, copy, check.")
+app.add_typer(
+    catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
+)

@@ -67,13 +67,13 @@ def load(
     what: Annotated[Loadable, typer.Argument(help="Which catalogue.")],
     workspace: Workspace = Path(),
     file: Annotated[
-        list[Path] | None, typer.Option(help="Table to load; may be given again. Else what the survey has read.")
+        list[Path] | None, typer.Option(help="Table to load; may be given again. Else what the survey has.")
     ] = None,
     dec: Annotated[
         tuple[float, float], typer.Option(metavar="A B", help="Only declinations from A on and before B (deg).")
     ] = (-90.0, 90.0),
     column: Annotated[
-        list[str] | None, typer.Option(help="A further column of the file, as rad; may be given again.")
+        list[str] | None, typer.Option(help="A further column, as rad; may be given again; all: all of them.")
     ] = None,
 ) -> None:
     """Make a table of catalogue stars in SQL: id, ra, decl, pmra, pmdec, tmag, teff, healpix; and the views over it.
