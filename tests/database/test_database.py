@@ -245,7 +245,7 @@ def test_views_do_not_keep_a_ledger_from_its_next_version(anywhere: Survey) -> N
     with open_ledger(anywhere.paths, read_only=True) as ledger:
         owner = ledger.rows("survey")
     with open_ledger(anywhere.paths) as ledger, ledger.database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0005'")
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{REVISIONS[-2]}'")
         connection.exec_driver_sql("DROP TABLE survey")
     with Ledger.open(anywhere.paths.ledger) as ledger:
         assert ledger.database.version() == REVISIONS[-1]
