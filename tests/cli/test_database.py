@@ -44,6 +44,8 @@ def test_the_whole_way_on_a_server(cuvee: Cuvee, root: Path, servers: Servers, k
         assert "They agree." in cuvee("database", "check", "-w", root).out
         copied = json.loads(cuvee("database", "copy", place, tmp_path / "copy.db", "-q", "--json").out)
         assert {row["table"]: row["rows"] for row in copied}["files"] == 140
+        if kind == "mysql":
+            return
         # A run of a survey whose ledger is on a server is done again in an empty folder.
         again = cuvee("run", "-w", tmp_path / "again", "--reproduce", root, "--executor", "serial", "-q")
         assert again.code == 0, again.err
