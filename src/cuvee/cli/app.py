@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import look, make, reduce
+from cuvee.cli import fetch, look, make, reduce
 
 __all__ = ["app"]
 
@@ -42,6 +42,7 @@ def _root(
 
 for command, what in (
     (reduce.init, "Make a workspace with a commented cuvee.toml."),
+    (fetch.acquire, "Fetch files of an archive into a workspace."),
     (reduce.run, "Bring it up to date: light curves of every star."),
     (reduce.status, "Show what has been done, and what is in trouble."),
     (look.show, "Draw a star's light curve and its pixels."),
