@@ -8,6 +8,7 @@ import typer
 
 from cuvee import __version__
 from cuvee.cli import look, make, reduce
+from cuvee.cli.archive import archive
 
 __all__ = ["app"]
 
@@ -52,3 +53,4 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
