@@ -62,7 +62,16 @@ def write_light_curve(path: Path, tic: int, cadence: float) -> None:
     time = 1517.34 + np.arange(N_CADENCE) * cadence / 86400
     flux = 1000 + np.random.default_rng(tic).normal(size=N_CADENCE)
     names = ("SAP_FLUX", "SAP_FLUX_ERR", "SAP_BKG", "SAP_BKG_ERR", "PDCSAP_FLUX", "PDCSAP_FLUX_ERR")
-    centres = ("PSF_CENTR1", "PSF_CENTR1_ERR", "PSF_CENTR2", "PSF_CENTR2_ERR", "MOM_CENTR1", "MOM_CENTR1_ERR", "MOM_CENTR2", "MOM_CENTR2_ERR")
+    centres = (
+        "PSF_CENTR1",
+        "PSF_CENTR1_ERR",
+        "PSF_CENTR2",
+        "PSF_CENTR2_ERR",
+        "MOM_CENTR1",
+        "MOM_CENTR1_ERR",
+        "MOM_CENTR2",
+        "MOM_CENTR2_ERR",
+    )
     columns = [
         fits.Column("TIME", "D", "BJD - 2457000, days", array=time),
         fits.Column("TIMECORR", "E", "d", array=np.zeros(N_CADENCE)),
@@ -73,13 +82,16 @@ def write_light_curve(path: Path, tic: int, cadence: float) -> None:
     ]
     primary = _primary(**_star(tic), CREATOR="LightCurveExporterPipelineModule", ORIGIN="NASA/Ames")
     table = fits.BinTableHDU.from_columns(columns, name="LIGHTCURVE")
-    table.header |= {"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEUNIT": "d", "EXPOSURE": 0.05, **_star(tic)}
+    table.header.update({"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEUNIT": "d", "EXPOSURE": 0.05, **_star(tic)})
     _write(path, primary, table)
 
 
 def write_pixels(path: Path, tic: int) -> None:
     flux = np.random.default_rng(tic).normal(100, 1, (N_CADENCE, 5, 5)).astype(np.float32)
-    planes = [fits.Column(name, "25E", "e-/s", dim="(5, 5)", array=flux) for name in ("FLUX", "FLUX_ERR", "FLUX_BKG", "FLUX_BKG_ERR")]
+    planes = [
+        fits.Column(name, "25E", "e-/s", dim="(5, 5)", array=flux)
+        for name in ("FLUX", "FLUX_ERR", "FLUX_BKG", "FLUX_BKG_ERR")
+    ]
     columns = [
         fits.Column("TIME", "D", "BJD - 2457000, days", array=1517.34 + np.arange(N_CADENCE) / 720),
         fits.Column("CADENCENO", "J", array=np.arange(N_CADENCE)),
@@ -87,7 +99,7 @@ def write_pixels(path: Path, tic: int) -> None:
         fits.Column("QUALITY", "J", array=np.zeros(N_CADENCE)),
     ]
     table = fits.BinTableHDU.from_columns(columns, name="PIXELS")
-    table.header |= {"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEUNIT": "d", "1CRV4P": 500, "2CRV4P": 500}
+    table.header.update({"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEUNIT": "d", "1CRV4P": 500, "2CRV4P": 500})
     primary = _primary(**_star(tic), CREATOR="TargetPixelExporterPipelineModule")
     _write(path, primary, table, fits.ImageHDU(np.ones((5, 5), np.int32), name="APERTURE"))
 
@@ -103,14 +115,22 @@ def write_spectrum(path: Path, instrument: str, detector: str, grating: str, pro
         DEC_TARG=26.7025, PR_INV_L="Sing", OBSTYPE="SPECTROSCOPIC", OBSMODE="TIME-TAG", APERTURE="PSA", CENWAVE=1291,
     )  # fmt: skip
     table = fits.BinTableHDU.from_columns([fits.Column("TIME", "E", array=np.arange(100))], name="EVENTS")
-    table.header |= {"EXPSTART": 58108.5, "EXPEND": 58108.53, "EXPTIME": 1881.152}
+    table.header.update({"EXPSTART": 58108.5, "EXPEND": 58108.53, "EXPTIME": 1881.152})
     _write(path, primary, table)
 
 
 def write_kepler(path: Path) -> None:
-    primary = _primary(TELESCOP="Kepler", OBJECT="KIC 11904151", KEPLERID=11904151, QUARTER=1, RA_OBJ=285.67, DEC_OBJ=50.24, PROCVER="x")
+    primary = _primary(
+        TELESCOP="Kepler",
+        OBJECT="KIC 11904151",
+        KEPLERID=11904151,
+        QUARTER=1,
+        RA_OBJ=285.67,
+        DEC_OBJ=50.24,
+        PROCVER="x",
+    )
     table = fits.BinTableHDU.from_columns([fits.Column("TIME", "D", array=np.arange(50))], name="LIGHTCURVE")
-    table.header |= {"TSTART": 131.5, "TSTOP": 164.9}
+    table.header.update({"TSTART": 131.5, "TSTOP": 164.9})
     _write(path, primary, table)
 
 

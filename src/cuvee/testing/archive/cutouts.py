@@ -248,11 +248,11 @@ def _file(
     for k in range(4, 9):
         for key, value in wcs.items():
             table.header[_of_column(key, k)] = value
-        table.header |= {
+        table.header.update({
             f"WCAX{k}": 2, f"WCSN{k}P": "PHYSICAL", f"WCAX{k}P": 2, f"1CTY{k}P": "RAWX", f"2CTY{k}P": "RAWY", f"1CUN{k}P": "PIXEL",
             f"2CUN{k}P": "PIXEL", f"1CRV{k}P": corner[0] + _FRAME_COLUMN, f"2CRV{k}P": corner[1] + _FRAME_ROW, f"1CDL{k}P": 1.0, f"2CDL{k}P": 1.0,
             f"1CRP{k}P": 1, f"2CRP{k}P": 1,
-        }  # fmt: skip
+        })  # fmt: skip
     primary = fits.PrimaryHDU()
     aperture = fits.ImageHDU(np.ones((height, width), np.int32), name="APERTURE")
     for key, value in wcs.items():
@@ -267,9 +267,9 @@ def _file(
     if rows:
         shared |= {"DATE-OBS": rows[0][7].get("DATE-OBS", ""), "DATE-END": rows[-1][7].get("DATE-END", "")}
         shared |= {"FFIINDEX": rows[0][6]["FFIINDEX"]} if "FFIINDEX" in rows[0][6] else {}
-    primary.header |= {"NEXTEND": 2, "EXTNAME": "PRIMARY", **shared}
-    table.header |= {"INHERIT": True, **{key: heads[1][key] for key in _COPIED if key in heads[1]}, **shared}
-    aperture.header |= {"INHERIT": True, **shared}
+    primary.header.update({"NEXTEND": 2, "EXTNAME": "PRIMARY", **shared})
+    table.header.update({"INHERIT": True, **{key: heads[1][key] for key in _COPIED if key in heads[1]}, **shared})
+    aperture.header.update({"INHERIT": True, **shared})
     return fits.HDUList([primary, table, aperture])
 
 
