@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import fetch, look, make, reduce
+from cuvee.cli import archive, fetch, look, make, reduce
 
 __all__ = ["app"]
 
@@ -53,3 +53,4 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")

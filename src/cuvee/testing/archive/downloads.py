@@ -11,7 +11,7 @@ from cuvee.testing.archive.names import FileName
 from cuvee.testing.archive.reply import Reply, refusal
 from cuvee.testing.archive.site import Question, Site
 
-__all__ = ["bulk_page", "bundle", "by_path", "download", "path_lookup", "script"]
+__all__ = ["bulk_page", "bundle", "by_path", "download", "path_lookup", "script", "script_paths"]
 
 _SECTOR_KINDS = ("ffic", "ffir", "lc", "fast-lc", "tp", "fast-tp", "cbv", "dv")
 _SCRIPT = re.compile(r"/missions/tess/download_scripts/sector/tesscurl_sector_(\d+)_([a-z-]+)\.sh")
@@ -61,10 +61,16 @@ def script(site: Site, question: Question) -> Reply:
 
 def bulk_page(site: Site, _: Question) -> Reply:
     """Return the page that links to all scripts."""
-    links = sorted({_script_path(named) for named in site.listed() if named.mission == "TESS" and _family(named)})
-    rows = "\n".join(f'<li><a href="{site.url}{link}">{link.rpartition("/")[2]}</a></li>' for link in links)
+    rows = "\n".join(
+        f'<li><a href="{site.url}{link}">{link.rpartition("/")[2]}</a></li>' for link in script_paths(site)
+    )
     page = f"<!DOCTYPE html>\n<html><head><title>TESS bulk downloads</title></head><body><ul>\n{rows}\n</ul></body></html>\n"
     return Reply(text_content(page), "text/html; charset=utf-8")
+
+
+def script_paths(site: Site) -> list[str]:
+    """Return where the scripts are."""
+    return sorted({_script_path(named) for named in site.listed() if named.mission == "TESS" and _family(named)})
 
 
 def _family(named: FileName) -> str:

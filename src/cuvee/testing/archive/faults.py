@@ -75,8 +75,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             near = difflib.get_close_matches(self.kind, KINDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(KINDS)}."
-            raise ConfigError(f"There is no fault {self.kind!r}; {hint}")
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(f"There is no fault {self.kind!r}{hint}; choose one of {', '.join(KINDS)}.")
         if (self.times is not None and self.times < 1) or (self.number is not None and not self.number >= 0):
             raise ConfigError(
                 f"The fault {self.kind!r} strikes at least once, and its number is not negative; mend them."

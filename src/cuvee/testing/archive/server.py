@@ -19,10 +19,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from cuvee.errors import ConfigError
 from cuvee.testing.archive.faults import Fault, FaultMenu
+from cuvee.testing.archive.portal import service_of
 from cuvee.testing.archive.reply import Delivery, Reply, plan_delivery, refusal
-from cuvee.testing.archive.routes import answer, service_of
+from cuvee.testing.archive.routes import answer
 from cuvee.testing.archive.shelf import Shelf
 from cuvee.testing.archive.site import Question, Site
+from cuvee.testing.archive.stars import StarTables
 
 __all__ = ["LoopbackArchive", "Request"]
 
@@ -85,7 +87,7 @@ class LoopbackArchive:
     def __init__(
         self, folder: Path | str, faults: Sequence[Fault] = (), port: int = 0, catalogs: Path | str | None = None
     ) -> None:
-        tables = None if catalogs is None else Shelf(Path(catalogs))
+        tables = None if catalogs is None else StarTables(Path(catalogs))
         self.site = Site(Shelf(Path(folder)), tables, FaultMenu(faults))
         self._log: list[Request] = []
         self._busy = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,10 @@ from urllib.parse import parse_qs
 from cuvee.testing.archive.content import file_content
 from cuvee.testing.archive.faults import FaultMenu
 from cuvee.testing.archive.names import FileName, read_name
+from cuvee.testing.archive.observations import Observation, observe
 from cuvee.testing.archive.reply import Reply, refusal
 from cuvee.testing.archive.shelf import Shelf
+from cuvee.testing.archive.stars import StarTables
 
 __all__ = ["Question", "Site"]
 
@@ -54,7 +57,7 @@ class Question:
         return self.arguments.get(key, [default])[0]
 
 
-@dataclass(slots=True)
+@dataclass
 class Site:
     """The files and the faults.
 
@@ -62,7 +65,7 @@ class Site:
     ----------
     shelf : Shelf
         The files.
-    catalogs : Shelf or None
+    catalogs : StarTables or None
         The tables of stars.
     menu : FaultMenu
         What goes wrong.
@@ -71,9 +74,28 @@ class Site:
     """
 
     shelf: Shelf
-    catalogs: Shelf | None
+    catalogs: StarTables | None
     menu: FaultMenu
     url: str = ""
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._observed: tuple[list[str], list[Observation]] | None = None
+
+    @property
+    def observations(self) -> list[Observation]:
+        """The table of observations, made from headers when it is first asked for."""
+        with self._lock:
+            listed = self.listed()
+            names = [named.name for named in listed]
+            if self._observed is None or self._observed[0] != names:
+                self._observed = (names, observe(listed, self.shelf.paths))
+            return self._observed[1]
+
+    def sizes(self, observation: Observation) -> dict[str, int]:
+        """Return the sizes of an observation's files (bytes), by name; those that are missing have none."""
+        paths = ((named.name, self.shelf.paths.get(named.name)) for named in observation.files)
+        return {name: path.stat().st_size for name, path in paths if path is not None and path.is_file()}
 
     def fetch(self, name: str) -> Reply:
         """Return a file, or 404."""
