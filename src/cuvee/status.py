@@ -7,8 +7,8 @@ from typing import Any
 
 from cuvee.errors import StoreError
 from cuvee.pipeline import PIPELINE
-from cuvee.run.lock import lock_holder
 from cuvee.store.ledger import Ledger
+from cuvee.store.lock import lock_holder
 from cuvee.survey import Survey
 
 __all__ = ["workspace_status"]

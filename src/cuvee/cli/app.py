@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
+<<<<<<< HEAD
 from cuvee.cli import catalog, look, make, reduce
+=======
+from cuvee.cli import archive, fetch, look, make, reduce
+>>>>>>> acquire
 
 __all__ = ["app"]
 
@@ -42,6 +46,7 @@ def _root(
 
 for command, what in (
     (reduce.init, "Make a workspace with a commented cuvee.toml."),
+    (fetch.acquire, "Fetch files of an archive into a workspace."),
     (reduce.run, "Bring it up to date: light curves of every star."),
     (reduce.status, "Show what has been done, and what is in trouble."),
     (look.show, "Draw a star's light curve and its pixels."),
@@ -52,7 +57,11 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+<<<<<<< HEAD
 
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
 )
+=======
+app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
+>>>>>>> acquire

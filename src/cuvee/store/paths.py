@@ -73,6 +73,14 @@ class Paths:
             self.root / (self.base.removesuffix(f"/projid{self.project}") if self.project else self.base) / "catalogs"
         )
 
+    def acquire_lock(self) -> Path:
+        """The lock of whoever fetches files; a run may go on meanwhile with those that are there."""
+        return self.root / ".cuvee-acquire.lock"
+
+    def acquisition(self, mission: str, key: str) -> Path:
+        """Name the record of what came when an archive was asked a question."""
+        return self.root / "PROJ" / f"acquire-{mission}-{key}.json"
+
     @property
     def light_curves(self) -> Path:
         """Root of the light-curve catalogues, one folder an instrument."""
