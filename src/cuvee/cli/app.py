@@ -7,11 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-<<<<<<< HEAD
-from cuvee.cli import catalog, look, make, reduce
-=======
-from cuvee.cli import archive, fetch, look, make, reduce
->>>>>>> acquire
+from cuvee.cli import archive, catalog, fetch, look, make, reduce
 
 __all__ = ["app"]
 
@@ -57,11 +53,7 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
-<<<<<<< HEAD
-
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
 )
-=======
 app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
->>>>>>> acquire
