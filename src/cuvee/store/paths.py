@@ -73,6 +73,7 @@ class Paths:
             self.root / (self.base.removesuffix(f"/projid{self.project}") if self.project else self.base) / "catalogs"
         )
 
+    @property
     def acquire_lock(self) -> Path:
         """The lock of whoever fetches files; a run may go on meanwhile with those that are there."""
         return self.root / ".cuvee-acquire.lock"
