@@ -62,8 +62,8 @@ def verify(
     config = load(root)
     root = root.resolve()
     device = instrument(config.workspace.instrument)
-    paths, foreign = _sorted_out(_raw_files(root, config.data.files), device.patterns)
     expected = _expected(root)
+    paths, foreign = _sorted_out(_raw_files(root, config.data.files, bool(expected or listed)), device.patterns)
     workers = workers or config.run.workers or cores()
     engine = config.run.executor if len(paths) > _TOGETHER else "serial"
     chunks = [paths[k : k + _TOGETHER] for k in range(0, len(paths), _TOGETHER)]
@@ -87,17 +87,17 @@ def verify(
     return report
 
 
-def _raw_files(root: Path, sources: Iterable[str]) -> list[str]:
-    raw = root / "RAW"
-    named = [source for source in sources if (root / source).resolve() != raw or raw.is_dir()]
-    every = [*named, *(["RAW"] if raw.is_dir() else [])]
+def _raw_files(root: Path, sources: Iterable[str], wanted: bool) -> list[str]:
+    """Return the raw files; that there are none is a mistake unless any are wanted."""
     found: set[str] = set()
-    for source in every:
+    trouble = None
+    for source in dict.fromkeys([*sources, *(["RAW"] if (root / "RAW").is_dir() else [])]):
         try:
             found.update(find_files([source], ("*",), root))
-        except ConfigError:
-            if source == every[-1] and not found:
-                raise
+        except ConfigError as error:
+            trouble = trouble or error
+    if trouble is not None and not found and not wanted:
+        raise trouble
     return sorted(found)
 
 
