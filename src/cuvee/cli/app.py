@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import archive, fetch, look, make, reduce
+from cuvee.cli import fetch, look, make, reduce
+from cuvee.cli.archive import archive
 
 __all__ = ["app"]
 
