@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cuvee.testing.archive import KINDS, Fault, LoopbackArchive
 
 NAMES = [ffi_name(k) for k in range(3)]
 STRUCK = NAMES[1]
+PATIENCE = replace(HASTY, tries=3)
 SIDE = 540
 SEARCH = ("page-missing", "page-warning", "page-shifted", "page-duplicated", "rows-total", "executing", "error", "md5")
 TRANSFER = [kind for kind in KINDS if kind not in SEARCH]
@@ -49,8 +51,8 @@ def prepared(archive: LoopbackArchive, tmp_path_factory: pytest.TempPathFactory)
 
 
 def acquire(root: Path, archive: LoopbackArchive) -> Outcome:
-    found = cuvee.acquire.tess(1, archive=archive.url, patience=HASTY)
-    return cuvee.acquire.fetch(root, found, patience=HASTY)
+    found = cuvee.acquire.tess(1, archive=archive.url, patience=PATIENCE)
+    return cuvee.acquire.fetch(root, found, patience=PATIENCE)
 
 
 def prepare(root: Path, archive: LoopbackArchive, state: str) -> None:

@@ -40,7 +40,7 @@ class Verdict:
     doubt: str
 
 
-def judge(path: Path, name: str, headers: Mapping[str, str] | None = None) -> Verdict:
+def judge(path: Path, name: str, headers: Mapping[str, str] | None = None, digest: str = "") -> Verdict:
     """Judge a file.
 
     Parameters
@@ -51,6 +51,8 @@ def judge(path: Path, name: str, headers: Mapping[str, str] | None = None) -> Ve
         What it will be called.
     headers : mapping of str to str, optional
         What the archive sent with it, names in lower case.
+    digest : str
+        XXH3-128 (hex) of its bytes, where that is known already.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def judge(path: Path, name: str, headers: Mapping[str, str] | None = None) -> Ve
             doubt = f"the card CHECKSUM of unit {', '.join(wrong)} does not hold"
     else:
         _check_start(path, name)
-    return Verdict(content_hash(path), proven, _digest_doubt(path, headers or {}) or doubt)
+    return Verdict(digest or content_hash(path), proven, _digest_doubt(path, headers or {}) or doubt)
 
 
 def _check_start(path: Path, name: str) -> None:

@@ -6,7 +6,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,8 @@ QUARANTINE_AFTER = 3
 
 _LOOK = 0.2
 """Seconds between two looks at how many bytes have come."""
-_BATCH = 256
+_LAST_WORDS = 2.0
+"""Seconds that are given to threads to end when all is to stop; one that waits for the network is not waited for."""
 _SPARE = 1 << 24
 """Bytes that stay free for the ledger."""
 
@@ -132,7 +133,7 @@ def cached(paths: Paths, query: Query, reason: str) -> Outcome:
     for file in manifest.files:
         row = rows.get(file.path, {})
         facts = stat_of(paths.root / file.path)
-        if row.get("state") == HAVE and facts == {name: row[name] for name in ("size", "mtime_ns", "inode")}:
+        if row.get("state") == HAVE and _same(facts, row):
             outcome.here += 1
         else:
             outcome.trouble.setdefault("wanted", []).append((file, "not here"))
@@ -166,7 +167,10 @@ def _plan(root: Path, manifest: Manifest, journal: Journal, outcome: Outcome, ag
     for file in manifest.files:
         row = journal.rows.get(file.path, {})
         facts = stat_of(root / file.path)
-        unchanged = facts is not None and all(row.get(name) == value for name, value in facts.items())
+        if facts is None and row.get("state") == HAVE and _same(stat_of(temporary_path(root / file.path)), row):
+            temporary_path(root / file.path).replace(root / file.path)  # killed between the ledger's word and the name
+            facts = stat_of(root / file.path)
+        unchanged = _same(facts, row)
         if unchanged and row["state"] == HAVE and file.hash in ("", row["hash"]):
             outcome.here += 1
             continue
@@ -180,6 +184,11 @@ def _plan(root: Path, manifest: Manifest, journal: Journal, outcome: Outcome, ag
         todo.append(file)
     journal.found(found)
     return todo
+
+
+def _same(facts: Mapping[str, int] | None, row: Mapping[str, object]) -> bool:
+    """Tell whether a file is the one that the ledger knows, by size, time and inode."""
+    return facts is not None and all(row.get(name) == value for name, value in facts.items())
 
 
 def _recognise(root: Path, file: Wanted, row: dict[str, object]) -> str:
@@ -260,7 +269,8 @@ class _Work:
     ) -> None:
         self._root, self._archive, self._journal, self._tap = root, archive, journal, tap
         self._cloud, self._parallel, self._reporter = cloud, parallel, reporter
-        self._results: queue.SimpleQueue[tuple[Wanted, Fetched] | BaseException | None] = queue.SimpleQueue()
+        # Short, so that nobody runs far ahead of the ledger: what it does not know yet would have to come again after a kill.
+        self._results: queue.Queue[tuple[Wanted, Fetched] | BaseException | None] = queue.Queue(parallel)
         self._lock = threading.Lock()
 
     def fetch_all(self, todo: Sequence[Wanted], outcome: Outcome) -> None:
@@ -268,7 +278,7 @@ class _Work:
         if not todo:
             return
         waiting = iter(todo)
-        n = min(self._parallel, len(todo))
+        n = min(2 * self._parallel, len(todo))  # while some fetch, others judge and sync what they have
         threads = [threading.Thread(target=self._serve, args=(waiting,), daemon=True) for _ in range(n)]
         meter = _Meter(self._reporter, todo, self._tap)
         for thread in threads:
@@ -283,10 +293,10 @@ class _Work:
             error = stopped
             raise
         finally:
-            self._archive.wire.stop.set() if error is not None else None
-            for thread in threads:
-                thread.join(1.0 if error is not None else None)
-            while n and not self._results.empty():
+            if error is not None:
+                self._archive.wire.stop.set()
+            give_up = time.monotonic() + _LAST_WORDS
+            while n and time.monotonic() < give_up:
                 n, _ = self._settle(n, outcome)
             self._reporter.end()
         if error is not None:
@@ -312,9 +322,8 @@ class _Work:
         urls = [self._archive.file_url(file.uri)]
         if self._cloud and file.key:
             urls.insert(0, self._archive.cloud_url(file.key))
-        size = (
-            -1 if file.path.startswith("RAW/hst/") and not file.hash else file.size
-        )  # made anew on request, never as long as listed
+        made_anew = file.path.startswith("RAW/hst/")  # on request, and not always as long as listed
+        size = -1 if made_anew and not file.hash else file.size
         return fetch(self._archive.wire, urls, self._root / file.path, Expected(file.name, size, file.hash), self._tap)
 
     def _settle(self, n: int, outcome: Outcome) -> tuple[int, BaseException | None]:
@@ -330,7 +339,7 @@ class _Work:
                     error = error or _as_store_error(item)
                 else:
                     batch.append(item)
-                if len(batch) == _BATCH:
+                if len(batch) == self._parallel:
                     break
                 item = self._results.get_nowait()
         except queue.Empty:

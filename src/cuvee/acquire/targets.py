@@ -53,7 +53,7 @@ def resolve(word: str, mission: str, archive: Archive) -> tuple[int, ...]:
     position = f"{float(places[0]['ra'])!r}, {float(places[0]['decl'])!r}, {_NEAR}"
     missions = ["TESS"] if mission == "tess" else ["Kepler", "K2"]
     filters = [{"paramName": "obs_collection", "values": missions}]
-    filters += [{"paramName": "dataproduct_type", "values": ["timeseries"]}]
+    filters += [{"paramName": "dataproduct_type", "values": ["timeseries", "cube"]}]
     params = {"columns": "*", "filters": filters, "position": position}
     found = archive.portal.search("Mast.Caom.Filtered.Position", params, "obsid")
     ids = sorted({int(digits[1]) for row in found.rows if (digits := _ID.fullmatch(str(row.get("target_name"))))})

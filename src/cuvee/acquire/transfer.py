@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx
+import xxhash
 
 from cuvee.acquire.judge import Verdict, judge
 from cuvee.acquire.wire import Wire, may_pass
@@ -130,26 +131,37 @@ class _Part:
     validator: str = ""
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    kept: bool = False
+    digest: xxhash.xxh3_128 = field(default_factory=xxhash.xxh3_128)
 
     @property
     def note(self) -> Path:
         return self.path.with_suffix(".validator")
 
     def forget(self) -> None:
+        if not self.done and not self.kept:  # what else may lie there will be written over
+            self.validator, self.url = "", ""
+            return
         self.done, self.validator, self.url = 0, "", ""
+        self.kept = False
+        self.digest.reset()
         for path in (self.path, self.note):
             path.unlink(missing_ok=True)
 
     def keep(self) -> None:
         """Leave word of the version, for whoever comes after us."""
         self.note.write_text(json.dumps({"url": self.url, "validator": self.validator}))
+        self.kept = True
 
     def recall(self) -> None:
         """Go on from what an earlier acquisition left, if it can be known for what it is."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             note = json.loads(self.note.read_text())
-            self.url, self.validator = str(note["url"]), str(note["validator"])
-            self.done = self.path.stat().st_size
+            self.url, self.validator, self.kept = str(note["url"]), str(note["validator"]), True
+            with self.path.open("rb") as file:
+                while piece := file.read(_WORTH_RESUMING):
+                    self.digest.update(piece)
+                    self.done += len(piece)
             return
         self.forget()
 
@@ -226,8 +238,10 @@ class _Transfer:
             tries += 1
             try:
                 self._wire.wait_turn(self._url)
-                self._receive()
-                verdict = judge(self._part.path, self._expected.name, self._part.headers)
+                with self._wire.slots:  # others may use the line while this file is judged and synced
+                    self._receive()
+                part = self._part
+                verdict = judge(part.path, self._expected.name, part.headers, part.digest.hexdigest())
             except _Gone as gone:
                 self._part.forget()
                 return Fetched("missing", self._url, tries=tries, message=str(gone))
@@ -267,7 +281,8 @@ class _Transfer:
             return Fetched("changed", self._url, verdict.hash, facts.st_size, tries=tries)
         with part.path.open("rb") as file:
             os.fsync(file.fileno())
-        part.note.unlink(missing_ok=True)
+        if part.kept:
+            part.note.unlink(missing_ok=True)
         etag = part.headers.get("etag", "")
         return Fetched(
             "have", self._url, verdict.hash, facts.st_size, facts.st_mtime_ns, facts.st_ino, tries, message, etag
@@ -321,15 +336,14 @@ class _Transfer:
     def _write(self, answer: httpx.Response, file: BinaryIO) -> None:
         part, patience = self._part, self._wire.patience
         start, slept, came = time.monotonic(), 0.0, 0
-        kept = part.done >= _WORTH_RESUMING
         try:
             for piece in answer.iter_raw():
                 file.write(piece)
+                part.digest.update(piece)
                 part.done += len(piece)
                 came += len(piece)
-                if not kept and part.validator and part.done >= _WORTH_RESUMING:
+                if not part.kept and part.validator and part.done >= _WORTH_RESUMING:
                     part.keep()
-                    kept = True
                 wait = self._tap.take(len(piece))
                 self._wire.sleep(wait)
                 slept += wait

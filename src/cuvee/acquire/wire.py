@@ -16,10 +16,14 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
+import httpcore
 import httpx
 
 from cuvee import __version__
 from cuvee.errors import TransientError
+
+# Of 64 kB at a time, handing Python's lock to and fro between threads takes as long as the bytes do.
+httpcore.HTTP11Connection.READ_NUM_BYTES = 1 << 20
 
 __all__ = ["Interrupted", "Patience", "Refused", "Wire", "may_pass"]
 
@@ -85,12 +89,13 @@ class Wire:
     patience : Patience
         How long to try.
     parallel : int
-        Connections to a host.
+        Connections to a host that carry a file at the same time; who transfers one holds one of the `slots` meanwhile.
     """
 
     def __init__(self, patience: Patience | None = None, parallel: int = 4) -> None:
         self.patience = patience or Patience()
         self.stop = threading.Event()
+        self.slots = threading.BoundedSemaphore(parallel)
         self._until: dict[str, float] = {}
         self._lock = threading.Lock()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * parallel)
@@ -116,9 +121,11 @@ class Wire:
 
     def wait_turn(self, url: str) -> None:
         """Wait while the host wants to be left alone; raises `Interrupted`."""
+        if not self._until:
+            return self.sleep(0.0)
         with self._lock:
             until = self._until.get(httpx.URL(url).netloc.decode(), 0.0)
-        self.sleep(until - time.monotonic())
+        return self.sleep(until - time.monotonic())
 
     def sleep(self, seconds: float) -> None:
         """Wait; raises `Interrupted` where somebody wants to stop."""

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import archive, catalog, check, fetch, look, make, reduce
+from cuvee.cli import catalog, check, fetch, look, make, reduce
+from cuvee.cli.archive import archive
 
 __all__ = ["app"]
 
@@ -57,4 +58,4 @@ for command, what in (
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
 )
-app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")
+app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
