@@ -53,7 +53,7 @@ def init(
     if tables:
         after = f"then: cuvee run{_at(workspace)}"
     else:
-        after = f"name a catalogue in [catalog] files there, then: cuvee run{_at(workspace)}"
+        after = f"take a catalogue in with: cuvee catalog import FILE{_at(workspace)}, then: cuvee run{_at(workspace)}"
     tell(f"Made {path}; look through it, {after}")
 
 
