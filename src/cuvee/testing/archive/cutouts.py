@@ -128,7 +128,7 @@ def cut(frames: list[Path], ra: float, dec: float, width: int, height: int) -> b
 
 def _first(centre: float, size: int) -> int:
     """Return the first pixel of so many around a centre; a pixel's centre is a whole number, as in astrocut."""
-    return int(np.round(centre - size / 2)) if size > 1 else int(np.floor(centre + 0.5))
+    return int(np.round(centre - size / 2))
 
 
 def _frame(path: Path, first: tuple[int, int], width: int, height: int) -> tuple[Any, ...] | None:

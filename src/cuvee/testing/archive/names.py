@@ -91,12 +91,14 @@ def read_name(name: str) -> FileName:
     if match := _KEPLER.fullmatch(name):
         folder = "lightcurves" if match["kind"].endswith("lc") else "target_pixel_files"
         key = f"kepler/public/{folder}/{match['kic'][:4]}/{match['kic']}/{name}"
-        return FileName(name, "Kepler", match["kind"], match["obs"], key, star=int(match["kic"]), stamp=match["stamp"])
+        obs = f"{match['obs']}_{_cadence(match['kind'])}"
+        return FileName(name, "Kepler", match["kind"], obs, key, star=int(match["kic"]), stamp=match["stamp"])
     if match := _K2.fullmatch(name):
         folder = "lightcurves" if match["kind"].endswith("lc") else "target_pixel_files"
         campaign, epic = int(match["first"]), match["epic"]
         key = f"k2/public/{folder}/c{campaign}/{epic[:4]}00000/{epic[4:6]}000/{name}"
-        return FileName(name, "K2", match["kind"], match["obs"], key, campaign, campaign, star=int(epic))
+        obs = f"{match['obs']}_{_cadence(match['kind'])}"
+        return FileName(name, "K2", match["kind"], obs, key, campaign, campaign, star=int(epic))
     if match := _HST.fullmatch(name):
         obs = match["obs"]
         return FileName(name, "HST", match["kind"], obs, f"hst/public/{obs[:4]}/{obs}/{name}")
@@ -113,6 +115,10 @@ def _frame(name: str, match: re.Match[str]) -> FileName:
     )
     obs = f"tess-s{sector:04d}-{camera}-{ccd}"
     return FileName(name, "TESS", kind, obs, f"tess/public/{folder}/{name}", sector, sector, camera, ccd, stamp=stamp)
+
+
+def _cadence(kind: str) -> str:
+    return "lc" if kind.startswith("l") else "sc"
 
 
 def _fours(tic: str) -> str:
