@@ -110,6 +110,10 @@ CLAIMS = (
     Claim("planning", "planning 10^5 units", lambda n: n["sizes"][1]["plan_s"][0], 5.0, "s"),
     Claim("planning", "idle rerun of 10^5 units", lambda n: n["sizes"][1]["idle_s"][0], 5.0, "s"),
     Claim("planning", "status of 10^5 units", lambda n: n["sizes"][1]["status_s"][0], 5.0, "s"),
+    Claim("databases", "star table in bulk, SQLite", lambda n: n["sqlite"]["rows_s"], 200_000.0, "rows/s", at_least=True),
+    Claim("databases", "star table in bulk, PostgreSQL", lambda n: n["postgresql"]["rows_s"], 150_000.0, "rows/s", at_least=True, peer="postgresql"),
+    Claim("databases", "star table in bulk, MariaDB", lambda n: n["mysql"]["rows_s"], 80_000.0, "rows/s", at_least=True, peer="mysql"),
+    Claim("databases", "reading 10^5 units, SQLite", lambda n: n["sqlite"]["read_units_s"], 0.5, "s"),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 

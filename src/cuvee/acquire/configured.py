@@ -14,7 +14,7 @@ from cuvee.acquire.session import cached
 from cuvee.acquire.wire import Patience
 from cuvee.config import AcquireParams, load
 from cuvee.errors import TransientError
-from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import has_ledger, open_ledger
 
 __all__ = ["acquire_configured", "configured_query"]
 
@@ -76,8 +76,8 @@ def acquire_configured(
     if not (params.sector or params.target):
         return None
     query, paths = configured_query(params), paths_of(root)
-    if paths.ledger.is_file():
-        with Ledger.open(paths.ledger) as ledger:  # not only to read: one of an earlier cuvee is brought up to date
+    if has_ledger(paths):
+        with open_ledger(paths) as ledger:  # not only to read: one of an earlier cuvee is brought up to date
             earlier = past(ledger, query.key)
         if earlier is not None and earlier["finished"] and (done := cached(paths, query, "")).complete:
             return done

@@ -9,6 +9,7 @@ import typer
 from cuvee import __version__
 from cuvee.cli import catalog, check, fetch, look, make, reduce
 from cuvee.cli.archive import archive
+from cuvee.cli.database import database
 
 __all__ = ["app"]
 
@@ -57,5 +58,8 @@ for command, what in (
     app.command(short_help=what)(command)
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
+)
+app.add_typer(
+    database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
 )
 app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")

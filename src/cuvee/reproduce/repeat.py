@@ -30,6 +30,7 @@ from cuvee.run.stage import Stage
 from cuvee.run.start import run_workspace
 from cuvee.store.atomic import atomic_path
 from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import open_ledger
 from cuvee.store.paths import Paths
 
 __all__ = ["Reproduction", "reproduce_run"]
@@ -128,12 +129,12 @@ def reproduce_run(
     with atomic_path(target) as temporary:
         temporary.write_text(text)
     places = config.workspace
-    paths = Paths.of_project(root, places.base, places.red, places.lc, places.project)
+    paths = Paths.of_project(root, places.base, places.red, places.lc, places.project, config.database.url)
     for series, names in members.items():
         _write_members(paths.reference_set(series), names)
     asked = replace(options, segment=past.segment, detector=past.detector, until=past.until)
     summary = run_workspace(root, stages, asked, reporter)
-    with _open(path) as old, Ledger.open(paths.ledger, read_only=True) as new:
+    with _open(path) as old, open_ledger(paths, read_only=True) as new:
         comparison = compare(old, new, past, changed)
     return Reproduction(past, summary, software, comparison)
 

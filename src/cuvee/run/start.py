@@ -23,6 +23,7 @@ from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
 from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
 from cuvee.store.sky_store import find_stored
 
@@ -66,7 +67,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
     space = config.workspace
-    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
     stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
     tables = find_files([source for source in config.catalog.files if source not in stored], ("*",), root)
     _check_names(raw, tables)
@@ -79,6 +80,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     read_known(config, root)
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
     with _ledger(paths, options.dry_run) as ledger:
+        ledger.say = reporter.say
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
 
 
@@ -86,10 +88,10 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
 def _ledger(paths: Paths, dry_run: bool) -> Iterator[Ledger]:
     """Open the ledger: for the one writer, under the lock, or only to be looked at."""
     if not dry_run:
-        with workspace_lock(paths.lock), Ledger.open(paths.ledger) as ledger:
+        with workspace_lock(paths.lock), open_ledger(paths) as ledger:
             yield ledger
-    elif paths.ledger.is_file():
-        with Ledger.open(paths.ledger, read_only=True) as ledger:
+    elif has_ledger(paths):
+        with open_ledger(paths, read_only=True) as ledger:
             yield ledger
     else:
         with TemporaryDirectory() as folder, Ledger.open(Path(folder) / "empty.db") as ledger:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from cuvee.acquire.api import paths_of
 from cuvee.acquire.archive import Archive
 from cuvee.acquire.journal import now, wrong_path
 from cuvee.acquire.manifest import Manifest, Query, Wanted, wanted
 from cuvee.acquire.names import identify
 from cuvee.acquire.session import acquire_manifest
 from cuvee.run.options import Reporter
-from cuvee.store.ledger import Ledger
-from cuvee.store.paths import Paths
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.verify.examine import Examine
 from cuvee.verify.judge import Report
 
@@ -64,7 +64,7 @@ def repair(root: Path, report: Report, archive: Archive, reporter: Reporter, aga
             os.replace(path, wrong_path(Path(path)))
     if todo:
         manifest = Manifest(Query("repair", where=(now(),)), now(), sorted(todo.values(), key=lambda file: file.path))
-        outcome = acquire_manifest(Paths(root), manifest, archive, again=again, reporter=reporter)
+        outcome = acquire_manifest(paths_of(root), manifest, archive, again=again, reporter=reporter)
         for file, why in outcome.troubled():
             report.unrepaired.append(f"{root / file.path}: {why}")
     for path in todo:
@@ -79,10 +79,10 @@ def repair(root: Path, report: Report, archive: Archive, reporter: Reporter, aga
 
 def _sources(root: Path) -> dict[str, Wanted]:
     """Return what is known of files that were fetched before, by absolute path."""
-    ledger = Paths(root).ledger
-    if not ledger.is_file():
+    paths = paths_of(root)
+    if not has_ledger(paths):
         return {}
-    with Ledger.open(ledger, read_only=True) as opened:
+    with open_ledger(paths, read_only=True) as opened:
         rows = opened.rows("downloads")
     return {
         str(root / row["path"]): Wanted(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from cuvee.acquire.api import paths_of
 from cuvee.acquire.journal import HAVE
 from cuvee.acquire.names import identify
 from cuvee.config import load
@@ -16,8 +17,7 @@ from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.run.executors import Crew, cores, open_executor
 from cuvee.run.options import Reporter
-from cuvee.store.ledger import Ledger
-from cuvee.store.paths import Paths
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.verify.examine import Examine, Examined
 from cuvee.verify.judge import Report, judge
 
@@ -118,9 +118,9 @@ def _sorted_out(paths: Iterable[str], patterns: Iterable[str]) -> tuple[list[str
 
 def _expected(root: Path) -> dict[str, str]:
     """Return what acquisitions wanted, by absolute path, with the hashes of what came."""
-    ledger = Paths(root).ledger
-    if not ledger.is_file():
+    paths = paths_of(root)
+    if not has_ledger(paths):
         return {}
-    with Ledger.open(ledger, read_only=True) as opened:
+    with open_ledger(paths, read_only=True) as opened:
         rows = opened.rows("downloads")
     return {str(root / row["path"]): str(row["hash"]) if row["state"] == HAVE else "" for row in rows}
