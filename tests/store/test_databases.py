@@ -137,7 +137,7 @@ def test_a_server_that_stays_away_is_given_up(kind: str, servers: Servers, monke
 
 def test_an_older_ledger_is_brought_up_to_date_by_who_writes(place: str) -> None:
     with Ledger.open(place) as ledger, ledger.database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0005'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
         connection.exec_driver_sql("DROP TABLE survey")
     with pytest.raises(StoreError, match="not up to date; bring it up to date with: cuvee run"):
         Ledger.open(place, read_only=True)

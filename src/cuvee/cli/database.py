@@ -12,7 +12,7 @@ import typer
 from cuvee.cli.output import count, table, tell
 from cuvee.cli.reduce import Json, Workspace
 
-__all__ = ["database"]
+__all__ = ["Loadable", "check", "copy", "database", "load", "views", "where"]
 
 _SHOWN = 20
 """Differences that are listed; --json lists all."""
