@@ -13,6 +13,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
+from astropy.time import Time
 from astropy.wcs import WCS
 from tests.testing.archive.asking import ask, invoke
 from tests.testing.archive.holdings import PLACES, TIC, light_curve_name
@@ -212,3 +213,31 @@ def test_names_become_places(archive: LoopbackArchive, served: Path) -> None:
         invoke(archive, "Mast.Name.Lookup", input="TIC 25155310", format="json")["resolvedCoordinate"][0]["ra"]
         == PLACES[25155310][0]
     )
+
+
+def test_real_files_are_described_by_their_headers(shared_data: Path) -> None:
+    with LoopbackArchive(shared_data) as archive:
+        rows = {row["obs_id"]: row for row in invoke(archive, SERVICE, columns="*", filters=[])["data"]}
+        hst = rows["ld9m10ujq"]
+        assert (hst["target_name"], hst["instrument_name"], hst["filters"], hst["proposal_id"]) == (
+            "GJ-436",
+            "COS/FUV",
+            "G130M",
+            "14767",
+        )
+        assert (hst["s_ra"], hst["s_dec"], hst["dataproduct_type"]) == (175.5512325935, 26.70250783734, "spectrum")
+        k2 = rows["ktwo221312395-c91_lc"]
+        assert (k2["target_name"], k2["sequence_number"], k2["obs_collection"]) == ("ktwo221312395", 9, "K2")
+        frame = rows["tess-s0001-1-4"]
+        assert frame["t_exptime"] == 1425.6  # as the archive has it for sector 1
+        with fits.open(next(shared_data.rglob("tess2018206192942-s0001-1-4-0120-s_ffic.fits.gz"))) as units:
+            start = Time(units[0].header["DATE-OBS"].rstrip("Z"), scale="utc").mjd
+            for key in ("DATE-OBS", "DATE-END"):
+                del units[1].header[key]
+            ra, dec = WCS(units[1].header).all_pix2world(43.5, -0.5, 0)  # where the science pixels begin
+        assert abs(frame["t_min"] - start) * 86400 < 1.0  # the name's stamp has whole seconds
+        assert [float(text) for text in frame["s_region"].split()[1:3]] == pytest.approx(
+            [float(ra), float(dec)], abs=1e-7
+        )
+        resolved = ask(archive, "/Santa-war/query?name=GJ-436").json["resolvedCoordinate"]
+        assert resolved[0]["ra"] == hst["s_ra"]
