@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import look, make, reduce
-from cuvee.cli.archive import archive
+from cuvee.cli import archive, catalog, look, make, reduce
 
 __all__ = ["app"]
 
@@ -53,4 +52,8 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
-app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
+
+app.add_typer(
+    catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
+)
+app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")

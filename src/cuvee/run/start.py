@@ -24,6 +24,7 @@ from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
 from cuvee.store.ledger import Ledger
 from cuvee.store.paths import Paths
+from cuvee.store.sky_store import find_stored
 
 __all__ = ["Reporter", "RunOptions", "RunSummary", "run_workspace"]
 
@@ -64,7 +65,10 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
-    tables = find_files(config.catalog.files, ("*",), root)
+    space = config.workspace
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
+    stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
+    tables = find_files([source for source in config.catalog.files if source not in stored], ("*",), root)
     _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
@@ -74,10 +78,8 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         read_prf_files(prf_paths(config, root))
     read_known(config, root)
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
-    space = config.workspace
-    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
     with _ledger(paths, options.dry_run) as ledger:
-        return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables)
+        return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ __all__ = [
     "TIC_COLUMNS",
     "Column",
     "find_columns",
+    "find_places",
 ]
 
 _TIC = """
@@ -125,15 +126,7 @@ def find_columns(table: OpenTable, band: str) -> dict[str, int]:
             )
         return {name: TIC_COLUMNS.index(column) for name, column in _TIC_ROLES.items()}
     columns = _Finder(table)
-    found: dict[str, int] = {}
-    id_column = columns.one(ID_NAMES)
-    if id_column is None:
-        raise columns.missing("star's id", ID_NAMES)
-    columns.anchor = found["id"] = id_column
-    position = columns.pair(POSITION_NAMES)
-    if position is None:
-        raise columns.missing("position", (name for pair in POSITION_NAMES for name in pair))
-    found["ra"], found["dec"] = position
+    found = _identity(columns)
     names = MAG_NAMES.get(band, (f"{band}mag", "mag"))
     mag = columns.one(names)
     if mag is None:
@@ -147,6 +140,38 @@ def find_columns(table: OpenTable, band: str) -> dict[str, int]:
         if column is not None:
             found[role] = column
     return found
+
+
+def find_places(table: OpenTable) -> dict[str, str]:
+    """Find the names of the columns that say which star it is, and where.
+
+    Parameters
+    ----------
+    table : OpenTable
+        A table with column names.
+
+    Returns
+    -------
+    dict
+        Name by role: ``id``, ``ra``, ``dec``.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is missing.
+    """
+    return {role: table.names[column] for role, column in _identity(_Finder(table)).items()}
+
+
+def _identity(columns: _Finder) -> dict[str, int]:
+    id_column = columns.one(ID_NAMES)
+    if id_column is None:
+        raise columns.missing("star's id", ID_NAMES)
+    columns.anchor = id_column
+    position = columns.pair(POSITION_NAMES)
+    if position is None:
+        raise columns.missing("position", (name for pair in POSITION_NAMES for name in pair))
+    return {"id": id_column, "ra": position[0], "dec": position[1]}
 
 
 _TIC_ROLES = {

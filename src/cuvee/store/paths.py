@@ -67,9 +67,20 @@ class Paths:
         return self.root / ".cuvee.lock"
 
     @property
+    def catalogs(self) -> Path:
+        """Where stored catalogues are, one folder each; projects share them."""
+        return (
+            self.root / (self.base.removesuffix(f"/projid{self.project}") if self.project else self.base) / "catalogs"
+        )
+
+    @property
     def light_curves(self) -> Path:
         """Root of the light-curve catalogues, one folder an instrument."""
         return self.root / self.lc
+
+    def chip_table(self, sector: int, camera: int, ccd: int, kind: str) -> Path:
+        """All stars on a detector, for people; ``kind`` is the ending."""
+        return self.root / self.base / "chips" / f"CTLchip{sector}_{camera}_{ccd}.{kind}"
 
     @property
     def partitions(self) -> Path:

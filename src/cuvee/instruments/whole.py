@@ -1,0 +1,166 @@
+"""Whether a FITS file is whole, whatever is in it, and what the sums in its headers say of its bytes.
+
+The walk from unit to unit needs no list and no server to find a page of HTML, a file that is cut short, zeros, or a tail that was fetched
+twice. Sums see what it does not, a bit that turned; but many programs leave old ones in place, so what a sum means is for the caller to judge.
+Format: FITS standard 4.0 (IAU FITS Working Group 2018), sections 3.3.2, 4.4.2.7 and appendix J. Files of SPOC carry CHECKSUM without DATASUM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from cuvee.instruments.fits_bytes import (
+    BLOCK,
+    Cards,
+    bad,
+    check_extensions,
+    data_size,
+    open_stream,
+    read_header,
+    units,
+)
+from cuvee.instruments.sums import add_bytes
+
+__all__ = ["UnitSum", "check_fits", "headers_of", "unit_sums"]
+
+_ONES = 0xFFFFFFFF
+_PIECE = 1440 * BLOCK
+"""Bytes read at a time, some 4 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSum:
+    """What the card CHECKSUM says of one unit of a file.
+
+    Parameters
+    ----------
+    number : int
+        Of the unit, the primary one being 0.
+    size : int
+        Its bytes of data.
+    holds : bool or None
+        Whether the sum holds; None where there is no card.
+    one_bit : bool
+        Whether it is wrong by exactly one bit.
+    """
+
+    number: int
+    size: int
+    holds: bool | None
+    one_bit: bool
+
+
+def check_fits(path: str) -> None:
+    """Check that a file is FITS from its first byte to its last.
+
+    Parameters
+    ----------
+    path : str
+        The file, plain or gzip.
+
+    Raises
+    ------
+    BadData
+        ``empty``, ``not-fits``, ``truncated``, ``header`` or ``unreadable``.
+    TransientError
+        If the disk fails.
+    """
+    headers_of(path)
+
+
+def headers_of(path: str) -> list[Cards]:
+    """Return the headers of all units of a file, once it is known to be whole.
+
+    Parameters
+    ----------
+    path : str
+        The file, plain or gzip.
+
+    Returns
+    -------
+    list of Cards
+
+    Raises
+    ------
+    BadData, TransientError
+        As `check_fits`.
+    """
+    with open_stream(path) as (stream, size):
+        walk = (unit.cards for unit in units(stream, size, path)) if size >= 0 else _walk_compressed(stream, path)
+        found = list(walk)
+    check_extensions(found[0], len(found) - 1)
+    return found
+
+
+def unit_sums(path: str) -> list[UnitSum]:
+    """Add up the words of each unit of a whole file.
+
+    Parameters
+    ----------
+    path : str
+        The file, plain or gzip.
+
+    Returns
+    -------
+    list of UnitSum
+
+    Raises
+    ------
+    BadData, TransientError
+        As `check_fits`.
+    """
+    found = list[UnitSum]()
+    with open_stream(path) as (stream, _):
+        while True:
+            unit = _next_unit(stream, path, first=not found)
+            if unit is None:
+                return found
+            cards, total, size = unit
+            off = total % _ONES
+            one_bit = off != 0 and (off.bit_count() == 1 or (_ONES - off).bit_count() == 1)
+            holds = None if "CHECKSUM" not in cards else off == 0
+            found.append(UnitSum(len(found), size, holds, one_bit and holds is False))
+
+
+def _next_unit(stream: IO[bytes], path: str, first: bool) -> tuple[Cards, int, int] | None:
+    """Read one unit from where the stream stands: its header, the sum of its words, its bytes of data."""
+    taken = _Taken(stream)
+    header = read_header(taken, path, first)  # type: ignore[arg-type]
+    if header is None:
+        return None
+    total, size = add_bytes(b"".join(taken.pieces)), data_size(header[0])
+    for piece in _pieces(stream, -(-size // BLOCK) * BLOCK, path):
+        total = add_bytes(piece, total)
+    return header[0], total, size
+
+
+class _Taken:
+    """A stream that keeps what was read from it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.pieces = stream, list[bytes]()
+
+    def read(self, size: int) -> bytes:
+        self.pieces.append(self._stream.read(size))
+        return self.pieces[-1]
+
+
+def _pieces(stream: IO[bytes], size: int, path: str) -> Iterator[bytes]:
+    left = size
+    while left:
+        piece = stream.read(min(_PIECE, left))
+        if not piece:
+            raise bad(path, f"is cut short: its headers promise {left} bytes more", "truncated")
+        left -= len(piece)
+        yield piece
+
+
+def _walk_compressed(stream: IO[bytes], path: str) -> Iterator[Cards]:
+    first = True
+    while (header := read_header(stream, path, first)) is not None:
+        first = False
+        for _ in _pieces(stream, -(-data_size(header[0]) // BLOCK) * BLOCK, path):
+            pass
+        yield header[0]
