@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -137,6 +138,43 @@ def test_what_is_not_understood_is_an_error(archive: LoopbackArchive) -> None:
     assert invoke(archive, "Mast.Nothing")["status"] == "ERROR"
     assert ask(archive, "/api/v0/invoke", "POST", "request=%7B").json["status"] == "ERROR"
     assert ask(archive, "/api/v0/invoke?request=" + quote("[1]")).json["status"] == "ERROR"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"filters": "x"},
+        {"filters": [1]},
+        {"filters": [{"values": ["x"]}]},
+        {"filters": [{"paramName": "t_exptime", "values": [{"min": "a"}]}]},
+        {"position": "here"},
+        {"position": "1, 2"},
+        {},
+    ],
+)
+def test_whatever_is_asked_is_answered(archive: LoopbackArchive, params: dict[str, Any]) -> None:
+    for service in (
+        SERVICE,
+        f"{SERVICE}.Position",
+        "Mast.Caom.Cone",
+        "Mast.Caom.Products",
+        "Mast.Catalogs.Filtered.Tic.Position.Rows",
+    ):
+        assert invoke(archive, service, **params)["status"] in ("COMPLETE", "ERROR")
+    for path in ("search", "list_products", "nothing"):
+        for body in (
+            "[1]",
+            "{",
+            '{"target": ["x"]}',
+            '{"target": [5], "radius": "wide"}',
+            '{"conditions": [7]}',
+            '{"conditions": [{"nothing": 1}]}',
+        ):
+            assert ask(archive, f"/search/hst/api/v0.1/{path}", "POST", body).status in (200, 400, 404)
+    for query in ("x=inf&y=5&ra=1&dec=2", "x=nan&y=5&ra=1&dec=2", "ra=nan&dec=nan", "ra=1"):
+        assert ask(archive, f"/tesscut/api/v0.1/astrocut?{query}").status in (200, 400)
+    assert ask(archive, "/stpubdata?list-type=2&max-keys=many").status == 400
+    assert ask(archive, "/stpubdata?list-type=2&continuation-token=%FF").status == 400
 
 
 def test_a_search_may_be_a_get(archive: LoopbackArchive) -> None:
