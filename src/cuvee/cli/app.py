@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import catalog, check, fetch, look, make, reduce
-from cuvee.cli.archive import archive
-from cuvee.cli.database import database
+from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce
 
 __all__ = ["app"]
 
@@ -56,10 +54,11 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
+
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
 )
 app.add_typer(
-    database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
+    database.database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
 )
-app.add_typer(archive, name="archive", short_help="Serve a folder of files as MAST would.")
+app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 CURL = shutil.which("curl")
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds after which a client that says nothing counts as hanging."""
 
 WORKER = r"""

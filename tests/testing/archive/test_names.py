@@ -57,7 +57,7 @@ def test_a_file_lies_where_the_public_bucket_has_it(name: str) -> None:
             117544915,
         ),
         ("tess2018206190142-s0001-s0001_dvr-tcestats.csv", "TESS", "tce", "", (1, 1), 0),
-        ("ktwo221312395-c91_lpd-targ.fits.gz", "K2", "lpd-targ", "ktwo221312395-c91_lc", (91, 91), 221312395),
+        ("ktwo221312395-c91_lpd-targ.fits.gz", "K2", "lpd-targ", "ktwo221312395-c91_lc", (9, 9), 221312395),
         ("ld9m10ujq_corrtag_a.fits.gz", "HST", "corrtag_a", "ld9m10ujq", (0, 0), 0),
     ],
 )

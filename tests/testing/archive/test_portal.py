@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
+from astropy.time import Time
 from astropy.wcs import WCS
 from tests.testing.archive.asking import ask, invoke
 from tests.testing.archive.holdings import PLACES, TIC, light_curve_name
@@ -138,6 +140,43 @@ def test_what_is_not_understood_is_an_error(archive: LoopbackArchive) -> None:
     assert ask(archive, "/api/v0/invoke?request=" + quote("[1]")).json["status"] == "ERROR"
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"filters": "x"},
+        {"filters": [1]},
+        {"filters": [{"values": ["x"]}]},
+        {"filters": [{"paramName": "t_exptime", "values": [{"min": "a"}]}]},
+        {"position": "here"},
+        {"position": "1, 2"},
+        {},
+    ],
+)
+def test_whatever_is_asked_is_answered(archive: LoopbackArchive, params: dict[str, Any]) -> None:
+    for service in (
+        SERVICE,
+        f"{SERVICE}.Position",
+        "Mast.Caom.Cone",
+        "Mast.Caom.Products",
+        "Mast.Catalogs.Filtered.Tic.Position.Rows",
+    ):
+        assert invoke(archive, service, **params)["status"] in ("COMPLETE", "ERROR")
+    for path in ("search", "list_products", "nothing"):
+        for body in (
+            "[1]",
+            "{",
+            '{"target": ["x"]}',
+            '{"target": [5], "radius": "wide"}',
+            '{"conditions": [7]}',
+            '{"conditions": [{"nothing": 1}]}',
+        ):
+            assert ask(archive, f"/search/hst/api/v0.1/{path}", "POST", body).status in (200, 400, 404)
+    for query in ("x=inf&y=5&ra=1&dec=2", "x=nan&y=5&ra=1&dec=2", "ra=nan&dec=nan", "ra=1"):
+        assert ask(archive, f"/tesscut/api/v0.1/astrocut?{query}").status in (200, 400)
+    assert ask(archive, "/stpubdata?list-type=2&max-keys=many").status == 400
+    assert ask(archive, "/stpubdata?list-type=2&continuation-token=%FF").status == 400
+
+
 def test_a_search_may_be_a_get(archive: LoopbackArchive) -> None:
     request = json.dumps({"service": SERVICE, "params": {"columns": "*", "filters": []}, "format": "json"})
     assert len(ask(archive, f"/api/v0/invoke?request={quote(request)}").json["data"]) == 8
@@ -212,3 +251,31 @@ def test_names_become_places(archive: LoopbackArchive, served: Path) -> None:
         invoke(archive, "Mast.Name.Lookup", input="TIC 25155310", format="json")["resolvedCoordinate"][0]["ra"]
         == PLACES[25155310][0]
     )
+
+
+def test_real_files_are_described_by_their_headers(shared_data: Path) -> None:
+    with LoopbackArchive(shared_data) as archive:
+        rows = {row["obs_id"]: row for row in invoke(archive, SERVICE, columns="*", filters=[])["data"]}
+        hst = rows["ld9m10ujq"]
+        assert (hst["target_name"], hst["instrument_name"], hst["filters"], hst["proposal_id"]) == (
+            "GJ-436",
+            "COS/FUV",
+            "G130M",
+            "14767",
+        )
+        assert (hst["s_ra"], hst["s_dec"], hst["dataproduct_type"]) == (175.5512325935, 26.70250783734, "spectrum")
+        k2 = rows["ktwo221312395-c91_lc"]
+        assert (k2["target_name"], k2["sequence_number"], k2["obs_collection"]) == ("ktwo221312395", 9, "K2")
+        frame = rows["tess-s0001-1-4"]
+        assert frame["t_exptime"] == 1425.6  # as the archive has it for sector 1
+        with fits.open(next(shared_data.rglob("tess2018206192942-s0001-1-4-0120-s_ffic.fits.gz"))) as units:
+            start = Time(units[0].header["DATE-OBS"].rstrip("Z"), scale="utc").mjd
+            for key in ("DATE-OBS", "DATE-END"):
+                del units[1].header[key]
+            ra, dec = WCS(units[1].header).all_pix2world(43.5, -0.5, 0)  # where the science pixels begin
+        assert abs(frame["t_min"] - start) * 86400 < 1.0  # the name's stamp has whole seconds
+        assert [float(text) for text in frame["s_region"].split()[1:3]] == pytest.approx(
+            [float(ra), float(dec)], abs=1e-7
+        )
+        resolved = ask(archive, "/Santa-war/query?name=GJ-436").json["resolvedCoordinate"]
+        assert resolved[0]["ra"] == hst["s_ra"]

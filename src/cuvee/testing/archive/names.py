@@ -21,7 +21,7 @@ _TESS_DV = re.compile(
 )
 _TESS_TCE = re.compile(r"tess(?P<stamp>\d{13})-s(?P<first>\d{4})-s(?P<last>\d{4})_dvr-tcestats\.csv")
 _KEPLER = re.compile(r"(?P<obs>kplr(?P<kic>\d{9}))-(?P<stamp>\d{13})_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
-_K2 = re.compile(r"(?P<obs>ktwo(?P<epic>\d{9})-c(?P<first>\d{2}))_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
+_K2 = re.compile(r"(?P<obs>ktwo(?P<epic>\d{9})-c(?P<first>\d{2,3}))_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
 _HST = re.compile(r"(?P<obs>[a-z][a-z0-9]{8})_(?P<kind>[a-z0-9]+(_[ab])?)\.fits(\.gz)?")
 
 
@@ -95,8 +95,9 @@ def read_name(name: str) -> FileName:
         return FileName(name, "Kepler", match["kind"], obs, key, star=int(match["kic"]), stamp=match["stamp"])
     if match := _K2.fullmatch(name):
         folder = "lightcurves" if match["kind"].endswith("lc") else "target_pixel_files"
-        campaign, epic = int(match["first"]), match["epic"]
-        key = f"k2/public/{folder}/c{campaign}/{epic[:4]}00000/{epic[4:6]}000/{name}"
+        half, epic = int(match["first"]), match["epic"]
+        key = f"k2/public/{folder}/c{half}/{epic[:4]}00000/{epic[4:6]}000/{name}"
+        campaign = half // 10 if half in (91, 92, 101, 102, 111, 112) else half  # three campaigns came in two halves
         obs = f"{match['obs']}_{_cadence(match['kind'])}"
         return FileName(name, "K2", match["kind"], obs, key, campaign, campaign, star=int(epic))
     if match := _HST.fullmatch(name):

@@ -191,7 +191,7 @@ def _frames(row: dict[str, Any], files: tuple[FileName, ...], present: list[Path
     info, corners = footprint(present)
     exposure = float("nan")
     if info is not None:
-        exposure = round(float(info.readout.exposure), 6)
+        exposure = round(float(info.readout.exposure), 1)
         row["s_ra"], row["s_dec"] = middle(corners)
         row["s_region"] = "POLYGON " + " ".join(f"{a:.8f} {d:.8f}" for a, d in corners)
     times = [time for named in files if (time := _stamp_mjd(named.stamp)) is not None]
