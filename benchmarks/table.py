@@ -110,6 +110,9 @@ CLAIMS = (
     Claim("planning", "planning 10^5 units", lambda n: n["sizes"][1]["plan_s"][0], 5.0, "s"),
     Claim("planning", "idle rerun of 10^5 units", lambda n: n["sizes"][1]["idle_s"][0], 5.0, "s"),
     Claim("planning", "status of 10^5 units", lambda n: n["sizes"][1]["status_s"][0], 5.0, "s"),
+    Claim("acquire", "fetching full-frame images over loopback, judged and synced: time / curl until its bytes are on the disk",
+          lambda n: n["ffi"]["ratios"]["curl_synced"], 1.5, "x", peer="curl"),
+    Claim("acquire", "the same, time / curl that leaves its bytes to the system", lambda n: n["ffi"]["ratios"]["curl"], 1.5, "x", peer="curl"),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 
