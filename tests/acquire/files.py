@@ -13,7 +13,7 @@ from cuvee.acquire.wire import Patience
 from cuvee.config import write_workspace
 from cuvee.testing.archive import LoopbackArchive
 
-HASTY = Patience(tries=4, first=0.01, longest=0.04, connect=5.0, stall=0.4, slowest=400_000.0, executing=0.5)
+HASTY = Patience(tries=4, first=0.01, longest=0.04, connect=5.0, stall=0.4, slowest=200_000.0, executing=0.5)
 """Patience for tests: each fault of a menu is met within a second or two."""
 
 

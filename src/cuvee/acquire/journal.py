@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from cuvee.store.ledger import Ledger
 __all__ = ["HAVE", "Journal", "known_names", "now", "past", "stat_of", "wrong_path"]
 
 HAVE = "have"
+_SYNC_EVERY = 1.0
+"""Seconds between two syncs of folders; one for each file would hold up those that come after it."""
 Row = dict[str, Any]
 
 
@@ -49,6 +52,8 @@ class Journal:
     def __init__(self, ledger: Ledger, root: Path) -> None:
         self._ledger = ledger
         self._root = root
+        self._unsynced: set[Path] = set()
+        self._synced = time.monotonic()
         self.rows: dict[str, Row] = {row["path"]: row for row in ledger.rows("downloads")}
 
     def begin(self, manifest: Manifest, record: Path) -> None:
@@ -92,15 +97,21 @@ class Journal:
                 }
             )
         self.put(rows)
-        folders = set()
         for file, answer in results:
             if answer.state == HAVE:
                 final = self._root / file.path
                 temporary_path(final).replace(final)
                 wrong_path(final).unlink(missing_ok=True)
-                folders.add(final.parent)
-        for folder in folders:
+                self._unsynced.add(final.parent)
+        if time.monotonic() - self._synced > _SYNC_EVERY:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make new names durable; whoever loses power before finds the files under their temporary names, and the ledger's word for them."""
+        for folder in self._unsynced:
             sync_folder(folder)
+        self._unsynced.clear()
+        self._synced = time.monotonic()
 
     def found(self, files: Iterable[tuple[Wanted, Mapping[str, int], str]]) -> None:
         """Write down files that lie where they belong, with their size, time and inode, and their hash."""

@@ -136,7 +136,7 @@ def cached(paths: Paths, query: Query, reason: str) -> Outcome:
         if row.get("state") == HAVE and _same(facts, row):
             outcome.here += 1
         else:
-            outcome.trouble.setdefault("wanted", []).append((file, "not here"))
+            outcome.trouble.setdefault("wanted", []).append((file, ""))
     return outcome
 
 
@@ -298,6 +298,7 @@ class _Work:
             give_up = time.monotonic() + _LAST_WORDS
             while n and time.monotonic() < give_up:
                 n, _ = self._settle(n, outcome)
+            self._journal.sync()
             self._reporter.end()
         if error is not None:
             raise error

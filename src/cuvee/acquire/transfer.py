@@ -29,7 +29,7 @@ from cuvee.store.atomic import TEMPORARY_SUFFIX
 
 __all__ = ["Expected", "Fetched", "Tap", "fetch", "temporary_path"]
 
-_WORTH_RESUMING = 1 << 20
+_WORTH_RESUMING = 1 << 22
 """Bytes from which on a part is kept for the next acquisition, too."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _WHOLE_RANGE = re.compile(r"bytes \*/(\d+)")

@@ -8,11 +8,13 @@ the other refusals) is not tried again. Source of the pauses: RFC 9110, sections
 from __future__ import annotations
 
 import random
+import ssl
 import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +30,8 @@ httpcore.HTTP11Connection.READ_NUM_BYTES = 1 << 20
 __all__ = ["Interrupted", "Patience", "Refused", "Wire", "may_pass"]
 
 _LONGEST_RETRY_AFTER = 600.0
+_NO_NETWORK = 3
+"""Connections that fail before a question is given up: who has no network should not wait for long to hear of it."""
 
 
 class Refused(TransientError):
@@ -101,7 +105,9 @@ class Wire:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * parallel)
         timeout = httpx.Timeout(self.patience.stall, connect=self.patience.connect, pool=None)
         headers = {"User-Agent": f"cuvee/{__version__}", "Accept-Encoding": "identity"}
-        self.client = httpx.Client(limits=limits, timeout=timeout, headers=headers, follow_redirects=True)
+        self.client = httpx.Client(
+            verify=_trusted(), limits=limits, timeout=timeout, headers=headers, follow_redirects=True
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +155,7 @@ class Wire:
         TransientError
             If it cannot be reached, or keeps failing.
         """
-        trouble = ""
+        trouble, unreached, attempt = "", 0, 0
         for attempt in range(self.patience.tries):
             if attempt:
                 self.sleep(self.patience.pause(attempt - 1))
@@ -158,6 +164,9 @@ class Wire:
                 answer = self.client.request(method, url, **more)
             except httpx.ConnectError as error:
                 trouble = f"cannot be reached ({_plain(error)})"
+                unreached += 1
+                if unreached == _NO_NETWORK:
+                    break
                 continue
             except httpx.HTTPError as error:
                 trouble = f"does not answer ({_plain(error)})"
@@ -168,7 +177,13 @@ class Wire:
             if not may_pass(answer.status_code):
                 raise Refused(f"{url} {trouble}.", answer.status_code)
             self.hold(url, answer)
-        raise TransientError(f"{url} {trouble}, {self.patience.tries} times; check the network, then run again.")
+        raise TransientError(f"{url} {trouble}, {attempt + 1} times; check the network, then run again.")
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # To read who is trusted takes longer than many a search.
+    return httpx.create_ssl_context()
 
 
 def may_pass(status: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -240,23 +240,21 @@ def _outcome_lines(outcome: Outcome) -> list[str]:
     else:
         lines.append(f"Fetched none of {count(total, 'file')}.")
     lines += outcome.manifest.notes
-    lines += _some(
-        outcome.remarks, lambda file, message: f"  {file.name}: {message}", "taken as they are, with a remark"
-    )
+    lines += _some(outcome.remarks, "taken as they are, with a remark")
     for state, pairs in outcome.trouble.items():
-        lines += _some(pairs, lambda file, message: f"  {file.name}: {message}", f"{_WORDS[state]}".rstrip(":"))
+        lines += _some(pairs, f"{_WORDS[state]}".rstrip(":"))
     if outcome.record is not None and not outcome.offline:
         lines.append(f"Record: {outcome.record}")
     return lines
 
 
-def _some(pairs: Sequence[tuple[Wanted, str]], line: Callable[[Wanted, str], str], what: str) -> list[str]:
+def _some(pairs: Sequence[tuple[Wanted, str]], what: str) -> list[str]:
     if not pairs:
         return []
     more = len(pairs) - _SHOWN
     return [
         f"{count(len(pairs), 'file')}: {what}",
-        *(line(file, message) for file, message in pairs[:_SHOWN]),
+        *(f"  {file.name}{f': {message}' if message else ''}" for file, message in pairs[:_SHOWN]),
         *([f"  and {more} more, in the record"] if more > 0 else []),
     ]
 
