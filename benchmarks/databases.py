@@ -30,6 +30,7 @@ from tests.store.servers import Servers
 
 from cuvee.catalog.stars import healpix_index
 from cuvee.store.ledger import Ledger
+from cuvee.store.star_rows import StarRows
 from cuvee.store.star_tables import load_stars, star_table
 
 WANTED = {"sqlite": 200_000, "postgresql": 150_000, "mysql": 80_000}
@@ -37,6 +38,7 @@ WANTED = {"sqlite": 200_000, "postgresql": 150_000, "mysql": 80_000}
 WANTED_UNITS = 0.5
 """Seconds in which SQLite returns 10^5 units."""
 TURNS = 3
+KINDS = {"id": "i", "ra": "f", "decl": "f", "pmra": "f", "pmdec": "f", "tmag": "f", "teff": "f", "healpix": "i"}
 N_UNIT = 100_000
 N_PEER = 50_000
 
@@ -66,7 +68,7 @@ def place_of(kind: str, servers: Servers) -> Iterator[str | Path]:
 
 def check(ledger: Ledger, rows: dict[str, NDArray[Any]]) -> None:
     """See that the table holds what was loaded."""
-    table = star_table("ctl", rows)
+    table = star_table("ctl", KINDS)
     with ledger.database.transaction() as connection:
         found = connection.execute(sa.select(*table.c).order_by(table.c.id).limit(20_000)).all()
         count = connection.scalar(sa.select(sa.func.count()).select_from(table))
@@ -84,7 +86,7 @@ def measure(kind: str, servers: Servers, rows: dict[str, NDArray[Any]]) -> dict[
     for turn in range(TURNS):
         with place_of(kind, servers) as place, Ledger.open(place) as ledger:
             start = time.perf_counter()
-            assert load_stars(ledger.database, "ctl", rows, (-90.0, 90.0)) == n
+            assert load_stars(ledger.database, "ctl", [StarRows(KINDS, [rows])], (-90.0, 90.0)) == n
             seconds.append(time.perf_counter() - start)
             if turn:
                 continue
@@ -113,7 +115,7 @@ def measure(kind: str, servers: Servers, rows: dict[str, NDArray[Any]]) -> dict[
 
 def peer(ledger: Ledger, rows: dict[str, NDArray[Any]]) -> float:
     """Return rows a second as SQLAlchemy inserts them in one transaction."""
-    table = star_table("plain", rows)
+    table = star_table("plain", KINDS)
     columns = [[None if value != value else value for value in column[:N_PEER].tolist()] for column in rows.values()]
     dicts = [dict(zip(rows, values, strict=True)) for values in zip(*columns, strict=True)]
     start = time.perf_counter()

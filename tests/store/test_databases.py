@@ -18,6 +18,7 @@ from cuvee.store.ledger import Ledger
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.paths import Paths
 from cuvee.store.schema import REVISIONS
+from cuvee.store.servers import ServerDatabase
 from cuvee.testing.databases import DatabaseContract
 
 KINDS = ("postgresql", "mysql")
@@ -132,12 +133,22 @@ def test_a_server_that_stays_away_is_given_up(kind: str, servers: Servers, monke
             assert len(ledger.units()) == 10
 
 
+def test_a_server_that_takes_no_files_is_loaded_all_the_same(servers: Servers) -> None:
+    server = servers.own("mysql")
+    servers.say(server.url, "SET GLOBAL local_infile = 0")
+    try:
+        with servers.place("mysql", server.url) as url:
+            TestMysql().test_bulk_loads_are_what_was_loaded(url)
+    finally:
+        servers.say(server.url, "SET GLOBAL local_infile = 1")
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------
 
 
 def test_an_older_ledger_is_brought_up_to_date_by_who_writes(place: str) -> None:
     with Ledger.open(place) as ledger, ledger.database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{REVISIONS[-2]}'")
         connection.exec_driver_sql("DROP TABLE survey")
     with pytest.raises(StoreError, match="not up to date; bring it up to date with: cuvee run"):
         Ledger.open(place, read_only=True)
@@ -226,6 +237,15 @@ def test_who_the_server_does_not_let_in_is_told_so(servers: Servers) -> None:
         assert words in caught.value.message
         assert "geheim" not in caught.value.message
         assert "\n" not in caught.value.message
+
+
+def test_servers_of_long_ago_are_refused(servers: Servers) -> None:
+    oldest = {"postgresql": ((11, 22), (12, 0), "12"), "mysql": ((10, 4, 8), (10, 5, 1), "10.5")}
+    for kind, (old, new, words) in oldest.items():
+        with servers.place(kind) as url, Ledger.open(url) as ledger:
+            assert isinstance(ledger.database, ServerDatabase)
+            assert ledger.database.too_old(old) == words
+            assert ledger.database.too_old(new) == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)

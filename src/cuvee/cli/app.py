@@ -58,7 +58,5 @@ for command, what in (
 app.add_typer(
     catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
 )
-app.add_typer(
-    database.database, name="database", short_help="Say where the ledger is; load stars, make views, move it, check it."
-)
+app.add_typer(database.database, name="database", short_help="Look into the ledger; load stars, copy, check.")
 app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")

@@ -18,7 +18,6 @@ _SHOWN = 20
 """Differences that are listed; --json lists all."""
 
 database = typer.Typer(
-    help="Say where the survey's ledger is; load stars, make views, move it, check it.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -68,13 +67,13 @@ def load(
     what: Annotated[Loadable, typer.Argument(help="Which catalogue.")],
     workspace: Workspace = Path(),
     file: Annotated[
-        list[Path] | None, typer.Option(help="Table to load; may be given again. Else what the survey has read.")
+        list[Path] | None, typer.Option(help="Table to load; may be given again. Else what the survey has.")
     ] = None,
     dec: Annotated[
         tuple[float, float], typer.Option(metavar="A B", help="Only declinations from A on and before B (deg).")
     ] = (-90.0, 90.0),
     column: Annotated[
-        list[str] | None, typer.Option(help="A further column of the file, as rad; may be given again.")
+        list[str] | None, typer.Option(help="A further column, as rad; may be given again; all: all of them.")
     ] = None,
 ) -> None:
     """Make a table of catalogue stars in SQL: id, ra, decl, pmra, pmdec, tmag, teff, healpix; and the views over it.
@@ -118,8 +117,16 @@ def copy(
     from cuvee.database import copy_ledger
 
     with TerminalReporter(quiet) as reporter:
-        reporter.say("Copying the ledger")
-        copied = copy_ledger(source, target)
+        begun = False
+
+        def progress(done: int, total: int) -> None:
+            nonlocal begun
+            if not begun:
+                reporter.begin("Copying rows", total)
+                begun = True
+            reporter.advance(done)
+
+        copied = copy_ledger(source, target, progress)
     if as_json:
         tell(json.dumps([one._asdict() for one in copied], indent=1))
         return

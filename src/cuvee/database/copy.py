@@ -32,7 +32,7 @@ class Copied(NamedTuple):
     digest: str
 
 
-def copy_ledger(source: str, target: str, progress: Callable[[int], object] = lambda _: None) -> list[Copied]:
+def copy_ledger(source: str, target: str, progress: Callable[[int, int], object] = lambda _, __: None) -> list[Copied]:
     """Copy a ledger into an empty database, in one transaction, and compare.
 
     Parameters
@@ -40,7 +40,7 @@ def copy_ledger(source: str, target: str, progress: Callable[[int], object] = la
     source, target : str
         SQLite files or URLs.
     progress : callable
-        Told how many rows have been written.
+        Told how many more rows have been written, and how many there are in all.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def copy_ledger(source: str, target: str, progress: Callable[[int], object] = la
                         f"{there.database.name} holds a ledger already ({', '.join(full)}); name an empty place as the second URL."
                     )
         with Ledger.open(_place(target)) as new:
-            transfer(old.database, new.database, progress)
+            total = sum(map(old.count, TABLES))
+            transfer(old.database, new.database, lambda n: progress(n, total))
             copied = []
             for name in TABLES:
                 before, after = table_digest(old.database, name), table_digest(new.database, name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cuvee.errors import ConfigError
 from cuvee.store.catalogs import partition_tags, read_tag
 from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import open_ledger
-from cuvee.store.star_tables import STAR_TABLES, load_stars, read_star_table, stars_as_columns
+from cuvee.store.sky_store import find_stored
+from cuvee.store.star_rows import read_star_table, rows_of_stars, stored_stars
+from cuvee.store.star_tables import STAR_TABLES, load_stars
 from cuvee.store.views import make_views
 from cuvee.survey import Survey
 
@@ -34,12 +34,12 @@ def load_catalog(
     name : str
         ``ctl`` or ``tic``.
     files : sequence of Path
-        Tables to read. Without any, those that have been read into the workspace: for the CTL the ones with "ctl" in their names,
-        for the TIC the others.
+        Tables to read. Without any, the stored catalogue of that name (`cuvee catalog import`); without that, what runs have read: for the
+        CTL the tables with "ctl" in their names, for the TIC the others.
     within : (float, float)
         From the first declination on and before the second (deg); what was there of them before is replaced.
     more : sequence of str
-        Further columns of the files.
+        Further columns of the files or of the stored catalogue; ``all`` for all of this.
 
     Returns
     -------
@@ -64,21 +64,22 @@ def load_catalog(
         )
     paths = survey.paths
     if files:
-        parts = [read_star_table(path, more) for path in files]
+        sources = [read_star_table(path, more) for path in files]
+    elif (stored := find_stored(name, paths.root, paths.catalogs)) is not None:
+        sources = [stored_stars(stored, more, within)]
     else:
         if more:
             raise ConfigError(
-                "--column needs --file: the workspace keeps only positions, motions and magnitudes of stars."
+                "--column needs --file, or: cuvee catalog import; a run keeps only where stars are and how bright."
             )
         tags = [tag for tag in partition_tags(paths.partitions) if ("ctl" in tag.casefold()) == (name == "ctl")]
         if not tags:
             raise ConfigError(
-                f"No table of the {name.upper()} has been read into {paths.root}; name one with --file, or in [catalog] files, then: cuvee run"
+                f"{paths.root} has no stars of the {name.upper()}; name a table with --file, or take it in with: cuvee catalog import FILE"
             )
-        parts = [stars_as_columns(read_tag(paths.partitions, tag)) for tag in tags]
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        sources = [rows_of_stars(read_tag(paths.partitions, tag)) for tag in tags]
     with workspace_lock(paths.lock), open_ledger(paths) as ledger:
-        n = load_stars(ledger.database, name, columns, within)
+        n = load_stars(ledger.database, name, sources, within)
         return n, make_views(ledger.database)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Column",
     "find_columns",
     "find_places",
+    "plain_name",
 ]
 
 _TIC = """
@@ -60,7 +61,7 @@ MAG_NAMES = {
 # --- which column is what ---------------------------------------------------------------------------------------------
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Strip what spellings of a column name differ in: case, blanks, underscores, MAST's ``[ID]:Integer``."""
     name = re.sub(r"^\[(.*)\]:.*$", r"\1", name.strip())
     return re.sub(r"[\s_\-]", "", name).casefold()
@@ -71,7 +72,7 @@ class _Finder:
 
     def __init__(self, table: OpenTable) -> None:
         self.table = table
-        self.plain = [_plain(name) for name in table.names]
+        self.plain = [plain_name(name) for name in table.names]
         self.anchor = 0
 
     def one(self, aliases: Iterable[str]) -> int | None:

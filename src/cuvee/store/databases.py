@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POSTGRES_SCHEMA",
+    "VIEWS",
     "Columns",
     "Database",
     "Lost",
     "NoLedger",
     "driver_values",
 ]
+
+VIEWS = sa.Table("cuvee_views", sa.MetaData(), sa.Column("name", sa.String(64), primary_key=True))
+"""Which views are ours."""
 
 POSTGRES_SCHEMA = "cuvee"
 """Where the tables go in PostgreSQL unless the URL says ``?schema=``; not ``public``, which others use, too."""
@@ -189,8 +193,21 @@ class Database(ABC):
         else:
             self.migrate()
 
+    def drop_views(self) -> list[str]:
+        """Drop the views that `cuvee.store.views.make_views` has made; return their names."""
+        with self.transaction() as connection:
+            if not sa.inspect(connection).has_table(VIEWS.name):
+                return []
+            names = sorted(connection.scalars(sa.select(VIEWS.c.name)))
+            for name in names:
+                quoted = connection.dialect.identifier_preparer.quote(name)
+                connection.exec_driver_sql(f"DROP VIEW IF EXISTS {quoted}")
+            connection.execute(sa.delete(VIEWS))
+            return names
+
     def migrate(self) -> None:
         """Change the tables of an older version of cuvee."""
+        self.drop_views()  # most databases change no table that a view looks at
         # Alembic takes longer to import than a ledger that is up to date takes to open.
         from alembic import command
         from alembic.config import Config

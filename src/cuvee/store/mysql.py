@@ -20,7 +20,10 @@ __all__ = ["MysqlDatabase"]
 
 _LOST = (0, 1020, 1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1927, 2002, 2003, 2006, 2013, 2055)
 """Codes of errors that pass: connections cut or killed, shutdowns, deadlocks, locks, too many connections."""
+_CHUNK = 1 << 14
 _NO_DATABASE, _NO_PASSWORD = 1049, 1045
+_NO_LOCAL_FILES = (1148, 2068, 3948, 4166)
+"""Codes of servers that take no files from their clients, as MySQL does unless told otherwise."""
 _LOCK = "concat('cuvee ', left(database(), 50))"
 _NO_RIGHTS = (1044, 1142, 1227, 1370)
 
@@ -135,11 +138,28 @@ class MysqlDatabase(ServerDatabase):
                 f"LOAD DATA LOCAL INFILE %s INTO TABLE {_quoted(table.name)} CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','"
                 f" OPTIONALLY ENCLOSED BY '\"' ESCAPED BY '' LINES TERMINATED BY '\\n' ({marks}){f' SET {values}' if values else ''}"
             )
-            connection.exec_driver_sql(statement, (file.name,))
+            try:
+                connection.exec_driver_sql(statement, (file.name,))
+            except sa.exc.DBAPIError as error:
+                if error.orig is None or error.orig.args[0] not in _NO_LOCAL_FILES:
+                    raise
+                _insert(connection, table, columns)
             warning = connection.exec_driver_sql("SHOW WARNINGS LIMIT 1").first()
         # What would be an error of other statements, LOAD DATA LOCAL makes a warning and goes on.
         if warning:
             raise StoreError(f"Rows for the table {table.name} of {self.name} cannot be loaded: {warning[2]}.")
+
+
+def _insert(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+    """Add rows by INSERT, several times slower."""
+    names = table.columns.keys()
+    statement = f"INSERT INTO {_quoted(table.name)} ({', '.join(map(_quoted, names))}) VALUES ({', '.join(['%s'] * len(names))})"
+    for first in range(0, len(columns[names[0]]), _CHUNK):
+        some = [
+            [None if value != value else value for value in columns[name][first : first + _CHUNK].tolist()]
+            for name in names
+        ]
+        connection.exec_driver_sql(statement, list(zip(*some, strict=True)))
 
 
 def _refused(name: str, error: BaseException) -> CuveeError:

@@ -7,159 +7,45 @@ pipelines, are in `cuvee.store.views`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
-from cuvee.catalog.stars import healpix_index
 from cuvee.errors import ConfigError
-from cuvee.model.records import Stars
-from cuvee.store.catalog_columns import TIC_COLUMNS, Column, find_columns
-from cuvee.store.catalog_formats import open_table
-from cuvee.store.databases import Columns, Database
+from cuvee.store.databases import Database
 from cuvee.store.schema import long_text
+from cuvee.store.star_rows import StarRows
 
-__all__ = [
-    "STAR_COLUMNS",
-    "STAR_TABLES",
-    "load_stars",
-    "loaded_ranges",
-    "read_star_table",
-    "star_counts",
-    "star_table",
-    "stars_as_columns",
-]
+__all__ = ["STAR_TABLES", "load_stars", "loaded_ranges", "star_counts", "star_table"]
 
 STAR_TABLES = ("ctl", "tic")
 """Tables that can be loaded."""
 
-STAR_COLUMNS = {"id": "ID", "ra": "ra", "decl": "dec", "pmra": "pmRA", "pmdec": "pmDEC", "tmag": "Tmag", "teff": "Teff"}
-"""The columns of every such table but ``healpix``, and what the TIC calls them; positions in deg, motions in mas/yr, K."""
 
-
-def star_table(name: str, columns: Columns) -> sa.Table:
+def star_table(name: str, kinds: Mapping[str, str]) -> sa.Table:
     """Describe a table of stars.
 
     Parameters
     ----------
     name : str
         One of `STAR_TABLES`.
-    columns : mapping of str to ndarray
-        What it holds.
+    kinds : mapping of str to str
+        See `StarRows`.
     """
-    kinds: dict[str, sa.types.TypeEngine[Any]] = {"i": sa.BigInteger(), "f": sa.Double(), "O": long_text()}
+    types: dict[str, sa.types.TypeEngine[Any]] = {"i": sa.BigInteger(), "f": sa.Double(), "t": long_text()}
     fields = [
         sa.Column(
             column,
             # An INTEGER key is SQLite's own number of a row, and needs no index.
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite") if column == "id" else kinds[values.dtype.kind],
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite") if column == "id" else types[kind],
             primary_key=column == "id",
             autoincrement=False,
             nullable=column not in ("id", "healpix"),
         )
-        for column, values in columns.items()
+        for column, kind in kinds.items()
     ]
     return sa.Table(name, sa.MetaData(), *fields)
-
-
-def read_star_table(path: Path, more: Sequence[str] = (), band: str = "tess") -> dict[str, NDArray[Any]]:
-    """Read a table of stars, as people have them, into the columns of a table in SQL.
-
-    Parameters
-    ----------
-    path : Path
-        Whatever `cuvee.store.catalog_formats.open_table` opens.
-    more : sequence of str
-        Names of further columns of the file.
-    band : str
-        Which magnitude.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Those of `STAR_COLUMNS` (NaN where the file lacks one), ``healpix``, and the others under their names in small letters.
-        Rows without an id, and duplicates and artefacts of the TIC, are left out.
-
-    Raises
-    ------
-    ConfigError
-        If the file is no such table, or lacks a column.
-    """
-    table = open_table(path)
-    found = dict(find_columns(table, band))
-    names = [name.casefold() for name in table.names or TIC_COLUMNS]
-    if "teff" in names:
-        found["teff"] = names.index("teff")
-    for name in more:
-        if name.casefold() not in names:
-            known = ", ".join(table.names or TIC_COLUMNS)
-            raise ConfigError(f"{path} has no column {name}; its columns are: {known}.")
-    extra = {name: names.index(name.casefold()) for name in more if name.casefold() not in (*STAR_COLUMNS, "dec")}
-    kinds = {
-        index: pa.int64() if role == "id" else pa.string() if role == "disposition" else pa.float64()
-        for role, index in found.items()
-    }
-    # What is no number stays text.
-    loaded = table.load({**{index: pa.float64() for index in extra.values()}, **kinds})
-    cells = {role: Column(table, index, loaded[index]) for role, index in found.items()}
-    ids, keep = cells["id"].integers()
-    if "disposition" in cells:
-        words = pc.utf8_upper(cells["disposition"].words())
-        keep &= ~np.asarray(
-            pc.fill_null(pc.is_in(words, value_set=pa.array(["DUPLICATE", "ARTIFACT"])), False).to_numpy(), np.bool_
-        )
-    none = np.full(ids.size, np.nan)
-    columns: dict[str, NDArray[Any]] = {"id": ids}
-    for name, role, unit in (
-        ("ra", "ra", "deg"),
-        ("decl", "dec", "deg"),
-        ("pmra", "pmra", "mas / yr"),
-        ("pmdec", "pmdec", "mas / yr"),
-    ):
-        columns[name] = cells[role].scaled(unit) if role in cells else none
-    columns["tmag"] = cells["mag"].floats()
-    columns["teff"] = cells["teff"].floats() if "teff" in cells else none
-    for name, index in extra.items():
-        columns[name.lower()] = _values(loaded[index])
-    columns = {name: values[keep] for name, values in columns.items()}
-    for name, low, high in (("ra", 0.0, 360.0), ("decl", -90.0, 90.0)):
-        if not np.all((columns[name] >= low) & (columns[name] <= high)):
-            raise ConfigError(f"{path} has a position that is missing or off the sphere; mend or remove that row.")
-    columns["healpix"] = healpix_index(columns["ra"] % 360.0, columns["decl"])
-    return columns
-
-
-def _values(values: pa.ChunkedArray) -> NDArray[Any]:
-    if pa.types.is_integer(values.type) and values.null_count == 0:
-        return np.asarray(values.to_numpy(), np.int64)
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        return np.asarray(pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy(), np.float64)
-    return np.array(values.cast(pa.string()).to_pylist(), object)
-
-
-def stars_as_columns(stars: Stars) -> dict[str, NDArray[Any]]:
-    """Return stars of the catalogue store as the columns of a table in SQL.
-
-    Parameters
-    ----------
-    stars : Stars
-        From `cuvee.store.catalogs.read_partitions`.
-    """
-    return {
-        "id": stars.id,
-        "ra": stars.ra,
-        "decl": stars.dec,
-        "pmra": stars.pmra,
-        "pmdec": stars.pmdec,
-        "tmag": stars.mag,
-        "teff": np.full(len(stars), np.nan),
-        "healpix": stars.healpix,
-    }
 
 
 _RANGES = sa.Table(
@@ -188,8 +74,8 @@ def loaded_ranges(connection: sa.Connection, name: str) -> list[tuple[float, flo
     return sorted((float(low), float(high)) for low, high in connection.execute(query))
 
 
-def load_stars(database: Database, name: str, columns: Columns, within: tuple[float, float]) -> int:
-    """Put stars of a range of declinations into a table, in place of those of that range that are there.
+def load_stars(database: Database, name: str, sources: Sequence[StarRows], within: tuple[float, float]) -> int:
+    """Put stars of a range of declinations into a table, in place of those of that range that are there; one transaction.
 
     Parameters
     ----------
@@ -197,8 +83,8 @@ def load_stars(database: Database, name: str, columns: Columns, within: tuple[fl
         Takes them.
     name : str
         One of `STAR_TABLES`.
-    columns : mapping of str to ndarray
-        From `read_star_table` or `stars_as_columns`.
+    sources : sequence of StarRows
+        With the same columns.
     within : (float, float)
         From the first declination on and before the second (deg).
 
@@ -210,30 +96,25 @@ def load_stars(database: Database, name: str, columns: Columns, within: tuple[fl
     Raises
     ------
     ConfigError
-        If a star occurs twice, or the table that is there has other columns.
+        If the sources or the table that is there have other columns.
     StoreError
-        If the database cannot be used.
+        If the database cannot be used, or a star occurs twice.
     """
     low, high = within
-    rows = np.flatnonzero((columns["decl"] >= low) & ((columns["decl"] < high) | (high >= 90.0)))
-    rows = rows[np.argsort(columns["id"][rows], kind="stable")]  # in the order of the key they go in quickest
-    part: Mapping[str, NDArray[Any]] = {key: values[rows] for key, values in columns.items()}
-    again = np.flatnonzero(part["id"][1:] == part["id"][:-1])
-    if again.size:
-        raise ConfigError(
-            f"The star {part['id'][again[0]]} occurs twice in what is to be loaded into {name}; remove one of its rows."
-        )
-    table = star_table(name, part)
+    kinds = dict(sources[0].kinds)
+    if any(dict(source.kinds) != kinds for source in sources):
+        raise ConfigError(f"What is to be loaded into {name} has not all the same columns; load the tables one by one.")
+    table = star_table(name, kinds)
     with database.transaction() as connection:
         there = sa.inspect(connection).has_table(name)
-    if there:
-        with database.transaction() as connection:
-            before = [column["name"] for column in sa.inspect(connection).get_columns(name)]
-        if before != list(part):
-            raise ConfigError(
-                f"The table {name} of {database.name} has other columns ({', '.join(before)}); load the same ones, or drop it first."
-            )
+        before = [column["name"] for column in sa.inspect(connection).get_columns(name)] if there else []
+    if there and before != list(kinds):
+        raise ConfigError(
+            f"The table {name} of {database.name} has other columns ({', '.join(before)}); load the same ones, or drop it first."
+        )
+    n = 0
     with database.transaction() as connection:
+        _RANGES.create(connection, checkfirst=True)
         if there:
             inside = table.c.decl >= low
             if high < 90.0:
@@ -241,15 +122,21 @@ def load_stars(database: Database, name: str, columns: Columns, within: tuple[fl
             connection.execute(sa.delete(table).where(inside))
         else:
             table.create(connection)
-        if rows.size:
-            database.load(connection, table, part)
-        _RANGES.create(connection, checkfirst=True)
+        for source in sources:
+            for part in source.parts:
+                rows = np.flatnonzero((part["decl"] >= low) & ((part["decl"] < high) | (high >= 90.0)))
+                if rows.size:
+                    rows = rows[
+                        np.argsort(part["id"][rows], kind="stable")
+                    ]  # in the order of the key they go in quickest
+                    database.load(connection, table, {key: values[rows] for key, values in part.items()})
+                    n += rows.size
         same = (_RANGES.c.name == name) & (_RANGES.c.low >= low) & (_RANGES.c.high <= high)
         connection.execute(sa.delete(_RANGES).where(same))
         connection.execute(sa.insert(_RANGES).values(name=name, low=low, high=high))
         if not there:
             sa.Index(f"{name}_by_healpix", table.c.healpix).create(connection)
-    return int(rows.size)
+    return int(n)
 
 
 def star_counts(database: Database) -> dict[str, int]:

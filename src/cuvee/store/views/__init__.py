@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from cuvee.store.databases import Database
+from cuvee.store.databases import VIEWS, Database
 from cuvee.store.star_tables import STAR_TABLES
 from cuvee.store.views import pipe_trex, tasoc, vineyard
 
-__all__ = ["drop_views", "make_views", "view_names"]
-
-_RECORD = sa.Table("cuvee_views", sa.MetaData(), sa.Column("name", sa.String(64), primary_key=True))
-"""Which views are ours."""
+__all__ = ["make_views", "view_names"]
 
 
 def make_views(database: Database) -> list[str]:
@@ -35,7 +32,7 @@ def make_views(database: Database) -> list[str]:
     StoreError
         If there is a table of such a name, or no right to make views.
     """
-    drop_views(database)
+    database.drop_views()
     with database.transaction() as connection:
         inspector = sa.inspect(connection)
         stars = {
@@ -44,7 +41,7 @@ def make_views(database: Database) -> list[str]:
             if inspector.has_table(name)
         }
         wanted = vineyard.views(connection, stars) | pipe_trex.views() | tasoc.views()
-        _RECORD.create(connection, checkfirst=True)
+        VIEWS.create(connection, checkfirst=True)
         quote = connection.dialect.identifier_preparer.quote
         names = []
         for name, query in wanted.items():
@@ -55,7 +52,7 @@ def make_views(database: Database) -> list[str]:
             )
             connection.exec_driver_sql(f"CREATE VIEW {quote(called)} AS {text}")
             names.append(called)
-        connection.execute(sa.insert(_RECORD), [{"name": name} for name in names])
+        connection.execute(sa.insert(VIEWS), [{"name": name} for name in names])
     return sorted(names)
 
 
@@ -68,24 +65,6 @@ def view_names(database: Database) -> list[str]:
         Of a ledger.
     """
     with database.transaction() as connection:
-        if not sa.inspect(connection).has_table(_RECORD.name):
+        if not sa.inspect(connection).has_table(VIEWS.name):
             return []
-        return sorted(connection.scalars(sa.select(_RECORD.c.name)))
-
-
-def drop_views(database: Database) -> list[str]:
-    """Drop the views that `make_views` made; return their names.
-
-    Parameters
-    ----------
-    database : Database
-        Of a ledger, opened to write.
-    """
-    names = view_names(database)
-    if names:
-        with database.transaction() as connection:
-            quote = connection.dialect.identifier_preparer.quote
-            for name in names:
-                connection.exec_driver_sql(f"DROP VIEW IF EXISTS {quote(name)}")
-            connection.execute(sa.delete(_RECORD))
-    return names
+        return sorted(connection.scalars(sa.select(VIEWS.c.name)))

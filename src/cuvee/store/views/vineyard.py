@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from cuvee.store.catalog_columns import TIC_COLUMNS
 from cuvee.store.schema import TABLES
-from cuvee.store.star_tables import STAR_COLUMNS, loaded_ranges
+from cuvee.store.star_rows import STAR_COLUMNS
+from cuvee.store.star_tables import loaded_ranges
 from cuvee.store.views.columns import camera_of, ccd_of, sector_of
 
 __all__ = ["views"]
