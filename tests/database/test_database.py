@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from cuvee.run.lock import workspace_lock
 from tests.run.test_databases import keep_ledger_in, small_survey
 from tests.run.workspaces import Listener, run
 from tests.store.servers import Servers
@@ -23,6 +22,7 @@ from cuvee.errors import ConfigError, StoreError
 from cuvee.sky import take_in
 from cuvee.store.catalog_columns import TIC_COLUMNS
 from cuvee.store.ledger import Ledger
+from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.schema import REVISIONS, TABLES
 from cuvee.survey import Survey, open_survey
