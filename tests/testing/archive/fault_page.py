@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.testing.archive.clients import CURL, Astroquery, curl_version, fetch_with_curl
 from tests.testing.archive.holdings import make_holdings
+from tests.testing.archive.ours import fetch_with_cuvee, search_with_cuvee
 
 from cuvee.testing.archive import KINDS, LoopbackArchive
 from cuvee.testing.archive.trial import SEARCH_FAULTS, STATES, TRANSFER_FAULTS, Outcomes, try_downloads, try_searches
@@ -21,8 +22,16 @@ def measure(served: Path, scratch: Path) -> dict[str, list[str]]:
     """Try all clients that are installed, on one of the frames served; return a table each, by title."""
     # Mostly they wait, so they do it together, each before an archive of its own.
     with ThreadPoolExecutor() as pool:
-        tried = [pool.submit(try_one, served, scratch) for try_one in (_curl, _astroquery)]
+        tried = [pool.submit(try_one, served, scratch) for try_one in (_cuvee, _curl, _astroquery)]
         return {title: rows for one in tried for title, rows in one.result().items()}
+
+
+def _cuvee(served: Path, scratch: Path) -> dict[str, list[str]]:
+    (scratch / "cuvee").mkdir()
+    with LoopbackArchive(served) as archive:
+        outcomes = try_downloads(fetch_with_cuvee, archive, _frame(archive), scratch / "cuvee")
+        searches = try_searches(search_with_cuvee, archive)
+    return {"cuvee, `cuvee acquire`": _transfer_rows(outcomes), "cuvee, its searches": _search_rows(searches)}
 
 
 def _curl(served: Path, scratch: Path) -> dict[str, list[str]]:
