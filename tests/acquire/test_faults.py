@@ -156,3 +156,17 @@ def test_a_part_is_gone_on_with_and_not_fetched_again(
     assert request.range.startswith("bytes=300000-")
     assert request.sent == len(shelf[1][STRUCK]) - int(request.range[6:-1])
     assert here(root) == shelf[1]
+
+
+def test_a_long_file_over_a_line_that_always_breaks_gets_there(
+    tmp_path: Path, archive: LoopbackArchive, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_PROGRESS", 20_000)
+    root = make_workspace(tmp_path / "my", archive)
+    archive.faults = [Fault("drop", STRUCK, number=30_000)]
+    archive.clear()
+    assert acquire(root, archive).complete
+    assert here(root) == shelf[1]
+    parts = [r for r in archive.requests if r.name == STRUCK and r.method == "GET"]
+    assert len(parts) > 2 * PATIENCE.tries
+    assert sum(part.sent for part in parts) == len(shelf[1][STRUCK])

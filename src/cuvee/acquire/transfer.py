@@ -31,6 +31,8 @@ __all__ = ["Expected", "Fetched", "Tap", "fetch", "temporary_path"]
 
 _WORTH_RESUMING = 1 << 22
 """Bytes from which on a part is kept for the next acquisition, too."""
+_PROGRESS = 1 << 20
+"""Bytes more than before the last try, for which a try does not count."""
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _WHOLE_RANGE = re.compile(r"bytes \*/(\d+)")
 
@@ -229,36 +231,38 @@ class _Transfer:
         self._pauses = 0
 
     def run(self, last: bool) -> Fetched:
-        patience, trouble, state = self._wire.patience, "", "failed"
+        patience, part, trouble, state = self._wire.patience, self._part, "", "failed"
         limit = max(2, patience.tries) if last else 2
         if self._part.url != self._url:
             self._part.forget()
-        tries = 0
-        while tries < limit:
-            tries += 1
+        tries = spent = 0
+        while spent < limit:
+            tries, spent, before = tries + 1, spent + 1, self._part.done
             try:
                 self._wire.wait_turn(self._url)
                 with self._wire.slots:  # others may use the line while this file is judged and synced
                     self._receive()
-                part = self._part
                 verdict = judge(part.path, self._expected.name, part.headers, part.digest.hexdigest())
             except _Gone as gone:
                 self._part.forget()
                 return Fetched("missing", self._url, tries=tries, message=str(gone))
             except _Trouble as fault:
                 trouble, state = str(fault), "failed"
+                if self._part.done >= before + _PROGRESS:  # a long file over a poor line gets there, piece by piece
+                    spent = self._pauses = 0
             except BadData as fault:
                 self._part.forget()
-                trouble, state = fault.message, "broken"
+                said = fault.message.replace(str(part.path), self._expected.name)
+                trouble, state = said.partition("; fetch it again")[0], "broken"
             else:
                 if (answer := self._accept(verdict, tries)) is not None:
                     return answer
                 trouble, state = verdict.doubt or "it is not as it should be", "broken"
                 self._doubted = verdict.hash
                 self._part.forget()
-                if tries == 1:
+                if spent == 1:
                     continue  # a doubt is worth a second fetch, at once
-            if tries < limit:
+            if spent < limit:
                 self._wire.sleep(patience.pause(self._pauses))
                 self._pauses += 1
         return Fetched(state, self._url, tries=tries, message=f"{trouble} ({tries} tries)")
