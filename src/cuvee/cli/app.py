@@ -55,8 +55,6 @@ for command, what in (
 ):
     app.command(short_help=what)(command)
 
-app.add_typer(
-    catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
-)
+app.add_typer(catalog.catalog, name="catalog", short_help="Take catalogues of stars in; search them.")
 app.add_typer(database.database, name="database", short_help="Look into the ledger; load stars, copy, check.")
 app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")
