@@ -1,9 +1,11 @@
 """Fixtures that every test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.run.workspaces import House
+from tests.store.servers import Servers
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +21,11 @@ def shared_data() -> Path:
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     """Copies of a small finished workspace."""
     return House(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Servers of databases, found or started when a test first wants them."""
+    servers = Servers()
+    yield servers
+    servers.close()

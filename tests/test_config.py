@@ -26,7 +26,7 @@ def test_the_template_is_valid_and_shows_the_true_defaults(tmp_path: Path) -> No
     # Every setting that is commented out, taken in, changes nothing but those that have no default to show.
     text = path.read_text()
     setting = re.compile(r"^# (\w+ = .*)$", re.MULTILINE)
-    unset = ("mask", "ids", "max_stars", "contaminant_limit", "k2p2_limit", "halo_limit")
+    unset = ("mask", "ids", "max_stars", "contaminant_limit", "k2p2_limit", "halo_limit", "url")
     shown = setting.sub(lambda found: found[0] if found[1].startswith(unset) else found[1], text)
     assert load(workspace(path.parent, shown)) == config
     # And all of them are there, and may be taken in together.

@@ -81,6 +81,11 @@ def test_commands_in_the_pages_exist_with_their_options() -> None:
         verb = words[1]
         if verb not in helps:
             helps[verb] = cuvee(verb, "--help")
+        if re.search(
+            rf"^  {re.escape([*words, '-'][2])} {{2,}}\w", helps[verb].partition("Commands:")[2], re.MULTILINE
+        ):
+            verb = " ".join(words[1:3])
+            helps.setdefault(verb, cuvee(*words[1:3], "--help"))
         options = (word.split("=")[0] for word in words if re.fullmatch(r"--?[a-z][a-z-]*(=.*)?", word))
         wrong += [
             f"{line}: no {option}" for option in options if not re.search(rf"(?<![\w-]){option}(?![\w-])", helps[verb])

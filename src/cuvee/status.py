@@ -7,8 +7,8 @@ from typing import Any
 
 from cuvee.errors import StoreError
 from cuvee.pipeline import PIPELINE
-from cuvee.store.ledger import Ledger
 from cuvee.store.lock import lock_holder
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.survey import Survey
 
 __all__ = ["workspace_status"]
@@ -47,12 +47,12 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         "troubled_units": [],
         "bad_files": [],
     }
-    if not survey.paths.ledger.is_file():
+    if not has_ledger(survey.paths):
         return report
     stages: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     seconds: dict[str, float] = defaultdict(float)
     try:
-        opened = Ledger.open(survey.paths.ledger, read_only=True)
+        opened = open_ledger(survey.paths, read_only=True)
     except StoreError:
         if report["running"]:
             return report  # the first run has only just begun, and is still making its ledger

@@ -14,7 +14,7 @@ from tests.run.workspaces import run as run_again
 import cuvee as package
 from cuvee.cli.output import count, table
 
-COMMANDS = ("init", "run", "status", "show", "explain", "export", "report", "simulate", "demo")
+COMMANDS = ("init", "run", "status", "show", "explain", "export", "report", "simulate", "demo", "database")
 
 
 @pytest.fixture

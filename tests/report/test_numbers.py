@@ -69,7 +69,7 @@ def test_the_table_of_noise_counts_what_it_says() -> None:
 
 
 def test_the_timeline_is_the_median_of_the_light_curves(survey: Survey) -> None:
-    facts = gather_run(survey.paths.ledger, survey.paths.root, survey.config)
+    facts = gather_run(survey.paths, survey.config)
     stars = gather_stars(facts.groups[0][1])
     timeline = gather_timeline(survey, GROUP, stars)
     assert timeline is not None
@@ -97,7 +97,7 @@ def test_the_timeline_is_the_median_of_the_light_curves(survey: Survey) -> None:
 
 
 def test_bad_frames_stand_where_they_would_have_been(survey: Survey, bad_names: tuple[str, str]) -> None:
-    facts = gather_run(survey.paths.ledger, survey.paths.root, survey.config)
+    facts = gather_run(survey.paths, survey.config)
     with Ledger.open(survey.paths.ledger, read_only=True) as ledger:
         known = {row["cadence"] for row in ledger.rows("frames", segment="s0008")}
     first = min(known)
@@ -109,7 +109,7 @@ def test_bad_frames_stand_where_they_would_have_been(survey: Survey, bad_names: 
 
 
 def test_the_gallery_holds_the_brightest_and_the_noisiest(survey: Survey) -> None:
-    facts = gather_run(survey.paths.ledger, survey.paths.root, survey.config)
+    facts = gather_run(survey.paths, survey.config)
     stars = gather_stars(facts.groups[0][1])
     picked = {label: k for labels, k, _ in pick_stars(survey, GROUP, stars, 2) for label in labels.split()}
     assert sorted(picked) == ["B1", "B2", "V1", "V2", "W1", "W2"]

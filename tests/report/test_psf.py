@@ -87,7 +87,7 @@ def row_of(page: str, first: str) -> list[str]:
 
 
 def test_frames_point_where_they_were_made_to(measured: Survey) -> None:
-    facts = gather_run(measured.paths.ledger, measured.paths.root, measured.config)
+    facts = gather_run(measured.paths, measured.config)
     (psf,) = gather_psf(facts, GROUP)
     found = gather_displacement(psf.blocks)
     assert found is not None
@@ -149,7 +149,7 @@ def test_blocks_are_joined_and_frames_without_stay_without(tmp_path: Path) -> No
 
 
 def test_the_gallery_shows_what_the_model_leaves(measured: Survey) -> None:
-    facts = gather_run(measured.paths.ledger, measured.paths.root, measured.config)
+    facts = gather_run(measured.paths, measured.config)
     stars = gather_stars(facts.groups[0][1])
     picked = pick_stars(measured, GROUP, stars, 1)
     shown = show_stars(measured, GROUP, stars, picked, facts.references, facts.models)
@@ -166,7 +166,7 @@ def test_the_gallery_shows_what_the_model_leaves(measured: Survey) -> None:
 
 @pytest.mark.parametrize("spoil", ["nothing", "lost", "wild", "only shift", "all lost"])
 def test_every_frame_is_drawn_once(measured: Survey, spoil: str) -> None:
-    facts = gather_run(measured.paths.ledger, measured.paths.root, measured.config)
+    facts = gather_run(measured.paths, measured.config)
     timeline = gather_timeline(measured, GROUP, gather_stars(facts.groups[0][1]))
     assert timeline is not None
     timeline.quality[3] = 32
@@ -251,7 +251,7 @@ def test_without_prf_blocks_or_psf_in_the_configuration_the_rest_stands(spoilt: 
     text = words_of(write_report(spoilt).read_text())
     assert "the flux blocks have been cleared away" in text
     assert "The PRF fits" in text
-    facts = gather_run(spoilt.paths.ledger, spoilt.paths.root, spoilt.config)
+    facts = gather_run(spoilt.paths, spoilt.config)
     assert gather_psf(replace(facts, config={"extract": {"psf": False}}), GROUP) == ()
     shutil.rmtree(spoilt.path / "BASE" / "prf")
     assert "Apertures and the PSF" not in words_of(write_report(spoilt).read_text())
@@ -276,7 +276,7 @@ def test_without_psf_fluxes_nothing_is_said_of_them_unless_they_were_asked_for(s
     ],
 )  # fmt: skip
 def test_the_fit_is_judged_by_its_width(width: float, error: float, said: str, bad: bool, measured: Survey) -> None:
-    facts = gather_run(measured.paths.ledger, measured.paths.root, measured.config)
+    facts = gather_run(measured.paths, measured.config)
     (psf,) = gather_psf(facts, GROUP)
     nothing = np.zeros(0)
     prf = Prf(np.zeros((1, 3, 3)), 1, 1, 0, (0.0, 0.0), (1.0, 1.0))

@@ -28,7 +28,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @pytest.fixture(scope="module")
 def facts(survey: Survey) -> RunFacts:
-    return gather_run(survey.paths.ledger, survey.paths.root, survey.config)
+    return gather_run(survey.paths, survey.config)
 
 
 @pytest.fixture(scope="module")

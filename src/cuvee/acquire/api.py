@@ -227,7 +227,7 @@ def repeat(workspace: str | Path, record: str | Path, patience: Patience | None 
 
 def paths_of(root: Path) -> Paths:
     """Return the names of a workspace's files; RAW, and so what is known of it, is that of all its projects."""
-    return Paths(root)
+    return Paths(root, database=load(root).database.url)
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from cuvee.acquire.transfer import Expected, Fetched, Tap, fetch, temporary_path
 from cuvee.acquire.wire import Interrupted
 from cuvee.errors import BadData, ConfigError, StoreError, TransientError
 from cuvee.store.atomic import content_hash
-from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
 
 __all__ = ["QUARANTINE_AFTER", "acquire_manifest", "cached", "without_known"]
@@ -88,7 +88,7 @@ def acquire_manifest(
     outcome = Outcome(manifest, record=record)
     with ExitStack() as stack:
         stack.enter_context(workspace_lock(paths.acquire_lock, "acquisition"))
-        journal = Journal(stack.enter_context(Ledger.open(paths.ledger)), paths.root)
+        journal = Journal(stack.enter_context(open_ledger(paths)), paths.root)
         todo = _plan(paths.root, manifest, journal, outcome, again)
         _check_room(paths.root, todo, archive, journal)
         journal.begin(manifest, record)
@@ -121,9 +121,9 @@ def cached(paths: Paths, query: Query, reason: str) -> Outcome:
     TransientError
         If it was never asked before.
     """
-    if not paths.ledger.is_file():
+    if not has_ledger(paths):
         raise TransientError(reason)
-    with Ledger.open(paths.ledger, read_only=True) as ledger:
+    with open_ledger(paths, read_only=True) as ledger:
         earlier = past(ledger, query.key)
         if earlier is None:
             raise TransientError(reason)
@@ -148,9 +148,9 @@ def without_known(paths: Paths, manifest: Manifest) -> Manifest:
     ConfigError
         If nothing is left.
     """
-    if not paths.ledger.is_file():
+    if not has_ledger(paths):
         return manifest
-    with Ledger.open(paths.ledger, read_only=True) as ledger:
+    with open_ledger(paths, read_only=True) as ledger:
         names = known_names(ledger)
     files = [file for file in manifest.files if file.name not in names]
     if not files:

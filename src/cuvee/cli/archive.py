@@ -11,7 +11,7 @@ from cuvee.cli.output import tell
 
 __all__ = ["archive", "serve"]
 
-archive = typer.Typer(rich_markup_mode=None)
+archive = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 @archive.callback(invoke_without_command=True)

@@ -30,6 +30,7 @@ __all__ = [
     "CatalogSources",
     "Config",
     "DataSources",
+    "DatabaseParams",
     "KeepParams",
     "RunParams",
     "WorkspaceParams",
@@ -117,12 +118,25 @@ class KeepParams(_Section):
     flux_blocks: bool = True
 
 
+class DatabaseParams(_Section):
+    """``[database]``: where the ledger is; never changes a result.
+
+    Parameters
+    ----------
+    url : str
+        Empty: the file ``cuvee.db`` of the workspace. Else a database of a server, as
+        ``postgresql://USER@HOST/DATABASE?schema=SURVEY`` or ``mysql://USER@HOST/SURVEY``.
+    """
+
+    url: str = ""
+
+
 class Config(_Section):
     """The whole configuration of a workspace, defaults filled in.
 
     Parameters
     ----------
-    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep
+    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep, database
         One record a section.
     """
 
@@ -139,10 +153,11 @@ class Config(_Section):
     time: TimeParams = TimeParams()
     run: RunParams = RunParams()
     keep: KeepParams = KeepParams()
+    database: DatabaseParams = DatabaseParams()
 
     def effective(self) -> dict[str, Any]:
-        """Return every parameter with its value, ready for JSON."""
-        return json.loads(self.model_dump_json())  # type: ignore[no-any-return]
+        """Return every parameter with its value, ready for JSON; but for the database, whose URL may hold a password."""
+        return json.loads(self.model_dump_json(exclude={"database"}))  # type: ignore[no-any-return]
 
 
 _TEMPLATE = """\
@@ -246,6 +261,11 @@ files = {catalog}
 [keep]
 # false frees disk; a repaired frame then costs its whole detector again.
 # flux_blocks = {flux_blocks}
+
+[database]
+# Keep the ledger on a server, not in cuvee.db: in a schema of PostgreSQL for this survey alone, or a database of MySQL or MariaDB
+# (mysql://USER@HOST/SURVEY). Passwords are better kept in ~/.pgpass or ~/.my.cnf than here.
+# url = "postgresql://USER@HOST/DATABASE?schema=SURVEY"
 """
 
 

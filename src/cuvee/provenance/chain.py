@@ -19,6 +19,7 @@ from cuvee.store.atomic import content_hash
 from cuvee.store.blocks import read_block
 from cuvee.store.catalogs import PARTITION_ORDER
 from cuvee.store.ledger import Ledger
+from cuvee.store.sky_store import find_stored
 from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
 from cuvee.survey import Survey
@@ -198,8 +199,12 @@ class Chain:
         """Return where an input's bytes are; empty for one that is only facts, or that the ledger has forgotten."""
         if kind == "table":
             if self._tables is None:
+                root, catalogs = self._survey.path.resolve(), self._survey.paths.catalogs
+                sources = [
+                    str(find_stored(source, root, catalogs) or source) for source in self._survey.config.catalog.files
+                ]
                 try:
-                    found = find_files(self._survey.config.catalog.files, ("*",), self._survey.path.resolve())
+                    found = find_files(sources, ("*",), root)
                 except ConfigError:
                     found = []
                 self._tables = {Path(path).name: path for path in found}

@@ -16,7 +16,7 @@ from cuvee.model.keys import DataId
 from cuvee.provenance.chain import Chain
 from cuvee.provenance.point import explain_point, file_of
 from cuvee.run.software import software_versions
-from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import open_ledger
 from cuvee.survey import LightCurve, Survey
 
 __all__ = ["explain_star"]
@@ -125,7 +125,7 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
         "software_now": {"cuvee": __version__, **software_versions()},
         "observations": [],
     }
-    with Ledger.open(survey.paths.ledger, read_only=True) as ledger:
+    with open_ledger(survey.paths, read_only=True) as ledger:
         rows = {(row["segment"], row["detector"], row["series"]): row for row in ledger.light_curves(star)}
         chosen = None if time is None else _nearest(curve, time)
         chain = Chain(survey, ledger)

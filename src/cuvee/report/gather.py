@@ -14,7 +14,8 @@ from typing import Any
 from cuvee.config import Config
 from cuvee.model.keys import DataId
 from cuvee.pipeline import PIPELINE
-from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import has_ledger, open_ledger
+from cuvee.store.paths import Paths
 
 __all__ = ["BadFrame", "GroupFiles", "RunFacts", "StageWork", "Trouble", "gather_run"]
 
@@ -173,15 +174,13 @@ class RunFacts:
     made: frozenset[DataId] = frozenset()
 
 
-def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -> RunFacts:
+def gather_run(paths: Paths, config: Config, run: int | None = None) -> RunFacts:
     """Read from the ledger what a report says about a run.
 
     Parameters
     ----------
-    path : Path
-        The ledger; there need be none.
-    root : Path
-        The workspace.
+    paths : Paths
+        Of the workspace; there need be no ledger.
     config : Config
         Its configuration, shown where no run has been made yet.
     run : int, optional
@@ -197,14 +196,15 @@ def gather_run(path: Path, root: Path, config: Config, run: int | None = None) -
         If the ledger is damaged.
     """
     defaults = Config.model_validate({"workspace": {"instrument": config.workspace.instrument}}).effective()
-    if not path.is_file():
+    if not has_ledger(paths):
         return RunFacts(config=config.effective(), defaults=defaults)
-    with Ledger.open(path, read_only=True) as ledger:
+    with open_ledger(paths, read_only=True) as ledger:
         runs = ledger.runs()
         found = next((row for row in reversed(runs) if run is None or row["id"] == run), None) or {}
         number = int(found.get("id", 0))
         units, products, files = ledger.units(), ledger.products(), list(ledger.files().values())
         frames, quarantined = ledger.rows("frames"), ledger.quarantined()
+    root = paths.root
     unusable = {row["path"] for row in quarantined}
     groups = [(DataId.parse(row["data_id"]), root / row["path"]) for row in products if row["kind"] == "summary"]
     references = {DataId.parse(row["data_id"]): root / row["path"] for row in products if row["kind"] == "reference"}

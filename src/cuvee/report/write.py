@@ -57,7 +57,7 @@ def write_report(survey: Survey, run: int | None = None, reporter: Reporter | No
         If the ledger is damaged, or the page cannot be written.
     """
     paths = survey.paths
-    facts = gather_run(paths.ledger, paths.root, survey.config, run)
+    facts = gather_run(paths, survey.config, run)
     sections = [_brief(facts, place) for place in range(len(facts.groups))]
     shown = _choose(facts, sections)
     dpi, each = (_SHARP, 3) if len(shown) <= _FEW else (_SMALL, 2)

@@ -30,6 +30,7 @@ from cuvee.run.stage import Stage
 from cuvee.run.start import run_workspace
 from cuvee.store.atomic import atomic_path
 from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import open_ledger
 from cuvee.store.paths import Paths
 
 __all__ = ["Reproduction", "reproduce_run"]
@@ -42,6 +43,7 @@ _PLACES = {
     "time": ("kernel",),
     "moving": ("ephemerides",),
     "run": ("workers", "executor"),
+    "database": ("url",),
 }
 """What the new workspace's own configuration may say: where things lie, and how the work is spread."""
 
@@ -128,12 +130,12 @@ def reproduce_run(
     with atomic_path(target) as temporary:
         temporary.write_text(text)
     places = config.workspace
-    paths = Paths.of_project(root, places.base, places.red, places.lc, places.project)
+    paths = Paths.of_project(root, places.base, places.red, places.lc, places.project, config.database.url)
     for series, names in members.items():
         _write_members(paths.reference_set(series), names)
     asked = replace(options, segment=past.segment, detector=past.detector, until=past.until)
     summary = run_workspace(root, stages, asked, reporter)
-    with _open(path) as old, Ledger.open(paths.ledger, read_only=True) as new:
+    with _open(path) as old, open_ledger(paths, read_only=True) as new:
         comparison = compare(old, new, past, changed)
     return Reproduction(past, summary, software, comparison)
 
@@ -149,6 +151,8 @@ def _find(run: str) -> tuple[Path, int | None]:
     path = Path(name)
     if path.is_dir():
         ledgers = sorted(path.glob("cuvee*.db"))
+        if not ledgers and (paths := _on_server(path)) is not None:
+            ledgers = [paths.ledger_file]  # where it would be; `_open` knows where it is
         if not ledgers:
             raise ConfigError(
                 f"There is no ledger (cuvee.db) in {path}, so no run of it is known; name a workspace, as in my-survey or my-survey#3."
@@ -166,9 +170,19 @@ def _find(run: str) -> tuple[Path, int | None]:
     return path, int(number) if number else None
 
 
+def _on_server(folder: Path) -> Paths | None:
+    """Return the names of a workspace whose ledger is on a server, None of any other."""
+    if not (folder / CONFIG_NAME).is_file():
+        return None
+    config = load(folder)
+    places, url = config.workspace, config.database.url
+    return Paths.of_project(folder, places.base, places.red, places.lc, places.project, url) if url else None
+
+
 def _open(path: Path) -> Ledger:
+    paths = None if path.is_file() else _on_server(path.parent)
     try:
-        return Ledger.open(path, read_only=True)
+        return Ledger.open(path, read_only=True) if paths is None else open_ledger(paths, read_only=True)
     except StoreError as error:
         raise ConfigError(f"No run can be reproduced from there: {error.message}") from error
 
@@ -332,4 +346,6 @@ def _toml(config: Config, past: PastRun) -> str:
         lines += [
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value is not None
         ]
+    if config.database.url:
+        lines += ["", "[database]", f"url = {json.dumps(config.database.url, ensure_ascii=False)}"]
     return "\n".join(lines) + "\n"

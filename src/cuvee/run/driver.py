@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from cuvee import __version__
 from cuvee.config import Config
@@ -31,7 +32,7 @@ from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt
 from cuvee.run.refset import ReferenceSet
 from cuvee.run.seals import Seals, inputs_hash, seal_of
-from cuvee.run.sources import Sources
+from cuvee.run.sources import Sources, stored_tables
 from cuvee.run.stage import Product, Stage, Unit, units_of
 from cuvee.run.stock import Stock
 from cuvee.run.sweep import sweep
@@ -108,21 +109,18 @@ class Driver:
         forecast = Forecast(config, device, paths, self.stock, self.stages)
         self.outlook = Outlook(forecast, self.stock, self._raw_ahead, config, paths)
 
-    def run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
-        """Bring everything up to date.
-
-        Parameters
-        ----------
-        raw, tables : sequence of str
-            Raw files and catalogue tables.
-        """
+    def run(self, raw: Sequence[str], tables: Sequence[str], stored: Sequence[Path] = ()) -> RunSummary:
+        """Bring everything up to date with raw files, catalogue tables, and stored catalogues, whose cells that the pixels meet are tables, too."""
         with self.crew, collector_paused():
-            return self._run(raw, tables)
+            if not self.options.dry_run:
+                self._open_run()
+            self._take_inventory(raw)
+            if stored:  # whatever part of the raw files this run is for, the catalogue is one
+                ahead = [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
+                tables = [*tables, *stored_tables(stored, ahead)]
+            return self._run(tables)
 
-    def _run(self, raw: Sequence[str], tables: Sequence[str]) -> RunSummary:
-        if not self.options.dry_run:
-            self._open_run()
-        self._take_inventory(raw)
+    def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)
         self._stage("catalog", home, {"table": self.sources.tables(tables)})
         self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
@@ -136,7 +134,7 @@ class Driver:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
-            named = ", ".join(sorted(product.data_id.part for product in self.stock.take(home).get("table", ())))
+            named = ", ".join(self.config.catalog.files)
             self.summary.troubled += [one._replace(message=f"{one.message} Catalogue: {named}.") for one in self.idle]
         if self.options.dry_run:
             groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]

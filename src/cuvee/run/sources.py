@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee.errors import BadData
@@ -15,8 +15,9 @@ from cuvee.run.stage import Product
 from cuvee.run.stock import Stock
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
+from cuvee.store.sky_store import stored_files
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "stored_tables"]
 
 
 class Sources:
@@ -131,3 +132,17 @@ class Sources:
                 break  # the files of a group are all of one kind
             series[facts.series_id][facts.data_id.part] = facts
         return series
+
+
+def stored_tables(stored: Sequence[Path], footprints: Iterable[Sequence[Product]]) -> list[str]:
+    """Return the files of stored catalogues in the cells that any footprint meets.
+
+    Parameters
+    ----------
+    stored : sequence of Path
+        Their folders.
+    footprints : iterable of sequence of Product
+        Of each group of raw files.
+    """
+    cells = sorted({cell for some in footprints for product in some for cell in product.meta["cells"]})
+    return [str(path) for folder in stored for path in stored_files(folder, cells)]

@@ -23,7 +23,9 @@ from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
 from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
+from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
+from cuvee.store.sky_store import find_stored
 
 __all__ = ["Reporter", "RunOptions", "RunSummary", "run_workspace"]
 
@@ -64,7 +66,10 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
-    tables = find_files(config.catalog.files, ("*",), root)
+    space = config.workspace
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
+    stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
+    tables = find_files([source for source in config.catalog.files if source not in stored], ("*",), root)
     _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
@@ -74,20 +79,19 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         read_prf_files(prf_paths(config, root))
     read_known(config, root)
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
-    space = config.workspace
-    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project)
     with _ledger(paths, options.dry_run) as ledger:
-        return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables)
+        ledger.say = reporter.say
+        return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
 
 
 @contextmanager
 def _ledger(paths: Paths, dry_run: bool) -> Iterator[Ledger]:
     """Open the ledger: for the one writer, under the lock, or only to be looked at."""
     if not dry_run:
-        with workspace_lock(paths.lock), Ledger.open(paths.ledger) as ledger:
+        with workspace_lock(paths.lock), open_ledger(paths) as ledger:
             yield ledger
-    elif paths.ledger.is_file():
-        with Ledger.open(paths.ledger, read_only=True) as ledger:
+    elif has_ledger(paths):
+        with open_ledger(paths, read_only=True) as ledger:
             yield ledger
     else:
         with TemporaryDirectory() as folder, Ledger.open(Path(folder) / "empty.db") as ledger:

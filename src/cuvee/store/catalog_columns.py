@@ -23,6 +23,8 @@ __all__ = [
     "TIC_COLUMNS",
     "Column",
     "find_columns",
+    "find_places",
+    "plain_name",
 ]
 
 _TIC = """
@@ -59,7 +61,7 @@ MAG_NAMES = {
 # --- which column is what ---------------------------------------------------------------------------------------------
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Strip what spellings of a column name differ in: case, blanks, underscores, MAST's ``[ID]:Integer``."""
     name = re.sub(r"^\[(.*)\]:.*$", r"\1", name.strip())
     return re.sub(r"[\s_\-]", "", name).casefold()
@@ -70,7 +72,7 @@ class _Finder:
 
     def __init__(self, table: OpenTable) -> None:
         self.table = table
-        self.plain = [_plain(name) for name in table.names]
+        self.plain = [plain_name(name) for name in table.names]
         self.anchor = 0
 
     def one(self, aliases: Iterable[str]) -> int | None:
@@ -125,15 +127,7 @@ def find_columns(table: OpenTable, band: str) -> dict[str, int]:
             )
         return {name: TIC_COLUMNS.index(column) for name, column in _TIC_ROLES.items()}
     columns = _Finder(table)
-    found: dict[str, int] = {}
-    id_column = columns.one(ID_NAMES)
-    if id_column is None:
-        raise columns.missing("star's id", ID_NAMES)
-    columns.anchor = found["id"] = id_column
-    position = columns.pair(POSITION_NAMES)
-    if position is None:
-        raise columns.missing("position", (name for pair in POSITION_NAMES for name in pair))
-    found["ra"], found["dec"] = position
+    found = _identity(columns)
     names = MAG_NAMES.get(band, (f"{band}mag", "mag"))
     mag = columns.one(names)
     if mag is None:
@@ -147,6 +141,38 @@ def find_columns(table: OpenTable, band: str) -> dict[str, int]:
         if column is not None:
             found[role] = column
     return found
+
+
+def find_places(table: OpenTable) -> dict[str, str]:
+    """Find the names of the columns that say which star it is, and where.
+
+    Parameters
+    ----------
+    table : OpenTable
+        A table with column names.
+
+    Returns
+    -------
+    dict
+        Name by role: ``id``, ``ra``, ``dec``.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is missing.
+    """
+    return {role: table.names[column] for role, column in _identity(_Finder(table)).items()}
+
+
+def _identity(columns: _Finder) -> dict[str, int]:
+    id_column = columns.one(ID_NAMES)
+    if id_column is None:
+        raise columns.missing("star's id", ID_NAMES)
+    columns.anchor = id_column
+    position = columns.pair(POSITION_NAMES)
+    if position is None:
+        raise columns.missing("position", (name for pair in POSITION_NAMES for name in pair))
+    return {"id": id_column, "ra": position[0], "dec": position[1]}
 
 
 _TIC_ROLES = {

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from cuvee.errors import ConfigError
 
-__all__ = ["NULL_WORDS", "OpenTable", "open_table"]
+__all__ = ["NULL_WORDS", "OpenTable", "TextLayout", "open_table"]
 
 NULL_WORDS = ("", "NULL", "null", "NaN", "nan", "NAN", "N/A", "n/a", "None", "--")
 """What stands for no value in text."""
@@ -32,6 +32,25 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _KINDS = "csv, ECSV, FITS, VOTable or Parquet"
 
 Loader = Callable[[Mapping[int, "pa.DataType"]], dict[int, "pa.ChunkedArray"]]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayout:
+    """How a text table is to be parsed.
+
+    Parameters
+    ----------
+    delimiter : str
+        Between fields.
+    skip : int
+        Lines before the first row.
+    compression : str or None
+        As pyarrow calls it.
+    """
+
+    delimiter: str
+    skip: int
+    compression: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +69,8 @@ class OpenTable:
         Units of those columns that have one.
     load : callable
         ``load({column: type}) -> {column: array}``; text that does not parse as the type wished for stays text.
+    text : TextLayout, optional
+        Of a text table.
     """
 
     path: str
@@ -57,6 +78,7 @@ class OpenTable:
     n_column: int
     units: Mapping[int, str]
     load: Loader
+    text: TextLayout | None = None
 
 
 def open_table(path: Path) -> OpenTable:
@@ -187,7 +209,7 @@ def _text(path: Path, head: bytes, compression: str | None) -> OpenTable:
             return {i: pa.chunked_array([[]], pa.string()) for i in kinds}
         raise ConfigError(f"{path} is not a readable table: {_first_line(reason)}.") from reason
 
-    return OpenTable(str(path), names, len(first), units, load)
+    return OpenTable(str(path), names, len(first), units, load, TextLayout(delimiter, skip, compression))
 
 
 def _fields(line: str, delimiter: str) -> list[str]:

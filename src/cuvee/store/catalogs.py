@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,10 @@ __all__ = [
     "CatalogReport",
     "find_stars",
     "partition_files",
+    "partition_tags",
     "read_partitions",
     "read_stars",
+    "read_tag",
     "write_partitions",
 ]
 
@@ -254,6 +257,44 @@ def partition_files(folder: Path, pixels: Iterable[int]) -> list[Path]:
     return [
         path for pixel in sorted(set(pixels)) for path in sorted(_pixel_folder(folder, int(pixel)).glob("*.parquet"))
     ]
+
+
+def partition_tags(folder: Path) -> list[str]:
+    """Return the names of the sources whose stars there are.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the partitions.
+    """
+    return sorted({path.stem for path in folder.glob(f"Norder={PARTITION_ORDER}/Dir=0/Npix=*/*.parquet")})
+
+
+def read_tag(folder: Path, tag: str) -> Stars:
+    """Read all stars of one source.
+
+    Parameters
+    ----------
+    folder : Path
+        Root of the partitions.
+    tag : str
+        Its name.
+
+    Returns
+    -------
+    Stars
+        Sorted by HEALPix index.
+
+    Raises
+    ------
+    StoreError
+        If a file is damaged.
+    """
+    files = folder.glob(f"Norder={PARTITION_ORDER}/Dir=0/Npix=*/{glob.escape(tag)}.parquet")
+    found = [_read_columns(path, ["_healpix_29", *_COLUMNS]) for path in files]
+    joined = {name: np.concatenate([part[name] for part in found]) for name in ("_healpix_29", *_COLUMNS)}
+    stars = Stars(joined.pop("_healpix_29"), **joined)
+    return stars.take(np.argsort(stars.healpix, kind="stable"))
 
 
 def find_stars(folder: Path, pixels: Iterable[int], ids: Iterable[int]) -> Stars:

@@ -22,6 +22,8 @@ class Paths:
         Its folders.
     project : str
         See `Paths.of_project`.
+    database : str
+        URL of the ledger, where it is not a file of the workspace.
     """
 
     root: Path
@@ -29,9 +31,10 @@ class Paths:
     red: str = "RED"
     lc: str = "LC"
     project: str = ""
+    database: str = ""
 
     @classmethod
-    def of_project(cls, root: Path, base: str, red: str, lc: str, project: str) -> Paths:
+    def of_project(cls, root: Path, base: str, red: str, lc: str, project: str, database: str = "") -> Paths:
         """Return the names of one project's files.
 
         Projects share raw files and the workspace's lock, nothing else: each has its own folder in ``base``, ``red`` and ``lc``, and its
@@ -46,25 +49,43 @@ class Paths:
             Its folders, as the configuration names them.
         project : str
             Name of the project; empty for results that lie in the folders themselves.
+        database : str
+            URL of the ledger; empty for a file of the workspace.
         """
         if not project:
-            return cls(root, base, red, lc)
+            return cls(root, base, red, lc, database=database)
         folder = f"projid{project}"
-        return cls(root, f"{base}/{folder}", f"{red}/{folder}", f"{lc}/{folder}", project)
+        return cls(root, f"{base}/{folder}", f"{red}/{folder}", f"{lc}/{folder}", project, database)
 
     @property
     def _tag(self) -> str:
         return f"-projid{self.project}" if self.project else ""
 
     @property
-    def ledger(self) -> Path:
-        """The SQLite ledger."""
+    def ledger(self) -> Path | str:
+        """The ledger: an SQLite file, or a URL."""
+        if not self.database:
+            return self.ledger_file
+        from cuvee.store.addresses import place_of_project  # takes time to import, and few need it
+
+        return place_of_project(self.database, self._tag, self.root)
+
+    @property
+    def ledger_file(self) -> Path:
+        """The SQLite file that the ledger is in, unless the configuration names a database."""
         return self.root / f"cuvee{self._tag}.db"
 
     @property
     def lock(self) -> Path:
         """The lock that a writer holds."""
         return self.root / ".cuvee.lock"
+
+    @property
+    def catalogs(self) -> Path:
+        """Where stored catalogues are, one folder each; projects share them."""
+        return (
+            self.root / (self.base.removesuffix(f"/projid{self.project}") if self.project else self.base) / "catalogs"
+        )
 
     @property
     def acquire_lock(self) -> Path:
@@ -76,9 +97,18 @@ class Paths:
         return self.root / "PROJ" / f"acquire-{mission}-{key}.json"
 
     @property
+    def identity(self) -> Path:
+        """The file that says which survey this is, for ledgers on a server."""
+        return self.root / ".cuvee.survey"
+
+    @property
     def light_curves(self) -> Path:
         """Root of the light-curve catalogues, one folder an instrument."""
         return self.root / self.lc
+
+    def chip_table(self, sector: int, camera: int, ccd: int, kind: str) -> Path:
+        """All stars on a detector, for people; ``kind`` is the ending."""
+        return self.root / self.base / "chips" / f"CTLchip{sector}_{camera}_{ccd}.{kind}"
 
     @property
     def partitions(self) -> Path:

@@ -1,24 +1,74 @@
 """The tables of the ledger. A change here needs a migration in ``store/migrations/versions`` and its name in `REVISIONS`.
 
 The ledger holds facts about things, never points of light curves nor pixels. Keys come from the data; ids are never
-counted up by the database.
+counted up by the database. On every database texts are told apart and ordered byte by byte, as Python does.
 """
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
-__all__ = ["METADATA", "REVISIONS", "TABLES"]
+__all__ = ["METADATA", "REVISIONS", "TABLES", "JsonText", "long_text", "text"]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
 
-# Texts in keys have a length because MySQL indexes 3072 bytes at most; SQLite takes no notice.
-_WORD = sa.String(64)
-_KEY = sa.String(255)
-_PATH = sa.String(750)
+
+def text(length: int) -> sa.String:
+    """Return the type of a short text, which may be part of a key.
+
+    Parameters
+    ----------
+    length : int
+        Of the longest (characters): MySQL must know it, and indexes 3072 bytes at most. The others take no notice.
+    """
+    kind = sa.String(length).with_variant(sa.String(collation="C"), "postgresql")
+    # A blank at the end counts, as it does in the name of a file.
+    kind = kind.with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
+    return kind.with_variant(mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_0900_bin"), "mysql")
+
+
+def long_text() -> sa.Text:
+    """Return the type of a text of any length."""
+    longest = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.Text().with_variant(longest, "mysql", "mariadb").with_variant(sa.Text(collation="C"), "postgresql")
+
+
+class _Json(sa.Text):
+    """What SQLite calls a column of JSON; it keeps any text there."""
+
+    __visit_name__ = "JSON"
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """JSON as the text that it is: a database's own type for it would refuse the NaN that headers of raw files hold."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Return what the database calls it."""
+        return _Json() if dialect.name == "sqlite" else dialect.type_descriptor(long_text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:  # noqa: ARG002 - the same in all
+        """Return the text of a value."""
+        return json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:  # noqa: ARG002
+        """Return the value of a text."""
+        return None if value is None else json.loads(value)
+
+
+_WORD = text(64)
+_KEY = text(255)
+_PATH = text(750)
+_LONG = long_text()
 
 
 def _text(name: str, kind: sa.String | sa.Text = _WORD, key: bool = False) -> sa.Column[str]:
@@ -34,7 +84,7 @@ def _key(name: str, kind: sa.types.TypeEngine[int] | None = None) -> sa.Column[i
 
 
 def _json(name: str) -> sa.Column[object]:
-    return sa.Column(name, sa.JSON, nullable=False, default={})
+    return sa.Column(name, JsonText, nullable=False, default={})
 
 
 # Raw files that are good, with what their headers say, so that nobody opens an unchanged file for planning. What planning asks
@@ -59,7 +109,7 @@ sa.Table(
     _text("state"),
     _text("had"),
     sa.Column("has_wcs", sa.Boolean, nullable=False, default=False),
-    sa.Column("cells", sa.JSON, nullable=False, default=[]),
+    sa.Column("cells", JsonText, nullable=False, default=[]),
     _text("footprint"),
     _json("info"),
     sa.Index("files_by_detector", "segment", "detector", "kind"),
@@ -114,7 +164,7 @@ sa.Table(
     _text("data_id", _KEY, key=True),
     _text("recipe"),
     _text("outcome"),
-    _text("message", sa.Text()),
+    _text("message", _LONG),
     _text("reason"),
     sa.Column("seconds", sa.Double, nullable=False, default=0.0),
     sa.Column("memory", sa.Double, nullable=False, default=0.0),
@@ -173,7 +223,7 @@ sa.Table(
     _text("finished"),
     _text("version"),
     _json("config"),
-    _text("command", sa.Text()),
+    _text("command", _LONG),
 )
 
 # Files that cannot be used; those that were mended since have still = false.
@@ -185,7 +235,7 @@ sa.Table(
     _count("mtime_ns"),
     _count("inode"),
     _text("reason"),
-    _text("message", sa.Text()),
+    _text("message", _LONG),
     _count("run_id"),
     sa.Column("still", sa.Boolean, nullable=False, default=True),
     sqlite_with_rowid=False,
@@ -260,10 +310,19 @@ sa.Table(
     sa.Column("flag", sa.BigInteger),
     sa.Column("elaptime", sa.Double),
     sa.Column("edge_flux", sa.Double),
-    sa.Column("errors", sa.Text),
+    sa.Column("errors", _LONG),
     sa.Index("light_curves_by_healpix", "healpix"),
     sa.Index("light_curves_by_path", "path"),
     sqlite_with_rowid=False,
+)
+
+# Whose ledger this is: a database of a server may be named in the configuration of any workspace. One row, with id 1.
+sa.Table(
+    "survey",
+    METADATA,
+    _key("id", sa.Integer()),
+    _text("name"),
+    _text("root", _LONG),
 )
 
 TABLES: dict[str, sa.Table] = dict(METADATA.tables)

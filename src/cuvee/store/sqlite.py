@@ -1,14 +1,13 @@
-"""What of the ledger is SQLite's own: opening the file for the one writer and for readers, bringing its tables up to date, upserts."""
+"""A ledger in an SQLite file: opening it for the one writer and for readers, its words for what is wrong, upserts."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -16,55 +15,87 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert
 
 from cuvee.errors import StoreError
-from cuvee.store.schema import REVISIONS
+from cuvee.store.databases import Columns, Database, NoLedger
 
-__all__ = ["bring_up_to_date", "database_path", "put_rows", "reading_engine", "transaction", "writing_engine"]
+__all__ = ["SqliteDatabase"]
 
 _BUSY_SECONDS = 30.0
 _SIDE_FILES = 1 << 16
 """Bytes that SQLite takes beside a database before it writes anything."""
+_CACHE_KIB = 1 << 16
+"""Memory for pages of the file, for the one writer: bulk loads and indexes fill many at a time."""
+_CHUNK = 1 << 16
+"""Rows that are turned into Python's numbers at a time."""
 
 
-def database_path(where: str | Path) -> Path:
-    """Return the file that a path or a URL ``sqlite:///FILE`` names.
+class SqliteDatabase(Database):
+    """One file, in WAL mode: readers need no lock and see the last finished batch."""
 
-    Parameters
-    ----------
-    where : str or Path
-        The path or URL.
+    kind = "SQLite"
+    driver_error = sqlite3.Error
 
-    Returns
-    -------
-    Path
+    @classmethod
+    def open(cls, path: Path, read_only: bool) -> Self:
+        """Open a file.
 
-    Raises
-    ------
-    StoreError
-        If it is a URL of another database.
-    """
-    if isinstance(where, str) and "://" in where:
-        url = sa.make_url(where)
-        if url.get_backend_name() != "sqlite" or not url.database:
-            raise StoreError(
-                f"The ledger {url.render_as_string()} cannot be used; this cuvee keeps it in an SQLite file."
-            )
-        where = url.database
-    return Path(where)
+        Parameters
+        ----------
+        path : Path
+            The file; made when it is first written.
+        read_only : bool
+            Never write; works while somebody else writes, and in a folder that cannot be written.
 
+        Raises
+        ------
+        StoreError
+            If it is to be read and is not there, or is no database.
+        """
+        if read_only:
+            if not path.is_file():
+                raise NoLedger(str(path))
+            return cls(_reading_engine(path), str(path), read_only)
+        return cls(_engine(path, writes=True), str(path), read_only)
 
-def writing_engine(path: Path) -> sa.Engine:
-    """Return an engine for the one writer; the file is made when it is first used.
+    def is_lost(self, error: BaseException) -> bool:  # noqa: ARG002 - there is no connection to lose
+        """Tell whether doing all of a transaction again may help: SQLite has waited already."""
+        return False
 
-    Parameters
-    ----------
-    path : Path
-        The file.
+    def unusable(self, error: BaseException | None) -> StoreError:
+        """Return what the user is told of the driver's error."""
+        return _unusable(self.name, error)
 
-    Returns
-    -------
-    sqlalchemy.Engine
-    """
-    return _engine(path, writes=True)
+    def tables(self, connection: sa.Connection) -> set[str]:
+        """Return the names of the tables that are there, ours or not."""
+        return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+
+    def make(self) -> None:
+        """Make the tables, and let readers read while somebody writes: WAL mode, which the file keeps."""
+        self.migrate()
+
+    def migrate(self) -> None:
+        """Change the tables of an older version of cuvee."""
+        connection = self.engine.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+        super().migrate()
+
+    def upsert(self, table: sa.Table) -> tuple[str, dict[str, Callable[[Any], Any] | None]]:
+        """Return the statement that puts a row, and how to turn each of its values, in order, into what the driver takes."""
+        return _upsert(table)
+
+    def load(self, connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+        """Add many rows: one statement, prepared once, in the caller's transaction."""
+        names = [column.name for column in table.columns]
+        quoted = ", ".join(f'"{name}"' for name in names)
+        marks = ", ".join("?" * len(names))
+        statement = f'INSERT INTO "{table.name}" ({quoted}) VALUES ({marks})'
+        driver = connection.connection.cursor()
+        n_row = len(columns[names[0]])
+        for first in range(0, n_row, _CHUNK):
+            values = [columns[name][first : first + _CHUNK].tolist() for name in names]
+            driver.executemany(statement, zip(*values, strict=True))  # type: ignore[arg-type] # NaN becomes NULL
 
 
 def _engine(address: str | Path, writes: bool) -> sa.Engine:
@@ -88,11 +119,12 @@ def _engine(address: str | Path, writes: bool) -> sa.Engine:
         @sa.event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: object) -> None:
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
     return engine
 
 
-def reading_engine(path: Path) -> sa.Engine:
+def _reading_engine(path: Path) -> sa.Engine:
     """Return an engine that only reads; in a folder that cannot be written, SQLite must be told that nobody writes.
 
     Parameters
@@ -144,91 +176,6 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
-@contextmanager
-def transaction(engine: sa.Engine, name: str) -> Iterator[sa.Connection]:
-    """Yield a connection in one transaction.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
-    name : str
-        What messages call it.
-
-    Raises
-    ------
-    StoreError
-        If the database cannot be used.
-    """
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except sa.exc.DBAPIError as error:
-        raise _unusable(name, error.orig) from error
-    except sqlite3.Error as error:  # from preparing the connection
-        raise _unusable(name, error) from error
-
-
-def bring_up_to_date(engine: sa.Engine, name: str, read_only: bool) -> None:
-    """See that the tables are those of this version of cuvee; make or change them where they are older.
-
-    Parameters
-    ----------
-    engine : sqlalchemy.Engine
-        The database.
-    name : str
-        What messages call it.
-    read_only : bool
-        Whether to refuse an older one instead.
-
-    Raises
-    ------
-    StoreError
-        If it is no ledger, or a newer cuvee wrote it.
-    """
-    with transaction(engine, name) as connection:
-        names = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
-        version = None
-        if "alembic_version" in names:
-            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    if version == REVISIONS[-1]:
-        return
-    if names and version is None:
-        raise StoreError(f"{name} is a database, but not a cuvee ledger; move it away, then run again.")
-    if version is not None and version not in REVISIONS:
-        raise StoreError(f"The ledger {name} was written by a newer cuvee; update cuvee, or run the newer one.")
-    if read_only:
-        raise StoreError(f"The ledger {name} is not up to date; bring it up to date with: cuvee run")
-    _migrate(engine, name)
-
-
-def _migrate(engine: sa.Engine, name: str) -> None:
-    # Alembic takes longer to import than a ledger that is up to date takes to open.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    _log_ahead(engine)
-    with transaction(engine, name) as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _log_ahead(engine: sa.Engine) -> None:
-    """Let readers read while somebody writes: WAL mode, which the file keeps."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
-
-
-@cache
-def _defaults(table: sa.Table) -> dict[str, Any]:
-    return {column.name: getattr(column.default, "arg", None) for column in table.columns}
-
-
 @cache
 def _upsert(table: sa.Table) -> tuple[str, dict[str, Callable[[Any], Any] | None]]:
     """Return the statement that puts a row, and how to turn each of its values, in order, into what the driver takes."""
@@ -246,41 +193,3 @@ def _upsert(table: sa.Table) -> tuple[str, dict[str, Callable[[Any], Any] | None
     compiled = query.on_conflict_do_update(index_elements=keys, set_=new).compile(dialect=dialect)
     names = compiled.positiontup or ()
     return str(compiled), {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names}
-
-
-def put_rows(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a table, in place of those with the same key.
-
-    Parameters
-    ----------
-    connection : sqlalchemy.Connection
-        In a transaction.
-    table : sqlalchemy.Table
-        One of `cuvee.store.schema.TABLES`.
-    rows : iterable of mapping
-        Columns and values.
-
-    Raises
-    ------
-    KeyError
-        If a row has a column that the table lacks, or lacks one of its key.
-    """
-    defaults = _defaults(table)
-    keys = {column.name for column in table.primary_key.columns}
-    statement, processors = _upsert(table)
-    # Stars come by the ten thousand: SQLAlchemy's own way with a row takes as long as SQLite's.
-    values = []
-    seen = None
-    for row in rows:
-        if (names := row.keys()) != seen:  # rows by the thousand are mostly alike
-            if unknown := names - defaults.keys():
-                raise KeyError(f"The table {table.name} has no column {', '.join(sorted(unknown))}.")
-            if missing := keys - names:
-                raise KeyError(f"A row of the table {table.name} lacks {', '.join(sorted(missing))}.")
-            seen = names
-        full = {**defaults, **row}
-        values.append(
-            tuple(full[name] if process is None else process(full[name]) for name, process in processors.items())
-        )
-    if values:
-        connection.exec_driver_sql(statement, values)

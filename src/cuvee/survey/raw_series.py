@@ -12,7 +12,7 @@ from cuvee.errors import StoreError
 from cuvee.export import RawSeries
 from cuvee.model.keys import DataId, block_of
 from cuvee.store.blocks import read_block
-from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import open_ledger
 from cuvee.store.paths import Paths
 from cuvee.store.references import read_reference
 from cuvee.store.targets import read_targets
@@ -48,7 +48,7 @@ def raw_series(
     StoreError
         If there is no ledger.
     """
-    with Ledger.open(paths.ledger, read_only=True) as ledger:
+    with open_ledger(paths, read_only=True) as ledger:
         found = ledger.columns("files", _COLUMNS, segment=segment, detector=detector, series=series)
     rows = sorted(zip(*found, strict=True), key=lambda row: (row[5], row[0]))
     kind = str(rows[0][4]) if rows else ""

@@ -69,7 +69,7 @@ class Survey:
     def paths(self) -> Paths:
         """Names of its files."""
         places = self.config.workspace
-        return Paths.of_project(self.path, places.base, places.red, places.lc, places.project)
+        return Paths.of_project(self.path, places.base, places.red, places.lc, places.project, self.config.database.url)
 
     def light_curves(
         self,
@@ -164,13 +164,13 @@ class Survey:
         StoreError
             If nothing has been run yet, or the ledger is damaged.
         """
-        from cuvee.store.ledger import Ledger
+        from cuvee.store.own_ledger import open_ledger
         from cuvee.store.schema import TABLES
 
         equal: dict[str, Any] = {"instrument": self.instrument}
         equal |= {name: value for name, value in (("segment", segment), ("detector", detector)) if value}
         names = [column.name for column in TABLES["light_curves"].columns]
-        with Ledger.open(self.paths.ledger, read_only=True) as ledger:
+        with open_ledger(self.paths, read_only=True) as ledger:
             columns = ledger.columns("light_curves", names, **equal)
         kinds = {column.name: _ARROW[column.type.python_type] for column in TABLES["light_curves"].columns}
         table = pa.table({name: pa.array(values, kinds[name]) for name, values in zip(names, columns, strict=True)})

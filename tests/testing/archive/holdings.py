@@ -100,7 +100,7 @@ def write_pixels(path: Path, tic: int) -> None:
     ]
     table = fits.BinTableHDU.from_columns(columns, name="PIXELS")
     table.header.update({"BJDREFI": 2457000, "BJDREFF": 0.0, "TIMEUNIT": "d", "1CRV4P": 500, "2CRV4P": 500})
-    primary = _primary(**_star(tic), CREATOR="TargetPixelExporterPipelineModule")
+    primary = _primary(**_star(tic), CREATOR="TargetPixelExporterPipelineModule", ORIGIN="NASA/Ames")
     _write(path, primary, table, fits.ImageHDU(np.ones((5, 5), np.int32), name="APERTURE"))
 
 

@@ -100,7 +100,7 @@ class Forecast:
         for path in tables:
             stars = self._read(path)
             cells = len(np.unique(stars.healpix >> 2 * (29 - PARTITION_ORDER)))
-            need[LEDGER] += 0 if self._paths.ledger.exists() else _EMPTY / len(tables)
+            need[LEDGER] += 0 if self._paths.database or self._paths.ledger_file.exists() else _EMPTY / len(tables)
             need[BASE] += _CATALOG_STAR * len(stars) + _PARTITION * cells
         return need
 

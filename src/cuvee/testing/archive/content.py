@@ -121,8 +121,8 @@ def other_version(content: Content) -> Content:
     if len(different):
         early, late = int(shown[0]), int(different[-1])
         patches = (
-            (first + 4 * early, words[late : late + 1].tobytes()),
-            (first + 4 * late, words[early : early + 1].tobytes()),
+            (first + 4 * early, bytes(words[late : late + 1])),
+            (first + 4 * late, bytes(words[early : early + 1])),
         )
     return dataclasses.replace(content.patched(*patches), etag=f'"{content.etag[2:-1]}2"')
 

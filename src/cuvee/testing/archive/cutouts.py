@@ -61,9 +61,9 @@ def astrocut(site: Site, question: Question) -> Reply:
         scale = {"px": 1.0, "d": _PIXEL, "m": _PIXEL * 60}[question.argument("units", "px")]
     except (ValueError, KeyError):
         return refusal(400, "The cutout is not understood: give ra and dec in degrees, x, y and units (px, d or m).")
-    width, height = (round(side / scale) for side in size)
-    if not (0 < width <= _LIMIT and 0 < height <= _LIMIT):
+    if not all(0.5 < side / scale <= _LIMIT for side in size):
         return refusal(400, f"A cutout has 1 to {_LIMIT} pixels a side.")
+    width, height = (round(side / scale) for side in size)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for observation in _covering(site, ra, dec, 0.0, question.argument("product", "SPOC")):
@@ -128,7 +128,7 @@ def cut(frames: list[Path], ra: float, dec: float, width: int, height: int) -> b
 
 def _first(centre: float, size: int) -> int:
     """Return the first pixel of so many around a centre; a pixel's centre is a whole number, as in astrocut."""
-    return int(np.round(centre - size / 2)) if size > 1 else int(np.floor(centre + 0.5))
+    return int(np.round(centre - size / 2))
 
 
 def _frame(path: Path, first: tuple[int, int], width: int, height: int) -> tuple[Any, ...] | None:

@@ -17,7 +17,7 @@ KINDS: dict[str, str] = {
     "truncate": "a short body under a Content-Length that agrees with it; number: bytes that come (default: half)",
     "drop": "the connection closes within the body; number: bytes that come (default: half)",
     "flip": "one bit of the body is another; number: the byte, counted from the file's first (default: the middle of what is sent)",
-    "html": "200 with a maintenance page instead of the file",
+    "html": "200 with a maintenance page instead of the answer",
     "404": "404, whatever is asked for",
     "416": "416 on requests for a range",
     "429": "429, too many requests; number: Retry-After in seconds (default: no such header)",

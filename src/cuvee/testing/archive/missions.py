@@ -70,7 +70,13 @@ def mission_page(site: Site, question: Question) -> Reply:
         except (ValueError, AssertionError):
             return refusal(400, "The request is no JSON object.")
     if call == "search":
-        return _search(site, posted)
+        try:
+            return _search(site, posted)
+        except (ValueError, TypeError, AttributeError):
+            return refusal(
+                400,
+                "The search is not understood: conditions are a list of {column: value}, targets a list of 'ra dec'.",
+            )
     if call in ("list_products", "post_list_products"):
         asked = posted.get("dataset_ids") or ",".join(question.arguments.get("dataset_ids", [])).split(",")
         return _list(site, {str(name).upper() for name in asked})

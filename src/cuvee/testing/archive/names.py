@@ -21,7 +21,7 @@ _TESS_DV = re.compile(
 )
 _TESS_TCE = re.compile(r"tess(?P<stamp>\d{13})-s(?P<first>\d{4})-s(?P<last>\d{4})_dvr-tcestats\.csv")
 _KEPLER = re.compile(r"(?P<obs>kplr(?P<kic>\d{9}))-(?P<stamp>\d{13})_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
-_K2 = re.compile(r"(?P<obs>ktwo(?P<epic>\d{9})-c(?P<first>\d{2}))_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
+_K2 = re.compile(r"(?P<obs>ktwo(?P<epic>\d{9})-c(?P<first>\d{2,3}))_(?P<kind>[ls]lc|[ls]pd-targ)\.fits(\.gz)?")
 _HST = re.compile(r"(?P<obs>[a-z][a-z0-9]{8})_(?P<kind>[a-z0-9]+(_[ab])?)\.fits(\.gz)?")
 
 
@@ -91,12 +91,15 @@ def read_name(name: str) -> FileName:
     if match := _KEPLER.fullmatch(name):
         folder = "lightcurves" if match["kind"].endswith("lc") else "target_pixel_files"
         key = f"kepler/public/{folder}/{match['kic'][:4]}/{match['kic']}/{name}"
-        return FileName(name, "Kepler", match["kind"], match["obs"], key, star=int(match["kic"]), stamp=match["stamp"])
+        obs = f"{match['obs']}_{_cadence(match['kind'])}"
+        return FileName(name, "Kepler", match["kind"], obs, key, star=int(match["kic"]), stamp=match["stamp"])
     if match := _K2.fullmatch(name):
         folder = "lightcurves" if match["kind"].endswith("lc") else "target_pixel_files"
-        campaign, epic = int(match["first"]), match["epic"]
-        key = f"k2/public/{folder}/c{campaign}/{epic[:4]}00000/{epic[4:6]}000/{name}"
-        return FileName(name, "K2", match["kind"], match["obs"], key, campaign, campaign, star=int(epic))
+        half, epic = int(match["first"]), match["epic"]
+        key = f"k2/public/{folder}/c{half}/{epic[:4]}00000/{epic[4:6]}000/{name}"
+        campaign = half // 10 if half in (91, 92, 101, 102, 111, 112) else half  # three campaigns came in two halves
+        obs = f"{match['obs']}_{_cadence(match['kind'])}"
+        return FileName(name, "K2", match["kind"], obs, key, campaign, campaign, star=int(epic))
     if match := _HST.fullmatch(name):
         obs = match["obs"]
         return FileName(name, "HST", match["kind"], obs, f"hst/public/{obs[:4]}/{obs}/{name}")
@@ -113,6 +116,10 @@ def _frame(name: str, match: re.Match[str]) -> FileName:
     )
     obs = f"tess-s{sector:04d}-{camera}-{ccd}"
     return FileName(name, "TESS", kind, obs, f"tess/public/{folder}/{name}", sector, sector, camera, ccd, stamp=stamp)
+
+
+def _cadence(kind: str) -> str:
+    return "lc" if kind.startswith("l") else "sc"
 
 
 def _fours(tic: str) -> str:

@@ -122,6 +122,11 @@ def _observation(obs_id: str, number: int, files: tuple[FileName, ...], paths: d
         return _frames(row, files, present)
     main = _main(files)
     facts = _facts(paths.get(main.name))
+    if mission == "Kepler":
+        # One observation holds all quarters of a star; which, its name says: one digit a quarter, from 0 to 17.
+        quarters = {named.name: _facts(paths.get(named.name)).get("QUARTER", "") for named in files}
+        facts |= {f"QUARTER {name}": quarter for name, quarter in quarters.items()}
+        row["obs_id"] += "_Q" + "".join("1" if str(k) in quarters.values() else "0" for k in range(18))
     row["dataURL"] = main.uri
     if mission == "HST":
         _fill_hst(row, facts)
@@ -186,7 +191,7 @@ def _frames(row: dict[str, Any], files: tuple[FileName, ...], present: list[Path
     info, corners = footprint(present)
     exposure = float("nan")
     if info is not None:
-        exposure = round(float(info.readout.exposure), 6)
+        exposure = round(float(info.readout.exposure), 1)
         row["s_ra"], row["s_dec"] = middle(corners)
         row["s_region"] = "POLYGON " + " ".join(f"{a:.8f} {d:.8f}" for a, d in corners)
     times = [time for named in files if (time := _stamp_mjd(named.stamp)) is not None]
@@ -201,10 +206,10 @@ def _frames(row: dict[str, Any], files: tuple[FileName, ...], present: list[Path
 def footprint(present: list[Path]) -> tuple[FileInfo | None, tuple[tuple[float, float], ...]]:
     """Return the middle frame that knows where it looks, and the corners of its pixels (deg)."""
     frames = [path for path in present if "_ffic" in path.name]
-    middle = len(frames) // 2
-    for path in sorted(frames, key=lambda path: abs(frames.index(path) - middle))[:50]:
+    outwards = sorted(range(len(frames)), key=lambda k: abs(k - len(frames) // 2))
+    for k in outwards[:50]:
         try:
-            info = TESS.scan(str(path))
+            info = TESS.scan(str(frames[k]))
         except (BadData, TransientError):
             continue
         if info.wcs:
@@ -227,7 +232,7 @@ def products(observation: Observation, sizes: dict[str, int]) -> list[Row]:
                 named.kind.upper(),
                 "AUXILIARY" if named.kind in _HST_AUXILIARY else "SCIENCE",
             )
-        quarter = observation.facts.get("QUARTER") or (f"{named.first:02d}" if named.mission == "K2" else "")
+        quarter = f"{named.first:02d}" if named.mission == "K2" else observation.facts.get(f"QUARTER {named.name}", "")
         suffix = f" - {'C' if named.mission == 'K2' else 'Q'}{quarter}" if quarter else ""
         row: dict[str, Any] = dict.fromkeys(PRODUCTS)
         row |= {

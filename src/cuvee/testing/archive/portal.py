@@ -64,7 +64,7 @@ def invoke(site: Site, question: Question) -> Reply:
         rows = [row for row in rows if matches(row, params.get("filters") or [])]
     except KeyError as error:
         return _failure(f"Error: Invalid column name '{error.args[0]}'.")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         return _failure(f"Error: {error}")
     if columns is None:
         return _failure(f"Error: there is no service {service}.")
@@ -92,13 +92,10 @@ def _search(site: Site, service: str, params: Mapping[str, Any]) -> tuple[Column
         stars = site.catalogs
         extra = {} if place is None else {"distance": "float", "objID1": "string"}
         rows: Sequence[Row] = [] if stars is None else stars.rows if place is None else stars.around(*place)
-        if ".Ctl" in service:
+        if ".ctl" in service.lower():
             rows = [row for row in rows if row["priority"] is not None]
-        known = service.endswith(".Rows") or service in (
-            "Mast.Catalogs.TIC.Cone",
-            "Mast.Catalogs.Tic.Cone",
-            "Mast.Catalogs.CTL.Cone",
-        )
+        cones = ("Mast.Catalogs.TIC.Cone", "Mast.Catalogs.Tic.Cone", "Mast.Catalogs.CTL.Cone", "Mast.Catalogs.Ctl.Cone")
+        known = service.startswith(("Mast.Catalogs.Filtered.Tic", "Mast.Catalogs.Filtered.Ctl")) or service in cones
         return ({**STARS, **extra} if known else None), rows
     if service == "Mast.Caom.Products":
         wanted = {part.strip() for part in str(params["obsid"]).split(",")}

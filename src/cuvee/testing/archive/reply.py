@@ -104,12 +104,10 @@ def plan_delivery(
     """
     body = method != "HEAD"
     content = reply.content
-    if reply.name and reply.status == 200:
-        if _struck("html", menu, names, body):
-            page = text_content(MAINTENANCE)
-            return _whole(page, {"Content-Type": "text/html; charset=utf-8"}, 200)
-        if menu.strike_version(reply.name, body):
-            content = other_version(content)
+    if reply.status == 200 and _struck("html", menu, names, body):
+        return _whole(text_content(MAINTENANCE), {"Content-Type": "text/html; charset=utf-8"}, 200)
+    if content.path is not None and reply.status == 200 and menu.strike_version(reply.name, body):
+        content = other_version(content)
     headers = {"Content-Type": reply.media, **reply.headers}
     if content.etag:
         headers |= {"ETag": content.etag, "Last-Modified": formatdate(content.modified, usegmt=True)}

@@ -223,7 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
         names = _names(question)
         request = Request(self.command, self.path, names[0], headers.get("Range", ""))
         menu = archive.site.menu
-        reply = _denial(menu, names, active, bool(request.range)) or answer(archive.site, question)
+        reply = _denial(menu, names, active, bool(request.range))
+        if reply is None and "Transfer-Encoding" in headers:
+            self.close_connection = True  # its body has not been read, and would pass for the next request
+            reply = refusal(411, "Say how long the body is.", Connection="close")
+        reply = reply or answer(archive.site, question)
         delivery = plan_delivery(reply, self.command, headers, menu, names)
         request.status = delivery.status
         archive.note(request)

@@ -84,12 +84,11 @@ class Site:
 
     @property
     def observations(self) -> list[Observation]:
-        """The table of observations, made from headers when it is first asked for."""
+        """The table of observations, made from headers when it is first asked for, and again when a fault adds a file."""
         with self._lock:
-            listed = self.listed()
-            names = [named.name for named in listed]
-            if self._observed is None or self._observed[0] != names:
-                self._observed = (names, observe(listed, self.shelf.paths))
+            absent = self._absent()
+            if self._observed is None or self._observed[0] != absent:
+                self._observed = (absent, observe(self.listed(), self.shelf.paths))
             return self._observed[1]
 
     def sizes(self, observation: Observation) -> dict[str, int]:
@@ -108,9 +107,8 @@ class Site:
 
     def listed(self) -> list[FileName]:
         """Return all files that searches and scripts tell of: those on the shelf, and those that a fault says are missing."""
-        absent = [
-            fault.pattern
-            for fault in self.menu.faults
-            if fault.kind == "missing" and fault.pattern not in self.shelf.names
-        ]
-        return sorted([*self.shelf.names.values(), *map(read_name, absent)], key=lambda named: named.name)
+        return sorted([*self.shelf.names.values(), *map(read_name, self._absent())], key=lambda named: named.name)
+
+    def _absent(self) -> list[str]:
+        missing = [fault.pattern for fault in self.menu.faults if fault.kind == "missing"]
+        return [name for name in missing if name not in self.shelf.names]

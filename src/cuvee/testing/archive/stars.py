@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -106,6 +105,12 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
+def _text(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="")
+    return path.open(encoding="utf-8", errors="replace", newline="")
+
+
 def _names(path: Path) -> list[str]:
     """Return the names of a table's columns, in the archive's spelling; none where nobody says them."""
     for beside in (
@@ -115,8 +120,8 @@ def _names(path: Path) -> list[str]:
         if beside.is_file():
             names = _HEADER.findall(beside.read_text(encoding="utf-8", errors="replace").partition("\n")[0])
             return [_BY_LOWER.get(name.lower(), name) for name in names]
-    with _open(path) as stream:
-        first = next(csv.reader(io.TextIOWrapper(stream, "utf-8", errors="replace")), [])
+    with _text(path) as stream:
+        first = next(csv.reader(stream), [])
     if "id" in [name.lower() for name in first]:
         return [_BY_LOWER.get(name.lower(), name) for name in first]
     return list(STARS) if len(first) == len(STARS) else []
@@ -126,8 +131,8 @@ def _read(path: Path) -> Iterator[dict[str, Any]]:
     names = _names(path)
     if "ID" not in names:
         return
-    with _open(path) as stream:
-        for cells in csv.reader(io.TextIOWrapper(stream, "utf-8", errors="replace")):
+    with _text(path) as stream:
+        for cells in csv.reader(stream):
             if len(cells) != len(names) or cells[names.index("ID")].lower() == "id":
                 continue
             row: dict[str, Any] = dict.fromkeys(STARS)
