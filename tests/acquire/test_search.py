@@ -45,6 +45,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackArchiv
             star_file(folder / f"{stem}_tp.fits", **place)
         for first, last in RUNS:
             star_file(folder / f"tess2019000000000-s{first:04d}-s{last:04d}-{star:016d}-00200_dvt.fits", **place)
+    for star, ra in ((99, 250.0), (100, 250.0005)):  # two within two seconds of arc, and nobody else near
+        star_file(folder / f"tess2019006130736-s0008-{star:016d}-0136-s_lc.fits", RA_OBJ=ra, DEC_OBJ=-10.0)
     for name in ("kplr011904151-2009131105131_llc.fits", "kplr011904151-2009131105131_lpd-targ.fits.gz"):
         star_file(folder / name, RA_OBJ=285.0, DEC_OBJ=50.0)
     star_file(folder / "ktwo205985000-c03_lpd-targ.fits.gz", RA_OBJ=340.0, DEC_OBJ=-10.0)
@@ -202,6 +204,15 @@ def test_stars_of_which_there_is_nothing_are_named(archive: LoopbackArchive) -> 
     found = ask(archive, Query("tess", targets=(str(STARS[0]), "TIC 5")))
     assert len(names(found)) == 2
     assert found.manifest.notes == ("TIC 5: the archive has no lc of it.",)
+
+
+def test_a_star_may_be_named_by_its_place_if_that_is_only_one(archive: LoopbackArchive) -> None:
+    named = ask(archive, Query("tess", targets=("300.1 -40.0",)))
+    assert names(named) == names(ask(archive, Query("tess", targets=(str(STARS[1]),))))
+    with pytest.raises(ConfigError, match=r"may be any of 99, 100; name one by its id"):
+        ask(archive, Query("tess", targets=("250.0 -10.0",)))
+    with pytest.raises(ConfigError, match="no light curve or pixels of it"):
+        ask(archive, Query("tess", targets=("10.0 80.0",)))
 
 
 def test_what_was_asked_can_be_written_down() -> None:
