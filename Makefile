@@ -5,7 +5,7 @@
 #   make lint    the first three of these
 #   make faults  what becomes of every fault in every situation (a table), of 50 kills, full disks and 10,000 broken headers
 #   make bench   time cuvee against its peers (table on the screen, JSON beside it; a quarter of an hour, 5 GB in benchmarks/data)
-#   make docs    write docs/flags.md again from the registry of flags
+#   make docs    write docs/flags.md again from the registry of flags, docs/archive_faults.md from what clients do
 #   make clean   remove everything that make has made, .venv too
 #
 # PYTHON=/path/to/python chooses the interpreter that .venv is made from; WORKERS the number of test processes.
@@ -82,8 +82,9 @@ format: .venv/installed-test
 bench: .venv/installed-bench
 	$(BIN)/python -m benchmarks.table
 
-docs: .venv/installed
+docs: .venv/installed-test
 	$(BIN)/python docs/make_tables.py
+	$(BIN)/python -m tests.testing.archive.fault_page
 
 clean:
 	rm -rf .venv demo build dist benchmarks/data benchmarks/*.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -114,6 +114,9 @@ CLAIMS = (
     Claim("databases", "star table in bulk, PostgreSQL", lambda n: n["postgresql"]["rows_s"], 150_000.0, "rows/s", at_least=True, peer="postgresql"),
     Claim("databases", "star table in bulk, MariaDB", lambda n: n["mysql"]["rows_s"], 80_000.0, "rows/s", at_least=True, peer="mysql"),
     Claim("databases", "reading 10^5 units, SQLite", lambda n: n["sqlite"]["read_units_s"], 0.5, "s"),
+    Claim("acquire", "fetching full-frame images over loopback, judged and synced: time / curl until its bytes are on the disk",
+          lambda n: n["ffi"]["ratios"]["curl_synced"], 1.5, "x", peer="curl"),
+    Claim("acquire", "the same, time / curl that leaves its bytes to the system", lambda n: n["ffi"]["ratios"]["curl"], 1.5, "x", peer="curl"),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 

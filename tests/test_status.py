@@ -11,10 +11,10 @@ import pytest
 from tests.run.workspaces import House, edit, raw_files, run
 
 import cuvee
-from cuvee.run.lock import lock_holder, workspace_lock
 from cuvee.simulate import faults
 from cuvee.status import workspace_status
 from cuvee.store.ledger import Ledger
+from cuvee.store.lock import lock_holder, workspace_lock
 
 
 def test_a_finished_workspace(house: House) -> None:
@@ -65,7 +65,7 @@ def test_the_holder_of_the_lock_is_known_while_it_holds_it(tmp_path: Path) -> No
     lock = tmp_path / ".cuvee.lock"
     assert lock_holder(lock) == 0
     code = (
-        "import sys, time; from pathlib import Path; from cuvee.run.lock import workspace_lock\n"
+        "import sys, time; from pathlib import Path; from cuvee.store.lock import workspace_lock\n"
         "with workspace_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code, str(lock)], stdout=subprocess.PIPE, text=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cuvee.errors import StoreError
 from cuvee.pipeline import PIPELINE
-from cuvee.run.lock import lock_holder
+from cuvee.store.lock import lock_holder
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.survey import Survey
 

@@ -28,7 +28,7 @@ def test_taken_in_listed_and_searched(cuvee: Cuvee, house: House, table: Path) -
     n_row = len(table.read_text().splitlines()) - 1
     assert (answer.code, answer.err) == (0, "")
     assert f"catalog.csv: {n_row:,} stars taken in (no md5 to compare with)" in answer.out
-    assert 'files = ["sim"]' in answer.out
+    assert "name it in cuvee.toml" in answer.out
     assert "there already" in cuvee("catalog", "import", table, "-w", root, "--name", "sim", "-q").out
     (listed,) = json.loads(cuvee("catalog", "-w", root, "--json").out)
     assert (listed["name"], listed["rows"]) == ("sim", n_row)

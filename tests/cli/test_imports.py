@@ -9,8 +9,8 @@ import sys
 def test_planning_does_without_compilers_and_large_libraries() -> None:
     script = """
 import sys
-import cuvee.cli, cuvee.pipeline, cuvee.run.start
-heavy = {"numba", "scipy", "pandas", "matplotlib", "astropy.wcs"} & set(sys.modules)
+import cuvee.cli.app, cuvee.acquire, cuvee.pipeline, cuvee.run.start
+heavy = {"numba", "scipy", "pandas", "matplotlib", "astropy.wcs", "httpx"} & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -13,8 +13,8 @@ import pytest
 from tests.cli.conftest import Answer, Cuvee
 from tests.run.workspaces import House, edit, own, raw_files
 
-from cuvee.run.lock import workspace_lock
 from cuvee.simulate import faults
+from cuvee.store.lock import workspace_lock
 
 
 def one_line(answer: Answer, code: int, *words: object) -> None:

@@ -19,10 +19,10 @@ from tests.store.servers import Servers
 
 from cuvee.database import check_ledger, copy_ledger, database_facts, load_catalog, make_survey_views
 from cuvee.errors import ConfigError, StoreError
-from cuvee.run.lock import workspace_lock
 from cuvee.sky import take_in
 from cuvee.store.catalog_columns import TIC_COLUMNS
 from cuvee.store.ledger import Ledger
+from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.schema import REVISIONS, TABLES
 from cuvee.survey import Survey, open_survey

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from tests.run.workspaces import Listener
 
-from cuvee.config import write_workspace
+from cuvee.config import load, write_workspace
 from cuvee.errors import ConfigError
 from cuvee.sky import catalogs_of, find_catalog, take_in
-from cuvee.sky.home import home_of
+from cuvee.sky.home import home_of, name_catalog
 
 ROWS = "ID,ra,dec,Tmag\n1,10.0,20.0,9.0\n2,11.0,20.5,10.0\n"
 
@@ -59,3 +59,16 @@ def test_nothing_is_taken_in_while_one_of_the_files_is_none(root: Path, tmp_path
     with pytest.raises(ConfigError, match="no catalogue"):
         take_in([tmp_path / "stars.csv", tmp_path / "gone.csv"], home_of(root), Listener())
     assert not catalogs_of(root)
+
+
+def test_a_configuration_without_a_catalogue_names_the_first_one(tmp_path: Path) -> None:
+    write_workspace(tmp_path / "new", "tess", ["RAW"], [])
+    assert name_catalog(tmp_path / "new", "tic")
+    assert load(tmp_path / "new").catalog.files == ("tic",)
+    assert not name_catalog(tmp_path / "new", "ctl")
+    assert load(tmp_path / "new").catalog.files == ("tic",)
+    path = tmp_path / "new" / "cuvee.toml"
+    path.write_text(path.read_text().replace('files = ["tic"]', "files = [  ]"))
+    before = path.read_text()
+    assert not name_catalog(tmp_path / "new", "tic")  # somebody's own hand: left alone
+    assert path.read_text() == before

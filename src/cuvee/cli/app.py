@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import catalog, look, make, reduce
-from cuvee.cli.database import database
+from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce
 
 __all__ = ["app"]
 
@@ -43,6 +42,8 @@ def _root(
 
 for command, what in (
     (reduce.init, "Make a workspace with a commented cuvee.toml."),
+    (fetch.acquire, "Fetch files of an archive into a workspace."),
+    (check.verify, "Look at every raw file; have broken ones fetched again."),
     (reduce.run, "Bring it up to date: light curves of every star."),
     (reduce.status, "Show what has been done, and what is in trouble."),
     (look.show, "Draw a star's light curve and its pixels."),
@@ -53,7 +54,7 @@ for command, what in (
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)
-app.add_typer(database, name="database", short_help="Look into the ledger; load stars, copy, check.")
-app.add_typer(
-    catalog.catalog, name="catalog", short_help="Reference catalogues: take in, search, list the stars on a detector."
-)
+
+app.add_typer(catalog.catalog, name="catalog", short_help="Take catalogues of stars in; search them.")
+app.add_typer(database.database, name="database", short_help="Look into the ledger; load stars, copy, check.")
+app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")

@@ -88,15 +88,15 @@ def take(
     Files without a header line are read by header.csv beside them, else as TIC v8.2 bulk files. Where there is an md5sum.txt
     beside a file, its bytes must fit it. A file that is there already is not written again; a changed one takes the place of the old.
 
-    Then name the catalogue in cuvee.toml: [catalog] files = ["tic"].
+    Where cuvee.toml names no catalogue yet, it names this one afterwards.
 
     Example: cuvee catalog import tic_dec*.csv.gz -w my-survey
     """
     from cuvee.cli.progress import TerminalReporter
     from cuvee.sky import take_in
-    from cuvee.sky.home import home_of
+    from cuvee.sky.home import home_of, name_catalog
 
-    home = to if to is not None else home_of(workspace)
+    home = to.absolute() if to is not None else home_of(workspace)
     with TerminalReporter(quiet) as reporter:
         taken = take_in(files, home, reporter, name, md5)
     for one in taken:
@@ -104,13 +104,12 @@ def take(
         proof = "its md5 is right" if one.proven else "no md5 to compare with"
         off = f", {count(one.source.n_off, 'row')} without a position left out" if one.source.n_off else ""
         tell(f"{one.path.name}: {one.source.n_row:,} stars {state} ({proof}{off})")
-    folders = list(dict.fromkeys(one.folder for one in taken))
-    tell(
-        "\n".join(
-            f'{folder}: name it in cuvee.toml as [catalog] files = ["{folder.name if to is None else folder}"]'
-            for folder in folders
-        )
-    )
+    for folder in dict.fromkeys(one.folder for one in taken):
+        source = folder.name if to is None else str(folder)
+        if (workspace / "cuvee.toml").is_file() and name_catalog(workspace, source):
+            tell(f"{folder}: cuvee.toml names it in [catalog]")
+        else:
+            tell(f'{folder}: name it in cuvee.toml as [catalog] files = ["{source}"]')
 
 
 @catalog.command("search", short_help="Stars in a circle or a polygon of the sky.")

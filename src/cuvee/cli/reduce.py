@@ -53,7 +53,7 @@ def init(
     if tables:
         after = f"then: cuvee run{_at(workspace)}"
     else:
-        after = f"name a catalogue in [catalog] files there, then: cuvee run{_at(workspace)}"
+        after = f"take a catalogue in with: cuvee catalog import FILE{_at(workspace)}, then: cuvee run{_at(workspace)}"
     tell(f"Made {path}; look through it, {after}")
 
 
@@ -77,6 +77,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Bring the workspace up to date: light curves of every star in every frame.
+
+    What [acquire] in cuvee.toml wants is fetched first, once.
 
     Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only what
     depends on it.
@@ -127,7 +129,10 @@ def run(
         command=" ".join(sys.argv[1:]),
     )
     again: Reproduction | None = None
+    wanting = list[str]()
     with TerminalReporter(quiet or as_json) as reporter:
+        if not reproduce and not dry_run:
+            wanting = _acquire(workspace, reporter)
         if reproduce:
             again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
         summary = again.summary if again else run_workspace(workspace, PIPELINE, options, reporter)
@@ -137,9 +142,32 @@ def run(
         tell(json.dumps({**_summary_json(summary), **more}, indent=1))
     else:
         lines = [*_summary_lines(summary, workspace, dry_run, stars), *([report] if report else [])]
-        tell("\n".join([*lines, *(reproduction_lines(again) if again else [])]))
-    if not again.comparison.exact if again else summary.bad or summary.troubled:
+        tell("\n".join([*lines, *wanting, *(reproduction_lines(again) if again else [])]))
+    if not again.comparison.exact if again else summary.bad or summary.troubled or wanting:
         raise typer.Exit(EXIT_BAD_UNITS)
+
+
+def _acquire(workspace: Path, reporter: Reporter) -> list[str]:
+    """Fetch what [acquire] wants; return what has not come, in words. A run goes on with what is there."""
+    from cuvee.config import load
+
+    params = load(workspace).acquire
+    if not (params.sector or params.target):
+        return []
+    from cuvee.acquire.configured import acquire_configured
+    from cuvee.errors import TransientError
+
+    try:
+        outcome = acquire_configured(workspace, reporter)
+    except TransientError as error:
+        return [f"Nothing was fetched, and the run went on with what is there: {error.message}"]
+    if outcome is None or outcome.complete:
+        return []
+    n, total = len(outcome.troubled()), len(outcome.manifest.files)
+    why = outcome.offline or "; ".join(f"{len(files)} {state}" for state, files in outcome.trouble.items())
+    return [
+        f"Of {count(total, 'file')} that [acquire] wants {n} are not here ({why}); see: cuvee acquire{_at(workspace)}"
+    ]
 
 
 def _draw(workspace: Path, reporter: Reporter) -> str:

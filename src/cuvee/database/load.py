@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvee.errors import ConfigError
-from cuvee.run.lock import workspace_lock
 from cuvee.store.catalogs import partition_tags, read_tag
+from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.sky_store import find_stored
 from cuvee.store.star_rows import read_star_table, rows_of_stars, stored_stars

@@ -19,10 +19,10 @@ from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
 from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.known_objects import read_known
-from cuvee.run.lock import workspace_lock
 from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.stage import Stage
 from cuvee.store.ledger import Ledger
+from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
 from cuvee.store.sky_store import find_stored

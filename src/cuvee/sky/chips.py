@@ -17,7 +17,7 @@ from cuvee.errors import ConfigError
 from cuvee.model.keys import DataId
 from cuvee.model.records import Targets
 from cuvee.store.atomic import atomic_path
-from cuvee.store.ledger import Ledger
+from cuvee.store.own_ledger import open_ledger
 from cuvee.store.sky_search import cone_search
 from cuvee.store.sky_store import read_catalog
 from cuvee.store.targets import read_targets
@@ -84,7 +84,7 @@ def chip_tables(
     """
     if survey.instrument != "tess":
         raise ConfigError(f"Tables of detectors are made for TESS; {survey.path} holds data of {survey.device.title}.")
-    with Ledger.open(survey.paths.ledger, read_only=True) as ledger:
+    with open_ledger(survey.paths, read_only=True) as ledger:
         placed = sorted(DataId.parse(str(row["data_id"])).group for row in ledger.rows("products", kind="targets"))
     groups = [
         group

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from cuvee.config import load
+from cuvee.config import CONFIG_NAME, load
 from cuvee.errors import ConfigError
+from cuvee.store.atomic import atomic_path
 from cuvee.store.paths import Paths
 from cuvee.store.sky_store import StoredCatalog, find_stored, is_stored, read_catalog
 
-__all__ = ["catalogs_of", "find_catalog", "home_of"]
+__all__ = ["catalogs_of", "find_catalog", "home_of", "name_catalog"]
 
 
 def home_of(root: Path) -> Path:
@@ -75,3 +77,34 @@ def find_catalog(root: Path, name: str) -> Path:
     if name and name not in found:
         raise ConfigError(f"There is no catalogue {name!r}; there is {', '.join(sorted(found))}.")
     return found[name] if name else next(iter(found.values()))
+
+
+def name_catalog(root: Path, source: str) -> bool:
+    """Name a catalogue in a configuration that names none.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    source : str
+        What ``[catalog] files`` shall name.
+
+    Returns
+    -------
+    bool
+        Whether it is named now. Where a catalogue is named already, or the line is not as cuvee wrote it, nothing is touched.
+    """
+    if load(root).catalog.files:
+        return source in load(root).catalog.files
+    path = root / CONFIG_NAME
+    text, n = re.subn(
+        r"(^\[catalog\]\n(?:#.*\n)*files = )\[\]$",
+        lambda match: f'{match[1]}["{source}"]',
+        path.read_text(encoding="utf-8"),
+        count=1,
+        flags=re.MULTILINE,
+    )
+    if n and '"' not in source and "\\" not in source:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return source in load(root).catalog.files

@@ -81,16 +81,25 @@ class Paths:
         return self.root / ".cuvee.lock"
 
     @property
-    def identity(self) -> Path:
-        """The file that says which survey this is, for ledgers on a server."""
-        return self.root / ".cuvee.survey"
-
-    @property
     def catalogs(self) -> Path:
         """Where stored catalogues are, one folder each; projects share them."""
         return (
             self.root / (self.base.removesuffix(f"/projid{self.project}") if self.project else self.base) / "catalogs"
         )
+
+    @property
+    def acquire_lock(self) -> Path:
+        """The lock of whoever fetches files; a run may go on meanwhile with those that are there."""
+        return self.root / ".cuvee-acquire.lock"
+
+    def acquisition(self, mission: str, key: str) -> Path:
+        """Name the record of what came when an archive was asked a question."""
+        return self.root / "PROJ" / f"acquire-{mission}-{key}.json"
+
+    @property
+    def identity(self) -> Path:
+        """The file that says which survey this is, for ledgers on a server."""
+        return self.root / ".cuvee.survey"
 
     @property
     def light_curves(self) -> Path:

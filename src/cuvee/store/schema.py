@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 
 __all__ = ["METADATA", "REVISIONS", "TABLES", "JsonText", "long_text", "text"]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -238,6 +238,43 @@ sa.Table(
     _text("message", _LONG),
     _count("run_id"),
     sa.Column("still", sa.Boolean, nullable=False, default=True),
+    sqlite_with_rowid=False,
+)
+
+# What was asked of archives; ``id`` is a hash of the question, ``record`` the file that lists what came (relative to the workspace).
+sa.Table(
+    "acquisitions",
+    METADATA,
+    _text("id", key=True),
+    _text("mission"),
+    _json("query"),
+    _text("asked"),
+    _text("finished"),
+    _text("record", _PATH),
+    _count("n_file"),
+    sqlite_with_rowid=False,
+)
+
+# Each file that was wanted of an archive, and what became of it: ``have``, ``missing``, ``broken``, ``changed`` or ``failed``. Size, time and
+# inode are those of the file under its final name, ``hash`` is the XXH3-128 of all its bytes; ``failures`` counts acquisitions in
+# which nothing sound came, since it was last there.
+sa.Table(
+    "downloads",
+    METADATA,
+    _text("path", _PATH, key=True),
+    _text("name", _KEY),
+    _text("uri", _PATH),
+    _text("url", sa.Text()),
+    _text("state"),
+    _count("size"),
+    _count("mtime_ns"),
+    _count("inode"),
+    _text("hash"),
+    _text("etag", _KEY),
+    _count("tries"),
+    _count("failures"),
+    _text("message", sa.Text()),
+    _text("fetched"),
     sqlite_with_rowid=False,
 )
 

@@ -14,13 +14,15 @@ __all__ = ["lock_holder", "workspace_lock"]
 
 
 @contextmanager
-def workspace_lock(path: Path) -> Iterator[None]:
+def workspace_lock(path: Path, what: str = "run") -> Iterator[None]:
     """Hold a workspace's lock; the operating system frees it however the process ends.
 
     Parameters
     ----------
     path : Path
         The lock file; it names the holder's process and is never deleted.
+    what : str
+        What its holders do, for the message.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def workspace_lock(path: Path) -> Iterator[None]:
         except OSError as error:
             holder = os.read(file, 32).decode(errors="replace").strip() or "unknown"
             raise ConfigError(
-                f"Another run (process {holder}) is working in {path.parent}; wait for it, or stop it first."
+                f"Another {what} (process {holder}) is working in {path.parent}; wait for it, or stop it first."
             ) from error
         try:
             os.ftruncate(file, 0)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from cuvee.errors import ConfigError
-from cuvee.run.lock import workspace_lock
+from cuvee.store.lock import workspace_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from cuvee.run.lock import workspace_lock
+from cuvee.store.lock import workspace_lock
 with workspace_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cuvee.catalog import TargetParams
 from cuvee.collect import CollectParams, TimeParams
+from cuvee.config.acquire import ACQUIRE_TEMPLATE, AcquireParams
 from cuvee.errors import ConfigError, StoreError
 from cuvee.extract import ExtractParams
 from cuvee.moving import MovingParams
@@ -25,6 +26,7 @@ from cuvee.reference import ReferenceParams
 __all__ = [
     "CONFIG_NAME",
     "FOLDERS",
+    "AcquireParams",
     "CatalogSources",
     "Config",
     "DataSources",
@@ -134,11 +136,12 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep, database
+    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep, database
         One record a section.
     """
 
     workspace: WorkspaceParams
+    acquire: AcquireParams = AcquireParams()
     data: DataSources = DataSources()
     catalog: CatalogSources = CatalogSources()
     targets: TargetParams = TargetParams()
@@ -168,7 +171,7 @@ instrument = "{instrument}"
 # lc = "LC"
 # Results of another set of parameters beside those that are there: "12" puts them into RED/projid12, LC/projid12 ...
 # project = ""
-
+{acquire_section}
 [data]
 # Folders, globs or files; data stay where they are.
 files = {data}
@@ -298,6 +301,7 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
     default = Config(workspace=WorkspaceParams(instrument=instrument))
     text = _TEMPLATE.format(
         instrument=instrument,
+        acquire_section=ACQUIRE_TEMPLATE.format(acquire=default.acquire),
         data=json.dumps(list(data)),
         catalog=json.dumps(list(catalog)),
         targets=default.targets,

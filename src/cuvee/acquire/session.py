@@ -1,0 +1,390 @@
+"""A whole acquisition: what is there already is left alone, the rest is fetched side by side, and the ledger is told before each rename."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from cuvee.acquire.archive import Archive
+from cuvee.acquire.journal import HAVE, Journal, known_names, past, stat_of, wrong_path
+from cuvee.acquire.journal import now as now_text
+from cuvee.acquire.judge import judge
+from cuvee.acquire.manifest import Manifest, Query, Wanted, read_record, write_record
+from cuvee.acquire.names import identify
+from cuvee.acquire.outcome import Outcome, Reporter, Silent, byte_text
+from cuvee.acquire.transfer import Expected, Fetched, Tap, fetch, temporary_path
+from cuvee.acquire.wire import Interrupted
+from cuvee.errors import BadData, ConfigError, StoreError, TransientError
+from cuvee.store.atomic import content_hash
+from cuvee.store.lock import workspace_lock
+from cuvee.store.own_ledger import has_ledger, open_ledger
+from cuvee.store.paths import Paths
+
+__all__ = ["QUARANTINE_AFTER", "acquire_manifest", "cached", "without_known"]
+
+QUARANTINE_AFTER = 3
+"""Acquisitions in which nothing sound came of a file, before it is no longer asked for."""
+
+_LOOK = 0.2
+"""Seconds between two looks at how many bytes have come."""
+_LAST_WORDS = 2.0
+"""Seconds that are given to threads to end when all is to stop; one that waits for the network is not waited for."""
+_SPARE = 1 << 24
+"""Bytes that stay free for the ledger."""
+
+
+def acquire_manifest(
+    paths: Paths,
+    manifest: Manifest,
+    archive: Archive,
+    *,
+    cloud: bool = False,
+    parallel: int = 4,
+    bandwidth: float = 0.0,
+    again: bool = False,
+    record: Path | None = None,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Fetch what is wanted and not there.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of the workspace.
+    manifest : Manifest
+        What is wanted; files with a hash must have it.
+    archive : Archive
+        Who has it.
+    cloud : bool
+        Ask the bucket in the cloud first, where it is known to have a file.
+    parallel : int
+        Files at a time.
+    bandwidth : float
+        Bytes a second in all; 0: as many as come.
+    again : bool
+        Ask for files in quarantine, too.
+    record : Path, optional
+        Where the record goes; in ``PROJ`` by default.
+    reporter : Reporter, optional
+        Takes the news.
+
+    Raises
+    ------
+    ConfigError
+        If another acquisition is at work in the workspace.
+    StoreError
+        If there is not enough room, or the disk cannot be written.
+    """
+    query = manifest.query
+    record = record or paths.acquisition(query.mission, query.key)
+    outcome = Outcome(manifest, record=record)
+    with ExitStack() as stack:
+        stack.enter_context(workspace_lock(paths.acquire_lock, "acquisition"))
+        journal = Journal(stack.enter_context(open_ledger(paths)), paths.root)
+        todo = _plan(paths.root, manifest, journal, outcome, again)
+        _check_room(paths.root, todo, archive, journal)
+        journal.begin(manifest, record)
+        work = _Work(paths.root, archive, journal, Tap(bandwidth), cloud, parallel, reporter or Silent())
+        start = time.monotonic()
+        try:
+            work.fetch_all(todo, outcome)
+        finally:
+            outcome.seconds = time.monotonic() - start
+            finished = now_text() if not archive.wire.stop.is_set() else ""
+            write_record(record, manifest, finished, archive.name, journal.rows)
+        journal.finish(manifest)
+    return outcome
+
+
+def cached(paths: Paths, query: Query, reason: str) -> Outcome:
+    """Say what is there of an earlier acquisition of the same query, when the archive cannot be asked.
+
+    Parameters
+    ----------
+    paths : Paths
+        Of the workspace.
+    query : Query
+        What was asked.
+    reason : str
+        Why it cannot.
+
+    Raises
+    ------
+    TransientError
+        If it was never asked before.
+    """
+    if not has_ledger(paths):
+        raise TransientError(reason)
+    with open_ledger(paths, read_only=True) as ledger:
+        earlier = past(ledger, query.key)
+        if earlier is None:
+            raise TransientError(reason)
+        rows = {row["path"]: row for row in ledger.rows("downloads")}
+    manifest = read_record(paths.root / earlier["record"])
+    outcome = Outcome(manifest, offline=reason, record=paths.root / earlier["record"])
+    for file in manifest.files:
+        row = rows.get(file.path, {})
+        facts = stat_of(paths.root / file.path)
+        if row.get("state") == HAVE and _same(facts, row):
+            outcome.here += 1
+        else:
+            outcome.trouble.setdefault("wanted", []).append((file, ""))
+    return outcome
+
+
+def without_known(paths: Paths, manifest: Manifest) -> Manifest:
+    """Leave out files that are known: here, or in quarantine.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is left.
+    """
+    if not has_ledger(paths):
+        return manifest
+    with open_ledger(paths, read_only=True) as ledger:
+        names = known_names(ledger)
+    files = [file for file in manifest.files if file.name not in names]
+    if not files:
+        raise ConfigError(f"Nothing is new: all {len(manifest.files)} files are here or in quarantine.")
+    return replace(manifest, files=files)
+
+
+# -- before the start ------------------------------------------------------------------------------------------------
+
+
+def _plan(root: Path, manifest: Manifest, journal: Journal, outcome: Outcome, again: bool) -> list[Wanted]:
+    """Return the files to fetch; one whose size, time and inode are known is not even opened."""
+    todo, found = [], []
+    for file in manifest.files:
+        row = journal.rows.get(file.path, {})
+        facts = stat_of(root / file.path)
+        if facts is None and row.get("state") == HAVE and _same(stat_of(temporary_path(root / file.path)), row):
+            temporary_path(root / file.path).replace(root / file.path)  # killed between the ledger's word and the name
+            facts = stat_of(root / file.path)
+        unchanged = _same(facts, row)
+        if unchanged and row["state"] == HAVE and file.hash in ("", row["hash"]):
+            outcome.here += 1
+            continue
+        if facts is not None and not unchanged and (digest := _recognise(root, file, row)):
+            found.append((file, facts, digest))
+            outcome.here += 1
+            continue
+        if row.get("state") == "broken" and row["failures"] >= QUARANTINE_AFTER and not again:
+            outcome.trouble.setdefault("quarantined", []).append((file, row["message"]))
+            continue
+        todo.append(file)
+    journal.found(found)
+    return todo
+
+
+def _same(facts: Mapping[str, int] | None, row: Mapping[str, object]) -> bool:
+    """Tell whether a file is the one that the ledger knows, by size, time and inode."""
+    return facts is not None and all(row.get(name) == value for name, value in facts.items())
+
+
+def _recognise(root: Path, file: Wanted, row: dict[str, object]) -> str:
+    """Return the hash of a file that lies where it belongs, if it is known to be right by its bytes; else an empty text.
+
+    A file that is known to be wrong is put aside, lest a run takes it.
+    """
+    path = root / file.path
+    expected = file.hash or (str(row["hash"]) if row.get("state") == HAVE else "")
+    if expected:
+        digest = content_hash(path)
+        if digest == expected:
+            return digest
+    else:
+        try:
+            verdict = judge(path, file.name)
+        except BadData:
+            pass
+        else:
+            of_this_size = file.size in (-1, path.stat().st_size)
+            return verdict.hash if verdict.proven and of_this_size else ""
+    path.replace(wrong_path(path))
+    return ""
+
+
+def _check_room(root: Path, todo: Sequence[Wanted], archive: Archive, journal: Journal) -> None:
+    """Check that there is room for what comes; where the list has no sizes, one file of each kind tells."""
+    typical: dict[str, int] = {}
+    for row in journal.rows.values():
+        if row["state"] == HAVE:
+            typical.setdefault(_kind(row["name"]), int(row["size"]))
+    need = 0
+    for file in todo:
+        size, kind = file.size, _kind(file.name)
+        if size < 0:
+            if kind not in typical:
+                typical[kind] = _ask_size(archive, file)
+            size = max(0, typical[kind])
+        partial = stat_of(temporary_path(root / file.path))
+        need += max(0, size - (partial["size"] if partial else 0))
+    free = shutil.disk_usage(root).free
+    if need and need + _SPARE > free:
+        raise StoreError(
+            f"{len(todo)} files need about {byte_text(need)}, and {byte_text(free)} are free in {root}; nothing was fetched:"
+            " free some space, or ask for less."
+        )
+
+
+def _kind(name: str) -> str:
+    named = identify(name)
+    return f"{named.mission} {named.kind}" if named else ""
+
+
+def _ask_size(archive: Archive, file: Wanted) -> int:
+    try:
+        answer = archive.wire.client.head(archive.file_url(file.uri))
+    except httpx.HTTPError:
+        return -1
+    length = answer.headers.get("Content-Length", "")
+    return int(length) if answer.status_code == 200 and length.isdigit() else -1
+
+
+# -- side by side ----------------------------------------------------------------------------------------------------
+
+
+class _Work:
+    """Threads that fetch, and one that tells the ledger."""
+
+    def __init__(
+        self,
+        root: Path,
+        archive: Archive,
+        journal: Journal,
+        tap: Tap,
+        cloud: bool,
+        parallel: int,
+        reporter: Reporter,
+    ) -> None:
+        self._root, self._archive, self._journal, self._tap = root, archive, journal, tap
+        self._cloud, self._parallel, self._reporter = cloud, parallel, reporter
+        # Short, so that nobody runs far ahead of the ledger: what it does not know yet would have to come again after a kill.
+        self._results: queue.Queue[tuple[Wanted, Fetched] | BaseException | None] = queue.Queue(parallel)
+        self._lock = threading.Lock()
+
+    def fetch_all(self, todo: Sequence[Wanted], outcome: Outcome) -> None:
+        """Fetch files; what has come is written down in any case."""
+        if not todo:
+            return
+        waiting = iter(todo)
+        n = min(2 * self._parallel, len(todo))  # while some fetch, others judge and sync what they have
+        threads = [threading.Thread(target=self._serve, args=(waiting,), daemon=True) for _ in range(n)]
+        meter = _Meter(self._reporter, todo, self._tap)
+        for thread in threads:
+            thread.start()
+        error: BaseException | None = None
+        try:
+            while n:
+                n, fault = self._settle(n, outcome)
+                error = error or fault
+                meter.show(len(outcome.fetched) + len(outcome.troubled()))
+        except BaseException as stopped:
+            error = stopped
+            raise
+        finally:
+            if error is not None:
+                self._archive.wire.stop.set()
+            give_up = time.monotonic() + _LAST_WORDS
+            while n and time.monotonic() < give_up:
+                n, _ = self._settle(n, outcome)
+            self._journal.sync()
+            self._reporter.end()
+        if error is not None:
+            raise error
+
+    def _serve(self, waiting: object) -> None:
+        try:
+            while not self._archive.wire.stop.is_set():
+                with self._lock:
+                    file = next(waiting, None)  # type: ignore[call-overload]
+                if file is None:
+                    break
+                self._results.put((file, self._fetch(file)))
+        except Interrupted:
+            pass
+        except BaseException as error:
+            self._archive.wire.stop.set()  # a disk that is full is full for all
+            self._results.put(error)
+        finally:
+            self._results.put(None)
+
+    def _fetch(self, file: Wanted) -> Fetched:
+        urls = [self._archive.file_url(file.uri)]
+        if self._cloud and file.key:
+            urls.insert(0, self._archive.cloud_url(file.key))
+        made_anew = file.path.startswith("RAW/hst/")  # on request, and not always as long as listed
+        size = -1 if made_anew and not file.hash else file.size
+        return fetch(self._archive.wire, urls, self._root / file.path, Expected(file.name, size, file.hash), self._tap)
+
+    def _settle(self, n: int, outcome: Outcome) -> tuple[int, BaseException | None]:
+        """Write down what has come since, and return how many threads are still at work, and what stopped one."""
+        batch: list[tuple[Wanted, Fetched]] = []
+        error: BaseException | None = None
+        try:
+            item = self._results.get(timeout=_LOOK)
+            while True:
+                if item is None:
+                    n -= 1
+                elif isinstance(item, BaseException):
+                    error = error or _as_store_error(item)
+                else:
+                    batch.append(item)
+                if len(batch) == self._parallel:
+                    break
+                item = self._results.get_nowait()
+        except queue.Empty:
+            pass
+        if batch:
+            self._journal.settle(batch)
+        for file, answer in batch:
+            if answer.state == HAVE:
+                outcome.fetched.append(file)
+                outcome.size += answer.size
+                if answer.message:
+                    outcome.remarks.append((file, answer.message))
+            else:
+                outcome.trouble.setdefault(answer.state, []).append((file, answer.message))
+        return n, error
+
+
+def _as_store_error(error: BaseException) -> BaseException:
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return StoreError(
+            f"Cannot write{where}: {error.strerror or error}; free some space or mend the permissions, then run again:"
+            " what has come is kept."
+        )
+    return error
+
+
+class _Meter:
+    """Tells how much has come: bytes where sizes are known, else files."""
+
+    def __init__(self, reporter: Reporter, todo: Sequence[Wanted], tap: Tap) -> None:
+        self._reporter, self._tap, self._shown = reporter, tap, 0
+        total = sum(file.size for file in todo) if all(file.size >= 0 for file in todo) else 0
+        unit, self._step = ("MB", 10**6) if total > 50 * 10**6 else ("kB", 10**3)
+        self._by_bytes = total > 0
+        what = f"Fetching {len(todo)} {'file' if len(todo) == 1 else 'files'}"
+        if self._by_bytes:
+            reporter.begin(f"{what} ({byte_text(total)}), {unit}", -(-total // self._step))
+        else:
+            reporter.begin(what, len(todo))
+
+    def show(self, n_file: int) -> None:
+        """Tell the reporter."""
+        done = self._tap.taken // self._step if self._by_bytes else n_file
+        if done > self._shown:
+            self._reporter.advance(done - self._shown)
+            self._shown = done
