@@ -264,7 +264,7 @@ sa.Table(
     _text("path", _PATH, key=True),
     _text("name", _KEY),
     _text("uri", _PATH),
-    _text("url", sa.Text()),
+    _text("url", _LONG),
     _text("state"),
     _count("size"),
     _count("mtime_ns"),
@@ -273,7 +273,7 @@ sa.Table(
     _text("etag", _KEY),
     _count("tries"),
     _count("failures"),
-    _text("message", sa.Text()),
+    _text("message", _LONG),
     _text("fetched"),
     sqlite_with_rowid=False,
 )

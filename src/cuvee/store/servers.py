@@ -87,11 +87,10 @@ class ServerDatabase(Database):
         """Return what is said of a database that holds something else."""
         return ConfigError(f"{self.name} holds tables, but no cuvee ledger; {self.other_place}.")
 
-    def version(self) -> str | None:
-        """Return the version of the ledger that is there, None where there is none, or where making it was cut short."""
-        with self.transaction() as connection:
-            making = "alembic_version" in self.tables(connection) and connection.scalar(sa.select(_VERSION)) == _MAKING
-        return None if making else super().version()
+    def being_made(self, names: set[str], version: str | None) -> bool:
+        """Tell whether these are tables that somebody makes just now, or was kept from making to the end: MySQL shows each at once."""
+        ours = "alembic_version" in names and names <= {"alembic_version", *METADATA.tables}
+        return version == _MAKING or (ours and version is None)
 
     def bring_up_to_date(self) -> None:
         """See that the tables are those of this version of cuvee; make or change them where they are older."""
