@@ -94,7 +94,7 @@ def test_tables_of_detectors_say_where_each_star_is(cuvee: Cuvee, house: House, 
         (["import", "nowhere.csv"], "There is no catalogue nowhere.csv"),
         (["search", "30"], "is no place on the sky"),
         (["search", "30 40"], "has no stored catalogue"),
-        (["targets", "--sector", "3-1"], "names no sectors"),
+        (["targets", "--sector", "3-1"], "A sector is a number from 1, or two as in 1-3, not '3-1'"),
         (["targets", "--ccd", "1"], "--ccd needs --camera"),
     ],
 )

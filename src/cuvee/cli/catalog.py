@@ -171,13 +171,14 @@ def targets(
 
     Example: cuvee catalog targets --sector 1-3 -w my-survey
     """
+    from cuvee.acquire.sectors import parse_sectors
     from cuvee.cli.progress import TerminalReporter
     from cuvee.pipeline import PIPELINE
     from cuvee.run.start import RunOptions, run_workspace
     from cuvee.sky import catalogs_of, chip_tables, find_catalog
     from cuvee.survey import open_survey
 
-    numbers = _sectors(sector)
+    numbers = parse_sectors([sector])
     detector = "" if camera is None else f"{camera}-{'' if ccd is None else ccd}"
     if ccd is not None and camera is None:
         raise ConfigError("--ccd needs --camera, as in --camera 3 --ccd 4.")
@@ -208,17 +209,6 @@ def _corners(place: str) -> list[tuple[float, float]]:
             ) from None
         corners.append((ra, dec))
     return corners
-
-
-def _sectors(text: str) -> list[int]:
-    """Read ``1-3,5``."""
-    numbers = list[int]()
-    for part in filter(None, text.split(",")):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if match is None or int(match[1]) < 1 or int(match[2] or match[1]) < int(match[1]):
-            raise ConfigError(f"--sector {text!r} names no sectors; write 1, 1-3 or 1,5.")
-        numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return numbers
 
 
 def _cell(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,6 +118,7 @@ def acquire(
 
 
 def _query(mission: Mission | None, words: dict[str, Any], params: AcquireParams) -> Query:
+    from cuvee.acquire.configured import configured_query
     from cuvee.acquire.manifest import Query
     from cuvee.acquire.sectors import parse_sectors
     from cuvee.errors import ConfigError
@@ -133,14 +135,8 @@ def _query(mission: Mission | None, words: dict[str, Any], params: AcquireParams
         mission is None or of == params.mission
     ):
         # nothing was said: do what the configuration says
-        return Query(
-            of,
-            sectors=parse_sectors(params.sector),
-            camera=params.camera,
-            ccd=params.ccd,
-            targets=params.target,
-            products=tuple(words["--product"] or params.product),
-        )
+        query = configured_query(params)
+        return replace(query, mission=of, products=tuple(words["--product"] or query.products))
     return Query(
         of,
         sectors=parse_sectors(words["--sector"] or ()),

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from cuvee.errors import BadData
 from cuvee.instruments.fits_bytes import Cards, bad
 
-__all__ = ["add_bytes", "check_sum"]
+__all__ = ["add_bytes", "check_sum", "is_one_bit", "off_by", "turned"]
 
 _ONES = 0xFFFFFFFF
 _SMALL = 1 << 20
@@ -57,8 +58,20 @@ def check_sum(cards: Cards, total: int) -> None:
     """
     if "CHECKSUM" not in cards:
         return
-    # A sound unit has the sum 2**32 - 1, which is zero in ones' complement.
-    off = total % _ONES
-    if off and (off.bit_count() == 1 or (_ONES - off).bit_count() == 1):
-        what = "is damaged: its sum and its header card CHECKSUM differ by exactly one bit"
-        raise bad(cards.path, what, "checksum")
+    if is_one_bit(off_by(total)):
+        raise turned(cards.path)
+
+
+def off_by(total: int) -> int:
+    """Return by how much a unit's sum is off: a sound unit has 2**32 - 1, which is zero in ones' complement."""
+    return total % _ONES
+
+
+def is_one_bit(off: int) -> bool:
+    """Tell whether a sum that is so far off is wrong by exactly one bit."""
+    return off != 0 and (off.bit_count() == 1 or (_ONES - off).bit_count() == 1)
+
+
+def turned(path: str) -> BadData:
+    """Return the error about a file of which one bit has turned."""
+    return bad(path, "is damaged: its sum and its header card CHECKSUM differ by exactly one bit", "checksum")

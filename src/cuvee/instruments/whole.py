@@ -21,11 +21,10 @@ from cuvee.instruments.fits_bytes import (
     read_header,
     units,
 )
-from cuvee.instruments.sums import add_bytes
+from cuvee.instruments.sums import add_bytes, is_one_bit, off_by
 
 __all__ = ["UnitSum", "check_fits", "headers_of", "unit_sums"]
 
-_ONES = 0xFFFFFFFF
 _PIECE = 366 * BLOCK
 """Bytes read at a time, some 1 MB."""
 
@@ -118,10 +117,9 @@ def unit_sums(path: str) -> list[UnitSum]:
             if unit is None:
                 return found
             cards, total, size = unit
-            off = total % _ONES
-            one_bit = off != 0 and (off.bit_count() == 1 or (_ONES - off).bit_count() == 1)
+            off = off_by(total)
             holds = None if "CHECKSUM" not in cards else off == 0
-            found.append(UnitSum(len(found), size, holds, one_bit and holds is False))
+            found.append(UnitSum(len(found), size, holds, is_one_bit(off) and holds is False))
 
 
 def _next_unit(stream: IO[bytes], path: str, first: bool) -> tuple[Cards, int, int] | None:

@@ -9,14 +9,12 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cuvee.errors import BadData
 from cuvee.instruments.fits_bytes import Cards, bad, open_stream, units
-from cuvee.instruments.sums import add_bytes
+from cuvee.instruments.sums import add_bytes, is_one_bit, off_by, turned
 from cuvee.instruments.whole import unit_sums
 
 __all__ = ["Whole", "read_whole"]
 
-_ONES = 0xFFFFFFFF
 _PIECE = 1440 * 2880
 _WORDS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
@@ -65,7 +63,7 @@ def read_whole(path: str, is_fits: bool) -> Whole:
                     digest.update(piece)
             sums = unit_sums(path) if is_fits else []
             if any(one.one_bit and one.size for one in sums):
-                raise _turned(path)
+                raise turned(path)
             told = [one.holds for one in sums if one.holds is not None]
             return Whole(digest.hexdigest(), len(told), told.count(False))
         n_sum = n_off = 0
@@ -81,18 +79,14 @@ def read_whole(path: str, is_fits: bool) -> Whole:
                     image.see(unit.cards, piece[: max(0, unit.data + unit.size - at)])
                 at += len(piece)
             image.end()
-            off = total % _ONES
+            off = off_by(total)
             if "CHECKSUM" in unit.cards:
                 n_sum, n_off = n_sum + 1, n_off + (off != 0)
-                if unit.size and off and (off.bit_count() == 1 or (_ONES - off).bit_count() == 1):
-                    raise _turned(path)
+                if unit.size and is_one_bit(off):
+                    raise turned(path)
         if image.blank:
             raise bad(path, "shows nothing: all pixels of its image are the same", "blank")
         return Whole(digest.hexdigest(), n_sum, n_off)
-
-
-def _turned(path: str) -> BadData:
-    return bad(path, "is damaged: its sum and its header card CHECKSUM differ by exactly one bit", "checksum")
 
 
 class _Image:
