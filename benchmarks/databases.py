@@ -14,11 +14,13 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,9 @@ from cuvee.store.star_tables import load_stars, star_table
 
 WANTED = {"sqlite": 200_000, "postgresql": 150_000, "mysql": 80_000}
 """Rows a second."""
-WANTED_UNITS = 0.5
-"""Seconds in which SQLite returns 10^5 units."""
+WANTED_UNITS = 2.0
+"""Time in which SQLite returns 10^5 units, over that of its bare driver and a loop."""
+UNIT_COLUMNS = ("stage", "data_id", "recipe", "outcome", "message", "reason", "seconds", "memory", "counts")
 TURNS = 3
 KINDS = {"id": "i", "ra": "f", "decl": "f", "pmra": "f", "pmdec": "f", "tmag": "f", "teff": "f", "healpix": "i"}
 N_UNIT = 100_000
@@ -79,6 +82,23 @@ def check(ledger: Ledger, rows: dict[str, NDArray[Any]]) -> None:
         assert list(values) == wanted
 
 
+def best(work: Callable[[], object]) -> float:
+    """Return the shortest time of a few turns (s)."""
+    spent = []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        work()
+        spent.append(time.perf_counter() - start)
+    return min(spent)
+
+
+def read_plainly(path: Path) -> None:
+    """Read the units with SQLite's own driver, and their counts from JSON."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(f"SELECT {', '.join(UNIT_COLUMNS)} FROM units ORDER BY stage, data_id").fetchall()
+    assert [json.loads(row[-1])["stars"] for row in found] == list(range(N_UNIT))
+
+
 def measure(kind: str, servers: Servers, rows: dict[str, NDArray[Any]]) -> dict[str, Any]:
     n = len(rows["id"])
     seconds = []
@@ -103,11 +123,9 @@ def measure(kind: str, servers: Servers, rows: dict[str, NDArray[Any]]) -> dict[
             start = time.perf_counter()
             ledger.put_units(units)
             numbers["put_units_s"] = time.perf_counter() - start
-            start = time.perf_counter()
-            ledger.columns(
-                "units", ("stage", "data_id", "recipe", "outcome", "message", "reason", "seconds", "memory", "counts")
-            )
-            numbers["read_units_s"] = time.perf_counter() - start
+            numbers["read_units_s"] = best(partial(ledger.columns, "units", UNIT_COLUMNS))
+            if isinstance(place, Path):
+                numbers["sqlite3_read_units_s"] = best(partial(read_plainly, place))
             numbers["peer_rows_s"] = peer(ledger, rows)
     numbers["rows_s"] = n / min(seconds)
     return numbers
@@ -147,7 +165,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(
                 f"{kind:12s} {one['rows_s']:10.0f} {wanted:10d} {one['peer_rows_s']:10.0f} {one['put_units_s']:7.2f} s {one['read_units_s']:7.2f} s"
             )
-        good &= found["sqlite"]["read_units_s"] <= WANTED_UNITS
+        units = found["sqlite"]
+        ratio = units["read_units_s"] / units["sqlite3_read_units_s"]
+        print(f"reading 10^5 units, SQLite: {ratio:.2f} times the bare driver")
+        good &= ratio <= WANTED_UNITS
     finally:
         servers.close()
     if args.json:

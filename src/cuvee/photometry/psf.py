@@ -197,8 +197,9 @@ def plan_psf(
     order = np.lexsort((corner[:, 1], tile[star]))
     star, corner = star[order], np.ascontiguousarray(corner[order])
     tile, flux = tile[star], flux[star].astype(np.float64)
-    values = np.ascontiguousarray(_by_star(stamp)[order])
     n_star, side = star.size, stamp.shape[2]
+    values = _by_star(stamp, order)
+    del stamp  # as large as all that follows together
     star_space.render(values, corner, flux, images[:6])
     # A stamp reaches no further than its tile with its margin; beyond the image there are no pixels.
     whole = np.stack(
@@ -309,8 +310,12 @@ def _higher_orders(
     return np.ascontiguousarray(np.stack([*third, *fourth], axis=1), np.float32)
 
 
-def _by_star(stamp: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(stamp.reshape(6, stamp.shape[1], -1).transpose(1, 0, 2), np.float32)
+def _by_star(stamp: NDArray[np.float32], order: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float32]:
+    flat = stamp.reshape(6, stamp.shape[1], -1)
+    values = np.empty((flat.shape[1], 6, flat.shape[2]), np.float32)
+    for q in range(6):  # one after the other, for there is no room for a second copy of all
+        values[:, q] = flat[q][order]
+    return values
 
 
 def _mask(box: NDArray[np.int64], side: int) -> NDArray[np.bool_]:
