@@ -1,0 +1,58 @@
+"""Parameters of photon lists: what is left out, how events are binned, in which bands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = ["AIRGLOW", "EventParams"]
+
+AIRGLOW = ((1208.0, 1225.0), (1298.0, 1312.0), (1354.0, 1360.0))
+"""Lyman alpha, O I 1304 and O I 1356 with what their light, which fills the aperture, spreads over (Angstrom)."""
+
+Band = tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]]
+
+
+class EventParams(BaseModel):
+    """``[events]`` of the configuration.
+
+    Parameters
+    ----------
+    step : float
+        Length of a bin (s).
+    band : tuple of float
+        Wavelengths of the light curve (Angstrom).
+    bands : dict of str to tuple of float
+        More of them, each with columns of its own, by name.
+    airglow : {"windows", "night", "keep"}
+        What is done about the light of the Earth's upper atmosphere: its lines are left out, or all time at which the Sun is up, or nothing.
+    quality : int
+        Quality bits of events that are left out, beside those of the instrument: 64 (burst), 512 (pulse height), 2048 (bad time) of COS, which
+        its own SDQFLAGS lacks. Bits of SDQFLAGS are those of pixels, which stay in the mission's GCOUNTS, too.
+    least : float
+        Exposures shorter than this are set aside (s).
+    proposals : tuple of int
+        Proposals whose exposures are set aside.
+    blocks : bool
+        Whether Bayesian blocks are found, too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: float = Field(default=2.0, gt=0.0)
+    band: Band = (912.0, 9000.0)
+    bands: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,20}$")], Band] = {}
+    airglow: Literal["windows", "night", "keep"] = "windows"
+    quality: int = Field(default=0, ge=0)
+    least: float = Field(default=1.0, ge=0.0)
+    proposals: tuple[int, ...] = ()
+    blocks: bool = False
+
+    @field_validator("band", "bands")
+    @classmethod
+    def _rising(cls, value: Band | dict[str, Band]) -> Band | dict[str, Band]:
+        for low, high in value.values() if isinstance(value, dict) else [value]:
+            if not low < high:
+                raise ValueError(f"a band runs from its shorter to its longer wavelength, not from {low} to {high}")
+        return value

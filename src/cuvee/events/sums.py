@@ -1,0 +1,189 @@
+"""The one pass over an exposure's events: chunks of rows in, counts by bin and region out; memory does not grow with the events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.errors import BadData
+from cuvee.model.photons import REASONS, EventTable, Trace
+
+__all__ = ["Screen", "Sums", "add_up"]
+
+GTI_TOLERANCE = 0.02
+"""Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
+
+IMAGE_COLUMNS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What is left out of a segment's events.
+
+    Parameters
+    ----------
+    gti : float64 array, shape (n, 2)
+        Good time (s).
+    bits : int
+        Quality bits of events that are left out.
+    pulse : tuple of float
+        Lowest and highest pulse height of a photon.
+    windows : tuple of (float, float)
+        Wavelengths that are left out, of source and background alike (Angstrom).
+    band : tuple of float
+        Wavelengths that are kept (Angstrom).
+    """
+
+    gti: NDArray[np.float64]
+    bits: int
+    pulse: tuple[float, float]
+    windows: tuple[tuple[float, float], ...]
+    band: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What one segment's events add up to.
+
+    Parameters
+    ----------
+    bins : float64 array, shape (n_band, 5, n_bin)
+        Events in the source's region, their weights, energies, squared energies, and rows.
+    behind : int64 array, shape (n_band, n_bin)
+        Events in the background's regions.
+    spectrum : float64 array, shape (2, n_col)
+        Events and weights in the source's region, by column.
+    reasons : dict of str to int
+        Events that were left out, by reason.
+    n_event : int
+        All events.
+    kept : bool array, shape (n_col,)
+        Columns that are used.
+    columns : int64 array, shape (n_band, 2)
+        First and last column of each band.
+    image : int32 array, shape (n_image_row, 512)
+        Events of good time, quality and pulse height, on a grid of 4 rows.
+    pulses : int64 array, shape (256,)
+        Pulse heights in the source's region.
+    span : tuple of float
+        First and last time (s).
+    """
+
+    bins: NDArray[np.float64]
+    behind: NDArray[np.int64]
+    spectrum: NDArray[np.float64]
+    reasons: dict[str, int]
+    n_event: int
+    kept: NDArray[np.bool_]
+    columns: NDArray[np.int64]
+    image: NDArray[np.int32]
+    pulses: NDArray[np.int64]
+    span: tuple[float, float]
+
+
+def add_up(
+    chunks: Iterable[NDArray[np.uint8]],
+    table: EventTable,
+    trace: Trace,
+    screen: Screen,
+    columns: Sequence[tuple[int, int]],
+    edges: NDArray[np.float64],
+    n_row: int = 1024,
+) -> Sums:
+    """Screen and bin the events of one segment.
+
+    Parameters
+    ----------
+    chunks : iterable of uint8 arrays, each of shape (n, width)
+        Rows of the table, in order.
+    table : EventTable
+        Their layout.
+    trace : Trace
+        Regions and wavelengths.
+    screen : Screen
+        What is left out.
+    columns : sequence of (int, int)
+        First and last column of each band, both included.
+    edges : float64 array, shape (n_bin + 1,)
+        Of bins of equal length (s).
+    n_row : int
+        Rows of the segment, for the image.
+
+    Returns
+    -------
+    Sums
+
+    Raises
+    ------
+    BadData
+        ``no-events``, ``singular-event`` (all at one time), or ``non-linear-time`` (times run backwards).
+    """
+    from cuvee.kernels import photons
+
+    n_col, n_bin = trace.low.size, edges.size - 1
+    reason = _column_reasons(trace, screen)
+    bands = np.array(columns, np.int64).reshape(-1, 2)
+    first, last = (np.ascontiguousarray(bands[:, k]) for k in (0, 1))
+    sums = np.zeros((len(bands), 5, n_bin))
+    behind, spectrum = np.zeros((len(bands), n_bin), np.int64), np.zeros((2, n_col))
+    counts, order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
+    image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
+    pulses = np.zeros(256, np.int64)
+    room = _Room(0)
+    regions = np.ascontiguousarray(trace.behind)
+    gti = np.ascontiguousarray(screen.gti)
+    step = float(edges[1] - edges[0])
+    n_event = 0
+    for rows in chunks:
+        if len(rows) > room.size:
+            room = _Room(len(rows))
+        n = photons.screen_rows(
+            rows, table.fields, table.scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, reason, trace.low, trace.high,
+            regions, room.time, room.column, room.row, room.region, room.weight, counts, order, image, pulses,
+        )  # fmt: skip
+        photons.add_to_bins(
+            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, first, last, float(edges[0]), step,
+            sums, behind, spectrum,
+        )  # fmt: skip
+        n_event += len(rows)
+    _check(n_event, order)
+    return Sums(
+        sums, behind, spectrum, dict(zip(REASONS, counts.tolist(), strict=True)), n_event, reason == 0, bands, image, pulses,
+        (float(order[0]), float(order[1])),
+    )  # fmt: skip
+
+
+class _Room:
+    """Where a chunk's events go that are kept."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.time, self.column = np.empty(size), np.empty(size, np.int32)
+        self.row, self.weight = np.empty(size, np.float32), np.empty(size, np.float32)
+        self.region = np.empty(size, np.uint8)
+
+
+def _check(n_event: int, order: NDArray[np.float64]) -> None:
+    if n_event == 0:
+        raise BadData("its table of events is empty.", "no-events")
+    if order[2] > 0.0:
+        raise BadData(f"its times run backwards, {int(order[2])} times.", "non-linear-time")
+    if order[3] == 0.0:
+        raise BadData("all its events have the same time.", "singular-event")
+
+
+def _column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
+    """Return why a column is not used, 0 where it is; the number is the reason's place in `REASONS`, from 1."""
+    names = list(REASONS)
+    reason = np.zeros(trace.low.size, np.uint8)
+    wavelength = trace.wavelength
+    if not (wavelength > 0.0).any():
+        return reason
+    low, high = screen.band
+    for start, stop in screen.windows:
+        reason[(wavelength > start) & (wavelength < stop)] = names.index("airglow") + 1
+    reason[(wavelength <= 0.0) | (wavelength < low) | (wavelength >= high)] = names.index("wavelength") + 1
+    return reason

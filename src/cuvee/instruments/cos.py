@@ -1,0 +1,181 @@
+"""COS photon lists (corrtag and rawtag) and extracted spectra (x1d).
+
+References
+----------
+COS Data Handbook, sections 2.4 and 3.4 (file contents, quality bits, calibration steps); COS Instrument Handbook, chapter 5 (time-tag).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from cuvee.events.gti import tidy_gti
+from cuvee.instruments.events_fits import Tables, event_chunks, event_table, read_tables
+from cuvee.instruments.fits_bytes import Cards, bad
+from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline
+
+__all__ = ["SERIOUS", "chunks", "read_exposure", "read_spectra", "stripes"]
+
+SERIOUS = 64 | 512 | 2048
+"""Burst, pulse height, bad time: bits that calcos leaves events out for, and that SDQFLAGS lacks."""
+
+_CORRTAG = {
+    "time": "TIME", "x": "XFULL", "y": "YFULL", "weight": "EPSILON", "quality": "DQ", "pulse_height": "PHA",
+}  # fmt: skip
+_RAWTAG = {"time": "TIME", "x": "RAWX", "y": "RAWY", "pulse_height": "PHA"}
+_COLUMNS = {"FUV": 16384, "NUV": 1274}
+
+
+def read_exposure(path: str) -> tuple[Exposure, int]:
+    """Read the headers and small tables of a photon list.
+
+    Parameters
+    ----------
+    path : str
+        A corrtag or rawtag file, plain or gzip.
+
+    Returns
+    -------
+    Exposure, int
+        And where its rows begin.
+
+    Raises
+    ------
+    BadData
+        With a reason.
+    """
+    tables = read_tables(path)
+    primary = tables.headers[0]
+    if primary.text("INSTRUME", "") != "COS":
+        raise bad(path, f"is not from COS but from {primary.text('INSTRUME', 'somewhere else')}", "header")
+    if tables.events < 0:
+        what = primary.text("IMAGETYP", primary.text("OBSMODE", "another kind"))
+        raise bad(path, f"holds no events ({what}); only TIME-TAG exposures do", "not-time-tag")
+    cards = tables.headers[tables.events]
+    raw = "EPSILON" not in {cards.text(f"TTYPE{k}", "") for k in range(1, cards.within("TFIELDS", 1, 999) + 1)}
+    part = primary.text("SEGMENT", "") if primary.text("DETECTOR") == "FUV" else ""
+    setting = tuple(primary.text(key, "") for key in ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE"))
+    seconds = cards.real(f"EXPTIME{part[-1:]}", cards.real("EXPTIME", 0.0))
+    kept = {
+        "proposal": primary.whole("PROPOSID", 0), "flag": cards.text("EXPFLAG", ""), "raw": raw, "kind": "rawtag" if raw else "corrtag",
+        "sdqflags": cards.whole("SDQFLAGS", 0), "boxes": _boxes(cards, primary.text("DETECTOR"), part), "pulse": _pulse(cards, part, raw),
+        "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
+        "optical": primary.text("OBSTYPE", ""),
+    }  # fmt: skip
+    exposure = Exposure(
+        path, primary.text("ROOTNAME").lower(), part, primary.text("TARGNAME", ""), primary.real("RA_TARG"), primary.real("DEC_TARG"), setting,
+        cards.real("EXPSTART"), "utc", False, seconds, _gti(tables, path), event_table(cards, _RAWTAG if raw else _CORRTAG), kept,
+        _timeline(tables),
+    )  # fmt: skip
+    return exposure, tables.start
+
+
+def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Read the events of an exposure, some megabytes at a time; see `cuvee.instruments.events_fits.event_chunks`."""
+    return event_chunks(exposure.path, start, exposure.table, digest)
+
+
+def _gti(tables: Tables, path: str) -> NDArray[np.float64]:
+    """Return the good time of the newest table of it: later steps of the calibration append theirs."""
+    versions = sorted(version for name, version in tables.rows if name == "GTI")
+    if not versions:
+        raise bad(path, "has no table of good time intervals (GTI)", "no-gti")
+    rows = tables.rows["GTI", versions[-1]]
+    if not rows.size or not {"START", "STOP"} <= set(rows.dtype.names or ()):
+        raise bad(path, "has an empty table of good time intervals (GTI)", "no-gti")
+    gti = tidy_gti(np.column_stack([rows["START"], rows["STOP"]]).astype(np.float64))
+    if not gti.size:
+        raise bad(path, "has good time intervals (GTI) without any length", "no-gti")
+    return gti
+
+
+def _boxes(cards: Cards, detector: str, part: str) -> dict[str, Boxes]:
+    """Return source and background boxes by segment or stripe."""
+    found = {}
+    for letter in part[-1:] or "ABC":
+        if f"SP_LOC_{letter}" not in cards:
+            continue
+        behind = tuple(
+            (cards.real(f"B_BKG{k}_{letter}"), cards.real(f"B_HGT{k}_{letter}"))
+            for k in (1, 2)
+            if f"B_BKG{k}_{letter}" in cards
+        )
+        source = cards.real(f"SP_LOC_{letter}"), cards.real(f"SP_HGT_{letter}", 0.0)
+        if source[0] > 0.0 and source[1] > 0.0:
+            found[f"{detector}{letter}"] = Boxes(
+                _COLUMNS.get(detector, 16384), source, behind, cards.real(f"SP_SLP_{letter}", 0.0)
+            )
+    return found
+
+
+def _pulse(cards: Cards, part: str, raw: bool) -> tuple[float, float]:
+    """Return the pulse heights of photons; rawtag headers hold -1, and the NUV has none."""
+    letter = part[-1:]
+    low, high = cards.real(f"PHALOWR{letter}", -1.0), cards.real(f"PHAUPPR{letter}", -1.0)
+    if letter and 0.0 <= low < high:
+        return low, high
+    return (2.0, 23.0) if letter and raw else (-np.inf, np.inf)
+
+
+def _timeline(tables: Tables) -> Timeline | None:
+    rows = tables.rows.get(("TIMELINE", 1))
+    names = ("TIME", "LONGITUDE", "LATITUDE", "SUN_ALT")
+    if rows is None or rows.size < 2 or not set(names) <= set(rows.dtype.names or ()):
+        return None
+    return Timeline(*(rows[name].astype(np.float64) for name in names))
+
+
+def stripes(exposure: Exposure) -> dict[str, Boxes]:
+    """Return the boxes of an exposure by segment or stripe."""
+    boxes: dict[str, Boxes] = exposure.cards["boxes"]
+    return boxes
+
+
+def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
+    """Read an x1d file.
+
+    Parameters
+    ----------
+    path : str
+        The file, plain or gzip.
+
+    Returns
+    -------
+    str, dict of str to Spectrum
+        The exposure's name, and its spectra by segment or stripe.
+
+    Raises
+    ------
+    BadData
+        With a reason.
+    """
+    tables = read_tables(path, events="", small=("SCI",))
+    primary = tables.headers[0]
+    rows = tables.rows.get(("SCI", 1))
+    if rows is None:
+        raise bad(path, "has no table of spectra (SCI)", "wrong-shape")
+    needed = {"SEGMENT", "EXPTIME", "WAVELENGTH", "FLUX", "NET", "BACKGROUND", "GCOUNTS"}
+    if not needed <= set(rows.dtype.names or ()):
+        raise bad(
+            path,
+            f"has spectra without the columns {', '.join(sorted(needed - set(rows.dtype.names or ())))}",
+            "wrong-shape",
+        )
+    spectra = {}
+    for row in rows:
+        name = row["SEGMENT"].decode("latin-1").strip()
+        n = row["NET"].size
+
+        def column(key: str, default: float = 0.0, row: np.void = row, n: int = n) -> NDArray[np.float64]:
+            there = key in (row.dtype.names or ())
+            return row[key].astype(np.float64) if there else np.full(n, default)
+
+        spectra[name] = Spectrum(
+            name, float(row["EXPTIME"]), column("WAVELENGTH"), column("FLUX"), column("NET"), column("BACKGROUND"), column("ACTUAL_EE", 1.0),
+            column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)),
+        )  # fmt: skip
+    return primary.text("ROOTNAME").lower(), spectra
