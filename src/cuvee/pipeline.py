@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cuvee import steps
+from cuvee.instruments.registry import instrument
 from cuvee.run.stage import Product, Stage
 
 __all__ = ["PIPELINE"]
@@ -21,6 +22,10 @@ def _meets_footprint(footprints: Sequence[Product]) -> Callable[[Product], bool]
 def _meets_stamps(stamps: Sequence[Product]) -> Callable[[Product], bool]:
     cells = frozenset().union(*(stamp.meta["facts"].cells for stamp in stamps))
     return lambda product: product.kind != "partition" or product.meta["cell"] in cells
+
+
+def _counts_photons(config: Any) -> bool:
+    return instrument(config.workspace.instrument).photons is not None
 
 
 def _psf_of_frames(config: Any) -> bool:
@@ -145,6 +150,17 @@ PIPELINE: tuple[Stage, ...] = (
         writes=("summary",),
         params=(),
         run=steps.join_summary,
+    ),
+    Stage(
+        name="bin",
+        version=1,
+        per=(*_DETECTOR, "series"),
+        reads=("events", "spectrum"),
+        writes=("lightcurves", "exposures"),
+        params=("events",),
+        run=steps.bin_photons,
+        optional=("spectrum",),
+        wanted=_counts_photons,
     ),
     Stage(
         name="publish",

@@ -14,6 +14,7 @@ from cuvee import prf, reference
 from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
+from cuvee.events.exposure import PhotonCurve, bin_exposure, renamed
 from cuvee.extract import even, extract, extract_series, stamp_images, without_psf_fluxes
 from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cuvee.config import Config
 
 __all__ = [
+    "bin_photons",
     "build_reference",
     "choose_targets",
     "collect_patch",
@@ -278,3 +280,12 @@ def join_summary(inputs: Inputs, config: Config, device: Instrument) -> dict[str
 def publish(inputs: Inputs, config: Config, device: Instrument) -> str:  # noqa: ARG001
     """Name the instrument whose light-curve catalogue is to be described."""
     return device.name
+
+
+def bin_photons(inputs: Inputs, config: Config, device: Instrument) -> PhotonCurve:
+    """Bin the photons of an exposure."""
+    assert device.photons is not None
+    lists, parts = inputs["events"]
+    curve = bin_exposure(lists, config.events, device.photons.bits, device.photons.n_row, parts)
+    names = config.events.names
+    return renamed(curve, names if isinstance(names, Mapping) else {})

@@ -31,7 +31,7 @@ _LONGEST_ID = 18
 
 def init(
     workspace: Annotated[Path, typer.Argument(help="Folder to make.")],
-    instrument: Annotated[str, typer.Option(help="tess or kepler (K2 too).")] = "tess",
+    instrument: Annotated[str, typer.Option(help="tess, kepler (K2 too), or cos.")] = "tess",
     data: Annotated[
         list[str] | None, typer.Option(help="Folder, file or 'glob' of raw data; may be given again. They stay there.")
     ] = None,
@@ -44,13 +44,16 @@ def init(
     Example: cuvee init my-survey --data '/data/s0008/*_ffic.fits' --catalog tic.csv
     """
     from cuvee.config import write_workspace
+    from cuvee.errors import ConfigError
     from cuvee.instruments.registry import instrument as find_instrument
 
-    find_instrument(instrument)  # a typo is found now, not at the first run
+    photons = find_instrument(instrument).photons is not None  # a typo is found now, not at the first run
+    if photons and catalog:
+        raise ConfigError(f"{instrument} names its targets itself; leave --catalog out.")
     here = [str(Path(item).absolute()) for item in data or []] or ["RAW"]
     tables = [str(Path(item).absolute()) for item in catalog or []]
-    path = write_workspace(workspace, instrument, here, tables)
-    if tables:
+    path = write_workspace(workspace, instrument, here, tables, photons)
+    if tables or photons:
         after = f"then: cuvee run{_at(workspace)}"
     else:
         after = f"take a catalogue in with: cuvee catalog import FILE{_at(workspace)}, then: cuvee run{_at(workspace)}"

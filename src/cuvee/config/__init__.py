@@ -18,6 +18,7 @@ from cuvee.catalog import TargetParams
 from cuvee.collect import CollectParams, TimeParams
 from cuvee.config.acquire import ACQUIRE_TEMPLATE, AcquireParams
 from cuvee.errors import ConfigError, StoreError
+from cuvee.events.params import EventParams
 from cuvee.extract import ExtractParams
 from cuvee.moving import MovingParams
 from cuvee.prf.params import PrfParams
@@ -136,7 +137,7 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, collect, time, run, keep, database
+    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, events, collect, time, run, keep, database
         One record a section.
     """
 
@@ -149,6 +150,7 @@ class Config(_Section):
     prf: PrfParams = PrfParams()
     extract: ExtractParams = ExtractParams()
     moving: MovingParams = MovingParams()
+    events: EventParams = EventParams()
     collect: CollectParams = CollectParams()
     time: TimeParams = TimeParams()
     run: RunParams = RunParams()
@@ -269,7 +271,53 @@ files = {catalog}
 """
 
 
-def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog: Sequence[str]) -> Path:
+_PHOTON_TEMPLATE = """\
+# cuvee: {instrument} survey. What is commented out shows its default.
+
+[workspace]
+instrument = "{instrument}"
+# Folders for what was counted, and for light curves.
+# red = "RED"
+# lc = "LC"
+# Results of another set of parameters beside those that are there: "12" puts them into RED/projid12, LC/projid12 ...
+# project = ""
+{acquire_section}
+[data]
+# Folders, globs or files; data stay where they are.
+files = {data}
+
+[events]
+# Length of a bin (s).
+# step = {events.step:g}
+# Wavelengths of the light curve (Angstrom), and of further ones, each with columns of its own.
+# band = {band}
+# bands = {{ c2 = [1333.5, 1337.0] }}
+# Light of the Earth's upper atmosphere: "windows" leaves out its lines, "night" all time at which the Sun is up, "keep" nothing.
+# airglow = "{events.airglow}"
+# Quality bits of events that are left out beside the usual ones (64, 512 and 2048 for COS).
+# quality = {events.quality}
+# Shorter exposures are set aside (s), and those of some proposals.
+# least = {events.least:g}
+# proposals = []
+# Find Bayesian blocks, too.
+# blocks = false
+# What targets are called, by what proposers call them: {{ "GJ-436" = "GJ436" }}, or a text file with lines as GJ-436,GJ436.
+# names = {{}}
+
+[run]
+# Worker processes, 0 for one a core; "process" or "serial".
+# workers = {run.workers}
+# executor = "{run.executor}"
+
+[database]
+# Keep the ledger on a server, not in cuvee.db (docs/databases.md).
+# url = "postgresql://USER@HOST/DATABASE?schema=SURVEY"
+"""
+
+
+def write_workspace(
+    folder: Path, instrument: str, data: Sequence[str], catalog: Sequence[str], photons: bool = False
+) -> Path:
     """Make a workspace: its folders and a commented configuration.
 
     Parameters
@@ -280,6 +328,8 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
         Name of the instrument.
     data, catalog : sequence of str
         Folders, globs or files of raw data and of catalogue tables, relative to the workspace.
+    photons : bool
+        Whether the instrument counts photons, and so needs no catalogue.
 
     Returns
     -------
@@ -299,7 +349,9 @@ def write_workspace(folder: Path, instrument: str, data: Sequence[str], catalog:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; choose a folder for the workspace.")
     default = Config(workspace=WorkspaceParams(instrument=instrument))
-    text = _TEMPLATE.format(
+    text = (_PHOTON_TEMPLATE if photons else _TEMPLATE).format(
+        events=default.events,
+        band=list(default.events.band),
         instrument=instrument,
         acquire_section=ACQUIRE_TEMPLATE.format(acquire=default.acquire),
         data=json.dumps(list(data)),

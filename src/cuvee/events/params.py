@@ -36,6 +36,8 @@ class EventParams(BaseModel):
         Proposals whose exposures are set aside.
     blocks : bool
         Whether Bayesian blocks are found, too.
+    names : str or dict of str to str
+        What targets are called, by what proposers call them: a mapping, or a text file of lines ``GJ-436,GJ436``, relative to the workspace.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +50,7 @@ class EventParams(BaseModel):
     least: float = Field(default=1.0, ge=0.0)
     proposals: tuple[int, ...] = ()
     blocks: bool = False
+    names: str | dict[str, str] = {}
 
     @field_validator("band", "bands")
     @classmethod

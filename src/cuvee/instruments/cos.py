@@ -7,21 +7,32 @@ COS Data Handbook, sections 2.4 and 3.4 (file contents, quality bits, calibratio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from cuvee.events.gti import tidy_gti
+from cuvee.events.trace import box_trace, spectrum_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline
+from cuvee.instruments.photon_files import photon_info
+from cuvee.model.instrument import Instrument, PhotonReader
+from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
+from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["SERIOUS", "chunks", "read_exposure", "read_spectra", "stripes"]
+__all__ = ["COS", "SERIOUS", "chunks", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
 
 SERIOUS = 64 | 512 | 2048
 """Burst, pulse height, bad time: bits that calcos leaves events out for, and that SDQFLAGS lacks."""
+
+SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
+SAME = 0.01
+"""Exposure times of a photon list and of its spectrum may differ by this share; else the spectrum is of another one."""
+
+RAW_SHIFT = 8.0
+"""Rows by which raw and corrected places may differ."""
 
 _CORRTAG = {
     "time": "TIME", "x": "XFULL", "y": "YFULL", "weight": "EPSILON", "quality": "DQ", "pulse_height": "PHA",
@@ -58,13 +69,13 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
     cards = tables.headers[tables.events]
     raw = "EPSILON" not in {cards.text(f"TTYPE{k}", "") for k in range(1, cards.within("TFIELDS", 1, 999) + 1)}
     part = primary.text("SEGMENT", "") if primary.text("DETECTOR") == "FUV" else ""
-    setting = tuple(primary.text(key, "") for key in ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE"))
+    setting = tuple(primary.text(key, "") for key in SETTING)
     seconds = cards.real(f"EXPTIME{part[-1:]}", cards.real("EXPTIME", 0.0))
     kept = {
         "proposal": primary.whole("PROPOSID", 0), "flag": cards.text("EXPFLAG", ""), "raw": raw, "kind": "rawtag" if raw else "corrtag",
         "sdqflags": cards.whole("SDQFLAGS", 0), "boxes": _boxes(cards, primary.text("DETECTOR"), part), "pulse": _pulse(cards, part, raw),
         "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
-        "optical": primary.text("OBSTYPE", ""),
+        "optical": primary.text("OBSTYPE", ""), **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
     }  # fmt: skip
     exposure = Exposure(
         path, primary.text("ROOTNAME").lower(), part, primary.text("TARGNAME", ""), primary.real("RA_TARG"), primary.real("DEC_TARG"), setting,
@@ -179,3 +190,89 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
             column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)),
         )  # fmt: skip
     return primary.text("ROOTNAME").lower(), spectra
+
+
+def scan(path: str) -> FileInfo:
+    """Read the headers of a COS file: a photon list, or an extracted spectrum.
+
+    Parameters
+    ----------
+    path : str
+        A corrtag, rawtag or x1d file, plain or gzip.
+
+    Raises
+    ------
+    BadData
+        With a reason, whatever the bytes are.
+    """
+    name = path.rpartition("/")[2].removesuffix(".gz")
+    if name.endswith("_x1d.fits"):
+        cards = read_tables(path, events="", small=()).headers[0]
+        if cards.text("INSTRUME", "") != "COS":
+            raise bad(path, f"is not from COS but from {cards.text('INSTRUME', 'somewhere else')}", "header")
+        setting = tuple(cards.text(key, "") for key in SETTING)
+        return photon_info(path, "cos", cards.text("ROOTNAME").lower(), "spectrum", cards.text("TARGNAME", ""), setting)
+    exposure, _ = read_exposure(path)
+    return photon_info(path, "cos", exposure.rootname, "events", exposure.target, exposure.setting, exposure)
+
+
+def traces(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> list[Trace]:
+    """Return the regions of a photon list: from its spectra, as far as they are of this exposure, else from its header's boxes."""
+    found = []
+    raw = bool(exposure.cards["raw"])
+    for name, boxes in (stripes(exposure) or _boxes_of_raw(exposure, spectra)).items():
+        spectrum = spectra.get(name)
+        if spectrum is not None and not raw and abs(spectrum.seconds - exposure.seconds) < SAME * exposure.seconds:
+            found.append(spectrum_trace(spectrum, boxes))
+        else:
+            found.append(box_trace(name, boxes))
+    return found
+
+
+def _boxes_of_raw(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> dict[str, Boxes]:
+    """Return boxes of a raw list, whose header has none yet: around the rows of its spectrum, else all of the detector.
+
+    Raw rows lie up to some pixels off the corrected ones, by which the box is higher.
+    """
+    found = {}
+    n_col = _COLUMNS.get(exposure.setting[1], 16384)
+    for name in [exposure.part] if exposure.part else sorted(spectra) or [exposure.setting[1]]:
+        spectrum = spectra.get(name)
+        there = spectrum is not None and (spectrum.high > spectrum.low).any()
+        if spectrum is None or not there:
+            found[name] = Boxes(n_col, (511.5, 1024.0), ())
+            continue
+        used = spectrum.high > spectrum.low
+        low, high = float(np.median(spectrum.low[used])), float(np.median(spectrum.high[used]))
+        middle, height = 0.5 * (low + high), high - low + 1.0 + 2.0 * RAW_SHIFT
+        away = height + 2.0 * RAW_SHIFT
+        found[name] = Boxes(n_col, (middle, height), ((middle - away, height), (middle + away, height)))
+    return found
+
+
+def parts(exposure: Exposure) -> int:
+    """Return how many photon lists an exposure has: the FUV two, but where only one of its segments was switched on; the NUV one."""
+    on = [letter for letter in "AB" if exposure.cards[f"seconds{letter}"] > 0.0]
+    return max(1, len(on)) if exposure.part else 1
+
+
+def _no_pixels(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
+    raise NotImplementedError(f"{info.path} holds photons, not pixels")
+
+
+COS = Instrument(
+    name="cos",
+    title="HST COS",
+    zero_point=float("nan"),
+    fwhm=float("nan"),
+    patterns=tuple(
+        f"*_{kind}.fits{end}"
+        for kind in ("corrtag", "corrtag_a", "corrtag_b", "rawtag", "rawtag_a", "rawtag_b", "x1d")
+        for end in ("", ".gz")
+    ),
+    quality=(),
+    scan=scan,
+    read=_no_pixels,
+    naif_id=-48,
+    photons=PhotonReader(read_exposure, chunks, read_spectra, traces, parts, SERIOUS, 1024),
+)

@@ -16,18 +16,23 @@ __all__ = [
     "ASSUMED_READOUT",
     "ASTEROID",
     "COSMIC_RAY",
+    "DAYLIGHT",
     "EDGE",
     "FAINT_THIRD",
     "FLAGS",
     "KEPLER_QUALITY",
     "NAN_PIXEL",
     "NO_BACKGROUND",
+    "NO_CALIBRATION",
+    "NO_EXPOSURE",
     "NO_FRAME",
     "NO_HALO",
     "NO_MASK",
     "NO_POSITION",
     "NO_PSF",
     "NO_TIME",
+    "PARTIAL",
+    "PART_MISSING",
     "QUALITY",
     "SATURATED",
     "STRADDLES_OUTPUTS",
@@ -75,6 +80,11 @@ NO_PSF = 2048
 COSMIC_RAY = 4096
 NO_MASK = 8192
 NO_HALO = 16384
+NO_CALIBRATION = 32768
+NO_EXPOSURE = 65536
+PARTIAL = 131072
+DAYLIGHT = 262144
+PART_MISSING = 524288
 
 FLAGS: tuple[Bit, ...] = (
     Bit(
@@ -150,6 +160,26 @@ FLAGS: tuple[Bit, ...] = (
         "no_halo",
         "there is no halo flux: the star is not saturated, a brighter one is near, too few pixels or frames are good, or the series is "
         "large",
+        False,
+    ),
+    Bit(
+        NO_CALIBRATION,
+        "no_calibration",
+        "photons: no extracted spectrum says what a count is worth, so there is no flux",
+        False,
+    ),
+    Bit(NO_EXPOSURE, "no_exposure", "photons: the bin holds no good time", True),
+    Bit(PARTIAL, "partial", "photons: good time is less than 99 % of the bin; rates are right, errors larger", False),
+    Bit(
+        DAYLIGHT,
+        "daylight",
+        "photons: the Sun was up at the observatory for some of the bin, and with it the airglow",
+        False,
+    ),
+    Bit(
+        PART_MISSING,
+        "part_missing",
+        "photons: a segment of the detector that the exposure should have is missing or set aside",
         False,
     ),
 )

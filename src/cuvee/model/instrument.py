@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.model.flags import Bit
+from cuvee.model.photons import Exposure, Spectrum, Trace
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["Instrument"]
+__all__ = ["Instrument", "PhotonReader"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotonReader:
+    """How the photon lists of an instrument are read.
+
+    Parameters
+    ----------
+    exposure : callable
+        ``exposure(path) -> (Exposure, start)``: headers and small tables of a photon list, and where its rows begin.
+    chunks : callable
+        ``chunks(exposure, start, digest) -> iterator of uint8 arrays``: its rows, some megabytes at a time; ``digest.update`` is fed with them.
+    spectra : callable
+        ``spectra(path) -> (rootname, dict of str to Spectrum)``: the mission's extracted spectra of an exposure.
+    traces : callable
+        ``traces(exposure, spectra) -> list of Trace``: the regions of a photon list; ``spectra`` is empty where there are none.
+    parts : callable
+        ``parts(exposure) -> int``: files that an exposure with this detector has.
+    bits : int
+        Quality bits of events that are always left out.
+    n_row : int
+        Rows of the detector.
+    """
+
+    exposure: Callable[[str], tuple[Exposure, int]]
+    chunks: Callable[[Exposure, int, Any], Iterator[NDArray[np.uint8]]]
+    spectra: Callable[[str], tuple[str, Mapping[str, Spectrum]]]
+    traces: Callable[[Exposure, Mapping[str, Spectrum]], list[Trace]]
+    parts: Callable[[Exposure], int]
+    bits: int
+    n_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +74,8 @@ class Instrument:
         The spacecraft's number in SPICE kernels; 0 where it is in none.
     pointing_error : float
         How far the stars of a stamp may lie, all alike, from where its WCS has them (px, standard deviation).
+    photons : PhotonReader, optional
+        Of an instrument that counts photons: ``read`` is never called then.
     """
 
     name: str
@@ -53,3 +88,4 @@ class Instrument:
     read: Callable[[FileInfo, NDArray[np.uint8] | None], Pixels]
     naif_id: int = 0
     pointing_error: float = 0.1
+    photons: PhotonReader | None = None

@@ -165,6 +165,8 @@ class FileInfo:
         The catalogue id of the star that a stamp was made for; 0 for none.
     data_release : int
         ``DATA_REL``; 0 where unknown.
+    facts : mapping of str to str
+        Of a file of photons (kind ``events``): its ``role`` (``events`` or ``spectrum``), the ``target``, and its ``setting``.
     """
 
     path: str
@@ -184,6 +186,7 @@ class FileInfo:
     has_mask: bool = False
     target_id: int = 0
     data_release: int = 0
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

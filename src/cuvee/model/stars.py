@@ -164,6 +164,8 @@ class LightCurves:
         Steps per error to which fluxes and background were rounded; 0 where every bit was kept.
     numbers : mapping of str to array, each of shape (n_star,)
         More about each star: where own masks were summed ``mask_size`` (px) and ``mask_share``, the share of its light within.
+    columns : mapping of str to (unit, meaning)
+        Of points that are not those of pixels.
     """
 
     targets: Targets
@@ -174,3 +176,4 @@ class LightCurves:
     points: Mapping[str, NDArray[Any]]
     round_noise: float = 0.0
     numbers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)

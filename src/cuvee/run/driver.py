@@ -100,7 +100,10 @@ class Driver:
         self.stock = Stock(ledger, paths)
         self.seals = Seals(ledger, str(paths.root))
         self.catalogue = ""
-        self.sources = Sources(device, paths, self.stock, write=not options.dry_run)
+        called = config.events.names
+        self.sources = Sources(
+            device, paths, self.stock, write=not options.dry_run, names=called if isinstance(called, Mapping) else {}
+        )
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
@@ -122,21 +125,25 @@ class Driver:
 
     def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)
-        self._stage("catalog", home, {"table": self.sources.tables(tables)})
-        self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
-        if self.options.stars and not self.summary.counts["catalog", "to do"]:
-            self.places = self._places(home, tables)
-        for group in sorted(self.groups):
-            if self._wanted(group):
-                self._wave(group)
+        if self.device.photons is not None:
+            done = self._exposures(home)
+        else:
+            self._stage("catalog", home, {"table": self.sources.tables(tables)})
+            self.catalogue = inputs_hash(self.stock.take(home).get("partition", ()))
+            if self.options.stars and not self.summary.counts["catalog", "to do"]:
+                self.places = self._places(home, tables)
+            for group in sorted(self.groups):
+                if self._wanted(group):
+                    self._wave(group)
+            done = {"catalog", *self.wave}
         for stage in self.stages.values():
-            if stage.name != "catalog" and stage.name not in self.wave:
+            if stage.name not in done:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
         if not self.options.dry_run and "collect" in self.stages and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
             named = ", ".join(self.config.catalog.files)
             self.summary.troubled += [one._replace(message=f"{one.message} Catalogue: {named}.") for one in self.idle]
-        if self.options.dry_run:
+        if self.options.dry_run and self.device.photons is None:
             groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
             self.summary.room = self.outlook.foresee(groups, tables)
         inventory = self.stock.inventory
@@ -204,6 +211,22 @@ class Driver:
             raise
 
     # -- stages --------------------------------------------------------------------------------------------------
+
+    def _exposures(self, home: DataId) -> set[str]:
+        """Do all exposures of a photon counter together, for a visit has few; return the stages that this were."""
+        names = [stage.name for stage in self.stages.values() if "events" in stage.reads]
+        for name in names:
+            while True:
+                counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
+                n_bad = len(self.stock.inventory.bad)
+                everything = self.sources.photons()
+                raw = {kind: [p for p in found if self._wanted(p.data_id.group)] for kind, found in everything.items()}
+                self._stage(name, home, raw, groups=[group for group in self.groups if self._wanted(group)])
+                if len(self.stock.inventory.bad) == n_bad:
+                    break
+                # Files proved bad: what the others of their exposures make without them is found now, not in the next run.
+                self.summary.counts, self.summary.troubled = counts, troubled
+        return set(names)
 
     def _wave(self, group: DataId) -> None:
         """Do everything for one segment, detector and kind, unless it is known to be whole."""
@@ -280,12 +303,14 @@ class Driver:
         group: DataId,
         raw: Mapping[str, Sequence[Product]],
         sets: Mapping[DataId, ReferenceSet] | None = None,
+        groups: Sequence[DataId] = (),
     ) -> None:
-        """Plan one stage from what exists now, and do what is to do."""
+        """Plan one stage from what exists now, and do what is to do; its units belong to ``group``, or to ``groups``."""
         stage = self.stages.get(name)
         if stage is None:
             return
-        plan = make_plan(self.stock, stage, group, {**self.stock.take(group), **raw}, self.params[name])
+        products = {**self.stock.take(group), **raw}
+        plan = make_plan(self.stock, stage, [group, *groups], products, self.params[name])
         if self.places is not None and group in self.places:
             plan = only_patches(plan, self.places[group], self.stock.take(group).get("targets", ()), self.paths.root)
         for receipt in plan.settled:
@@ -297,7 +322,8 @@ class Driver:
             self._blocked(name, unit.data_id, receipt.message)
         if self.options.dry_run:
             self.summary.counts[name, "to do"] += len(plan.todo)
-            self.outlook.note(group, raw, plan.todo)
+            if self.device.photons is None:
+                self.outlook.note(group, raw, plan.todo)
             return
         self.stock.adopt()
         self._forget(plan.dropped)

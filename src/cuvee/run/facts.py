@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -24,6 +25,7 @@ __all__ = [
     "Stat",
     "bad_file_from_row",
     "bad_file_to_row",
+    "composite_key",
     "facts_from_columns",
     "facts_of",
     "facts_to_row",
@@ -43,6 +45,10 @@ FileState = Literal["", "gone", "bad"]
 
 FOOTPRINT_MARGIN = 0.2
 """Degrees around the pixels in which catalogue stars may still matter (contaminants, proper motion)."""
+
+
+_OF_SEVERAL = ("ffi", "events")
+"""Kinds of files of which a series has several: each is a part of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,11 @@ class FileFacts(NamedTuple):
         return self.data_id.kind == "ffi"
 
     @property
+    def is_photons(self) -> bool:
+        """Whether the file is one of those of a photon counter's exposure."""
+        return self.data_id.kind == "events"
+
+    @property
     def series_id(self) -> DataId:
         """The series that the file belongs to."""
         return self.data_id._replace(part="") if self.is_frame else self.data_id
@@ -159,7 +170,8 @@ def facts_of(info: FileInfo, state: Stat) -> FileFacts:
     n_frame = int(cadence.size)
     first, last = (int(cadence.min()), int(cadence.max())) if n_frame else (0, 0)
     frame = info.kind == "ffi"
-    data_id = DataId(info.instrument, info.segment, info.detector, info.kind, info.series, info.name if frame else "")
+    part = info.name if info.kind in _OF_SEVERAL else ""
+    data_id = DataId(info.instrument, info.segment, info.detector, info.kind, info.series, part)
     cells: tuple[int, ...] = ()
     content = ""
     has_wcs = bool(info.wcs)
@@ -176,6 +188,22 @@ def facts_of(info: FileInfo, state: Stat) -> FileFacts:
     return FileFacts(
         info.path, data_id, state, info, "", "", has_wcs, cells, content, n_frame, first, last
     )  # fmt: skip
+
+
+def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Return what exposures have in common that make one composite: instrument, detector, target, grating, central wavelength, aperture.
+
+    Parameters
+    ----------
+    facts : mapping
+        `FileInfo.facts` of a file of photons.
+    names : mapping of str to str
+        What targets are called, by what the files call them.
+    """
+    instrument, detector, *rest = facts["setting"].split("_")
+    target = names.get(facts["target"], facts["target"])
+    words = "_".join(word or "none" for word in (f"{instrument}-{detector}", target, *rest))
+    return re.sub(r"[^a-z0-9_.+-]+", "-", words.lower())
 
 
 def stat_files(paths: Iterable[str]) -> dict[str, Stat]:
@@ -240,6 +268,7 @@ def facts_to_row(facts: FileFacts) -> dict[str, Any]:
     info = facts.info
     rest = {name: getattr(info, name) for name in FileInfo.__slots__ if name not in ("moments", "geometry", "readout")}
     rest["wcs"] = _without_blanks(info.wcs)
+    rest["facts"] = dict(info.facts)
     moments = [float(getattr(info.moments, name)[0]) for name in Moments.__slots__]
     return {
         "path": facts.path,
@@ -298,7 +327,7 @@ def facts_from_columns(columns: Iterable[Sequence[Any]]) -> dict[str, FileFacts]
     return {
         path: FileFacts(
             path,
-            DataId(instrument, segment, detector, kind, series, name if kind == "ffi" else ""),
+            DataId(instrument, segment, detector, kind, series, name if kind in _OF_SEVERAL else ""),
             (size, mtime, inode),
             info,
             content,

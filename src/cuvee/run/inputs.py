@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from cuvee.collect import SeriesFluxes
 from cuvee.config import Config
 from cuvee.errors import BadData, ConfigError
+from cuvee.events.exposure import EventList
 from cuvee.instruments.registry import find_files
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.instruments.tess_prf import PrfFile, read_prf_files
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.moving import Candidates, Ephemerides, Tracks
+from cuvee.model.photons import Spectrum
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Neighbours, Stars, Targets
 from cuvee.model.time import observer_time
@@ -115,7 +117,39 @@ def readers(
         "tracks": lambda: None,
         "metrics": lambda: [numbers.read_columns(root / product.path) for product in _in_order(found["metrics"])],
         "lightcurves": lambda: None,
+        "events": lambda: _photons(found["events"], found["spectrum"], device, log),
+        "spectrum": lambda: None,
     }
+
+
+def _photons(
+    lists: Sequence[Product], spectra: Sequence[Product], device: Instrument, log: StreamLog
+) -> tuple[list[EventList], int]:
+    """Open the lists of photons of one exposure, and return how many its detector's segments should give."""
+    reader = device.photons
+    assert reader is not None
+    known: dict[str, Spectrum] = {}
+    for product in spectra:
+        log.contents[product.path] = content_hash(Path(product.path))
+        try:
+            known |= reader.spectra(product.path)[1]
+        except BadData as error:
+            log.bad.append((product.path, error.reason, error.message))
+    opened: dict[str, EventList] = {}
+    for product in _in_order(lists):
+        try:
+            exposure, start = reader.exposure(product.path)
+        except BadData as error:
+            log.bad.append((product.path, error.reason, error.message))
+            raise
+        log.contents[product.path] = content_hash(Path(product.path))
+        before = opened.get(exposure.part)
+        if before is not None and exposure.cards.get("raw") and not before.exposure.cards.get("raw"):
+            continue  # of a raw and a calibrated list the calibrated one counts
+        opened[exposure.part] = EventList(
+            exposure, partial(reader.chunks, exposure, start, None), reader.traces(exposure, known)
+        )
+    return list(opened.values()), reader.parts(next(iter(opened.values())).exposure)
 
 
 def _in_order(products: Sequence[Product]) -> list[Product]:

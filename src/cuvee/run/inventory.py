@@ -22,8 +22,9 @@ __all__ = ["Inventory", "scan_files", "take_inventory"]
 _CHUNK = 64
 """Files that one scanning task opens."""
 
-_LOOK_AGAIN = ("clock", "duplicate", "unreadable")
-"""Reasons that may pass without the file changing: other files come or are repaired, permissions or a disk are mended."""
+_LOOK_AGAIN = ("clock", "duplicate", "unreadable", "short-exposure", "bad-proposal")
+"""Reasons that may pass without the file changing: other files come or are repaired, permissions or a disk are mended, or the
+configuration asks for something else."""
 
 
 @dataclass(slots=True)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.model.keys import DataId, patch_of
+from cuvee.events.exposure import PhotonCurve
+from cuvee.model.keys import PATCH_ORDER, DataId, patch_of
 from cuvee.model.moving import Tracks
 from cuvee.model.psf import StarModel
 from cuvee.model.records import FluxBlock, LightCurves, Neighbours, Reference, Stars, Targets
 from cuvee.run.stage import Product, Unit
 from cuvee.run.streams import StreamLog
-from cuvee.store import blocks, catalogs, hats, numbers, references, star_models
+from cuvee.store import blocks, catalogs, hats, numbers, photon_curves, references, star_models
 from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
@@ -176,6 +177,24 @@ def _write_summary(unit: Unit, table: dict[str, NDArray[Any]], paths: Paths) -> 
     return (_product("summary", unit.data_id, path, paths),), {"stars": int(table["id"].size)}
 
 
+def _write_binned(unit: Unit, curve: PhotonCurve, paths: Paths) -> Written:
+    data_id = unit.data_id
+    curves = photon_curves.light_curves_of(curve, data_id)
+    patch = int(curves.targets.healpix[0]) >> 2 * (29 - PATCH_ORDER)
+    path = hats.patch_path(
+        paths.light_curves, data_id.instrument, patch, data_id.segment, data_id.detector, data_id.series
+    )
+    hats.write_patch(path, curves)
+    counted = paths.exposure(data_id)
+    photon_curves.write_exposure(counted, curve)
+    counts = {
+        "events": sum(one.n_event for one in curve.sums.values()),
+        "points": int(curves.offsets[-1]),
+        **curve.reasons,
+    }
+    return (_product("lightcurves", data_id, path, paths), _product("exposures", data_id, counted, paths)), counts
+
+
 def _write_catalog(unit: Unit, instrument: str, paths: Paths) -> Written:
     written = hats.write_catalog_metadata(paths.light_curves, instrument)
     products = [_product("catalog", DataId(instrument, part=path.name), path, paths) for path in written]
@@ -194,6 +213,7 @@ WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "extract-series": _write_series,
     "collect": _write_patch,
     "summary": _write_summary,
+    "bin": _write_binned,
     "publish": _write_catalog,
 }
 """How the output of each stage is written, by the stage's name."""

@@ -88,6 +88,8 @@ def perform(task: Task) -> Slip:
     except NoWork as error:
         receipt = Receipt(unit.stage.name, unit.data_id, "", "no-work", error.message)
     except BadData as error:
+        if error.path in {p.path for p in unit.inputs if _facts(p) is not None} - {path for path, _, _ in log.bad}:
+            log.bad.append((error.path, error.reason, error.message))  # only its contents told
         receipt = Receipt(unit.stage.name, unit.data_id, "", "bad-data", error.message, error.reason)
     except AlgorithmError as error:
         numbers = {name: int(value) for name, value in error.numbers.items()}

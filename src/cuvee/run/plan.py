@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,11 @@ def without_gone(unit: Unit) -> Unit | None:
 
 
 def make_plan(
-    stock: Stock, stage: Stage, group: DataId, products: Mapping[str, Iterable[Product]], params: Mapping[str, Any]
+    stock: Stock,
+    stage: Stage,
+    groups: Sequence[DataId],
+    products: Mapping[str, Iterable[Product]],
+    params: Mapping[str, Any],
 ) -> Plan:
     """Plan one stage.
 
@@ -62,10 +66,10 @@ def make_plan(
         What exists.
     stage : Stage
         The stage.
-    group : DataId
-        Segment, detector and kind.
+    groups : sequence of DataId
+        Segments, detectors and kinds to which the stage's units belong; the instrument alone for those of none.
     products : mapping of str to iterable of Product
-        By kind: those of the group, and its raw files, those gone from disk among them.
+        By kind: those of the groups, and its raw files, those gone from disk among them.
     params : mapping
         The parameters that the stage depends on.
 
@@ -96,7 +100,8 @@ def make_plan(
             plan.todo.append(unit)
         else:
             plan.settled.append(receipt)
-    plan.dropped = [receipt for data_id, receipt in stock.units(stage.name, group).items() if data_id not in planned]
+    units = [one for group in groups for one in stock.units(stage.name, group).items()]
+    plan.dropped = [receipt for data_id, receipt in units if data_id not in planned]
     return plan
 
 

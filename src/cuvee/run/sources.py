@@ -9,9 +9,9 @@ from pathlib import Path
 from cuvee.errors import BadData
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.facts import BadFile, FileFacts, stat_files
+from cuvee.run.facts import BadFile, FileFacts, composite_key, stat_files
 from cuvee.run.refset import ReferenceSet, reference_set
-from cuvee.run.stage import Product
+from cuvee.run.stage import NOTHING, Product
 from cuvee.run.stock import Stock
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
@@ -33,13 +33,18 @@ class Sources:
         Knows the files.
     write : bool
         Whether to write down what is chosen and found.
+    names : mapping of str to str
+        What targets of photon counters are called, by what the files call them.
     """
 
-    def __init__(self, device: Instrument, paths: Paths, stock: Stock, write: bool) -> None:
+    def __init__(
+        self, device: Instrument, paths: Paths, stock: Stock, write: bool, names: Mapping[str, str] = NOTHING
+    ) -> None:
         self._device = device
         self._paths = paths
         self._stock = stock
         self._write = write
+        self._names = names
         self._last: tuple[Sequence[str], Mapping[DataId, ReferenceSet], int] | None = None
         self._raw: dict[str, list[Product]] = {}
 
@@ -88,6 +93,18 @@ class Sources:
             if chosen is not None:
                 sets[series] = chosen
         return sets
+
+    def photons(self) -> dict[str, list[Product]]:
+        """Return all files of a photon counter, by kind: lists of events, and spectra that the mission extracted from them."""
+        inventory = self._stock.inventory
+        found: dict[str, list[Product]] = {"events": [], "spectrum": []}
+        for facts in (*inventory.good.values(), *inventory.gone.values()):
+            if facts.is_photons:
+                info = facts.info
+                meta = {"facts": facts, "composite": composite_key(info.facts, self._names)}
+                product = Product(info.facts["role"], facts.data_id, facts.content, facts.path, meta)
+                found[product.kind].append(product)
+        return found
 
     def products(self, files: Sequence[str], sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
         """Return the raw files of a group as they are known now, by kind: frames, reference members, stamps and footprints.

@@ -31,6 +31,10 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "metrics": (*_GROUP, "patch"),
     "summary": _GROUP,
     "catalog": ("instrument",),
+    "events": (*_GROUP, "series", "composite", "exposure"),
+    "spectrum": (*_GROUP, "series", "composite", "exposure"),
+    "exposures": (*_GROUP, "series"),
+    "composites": ("instrument", "composite"),
 }
 """The dimensions of each kind of product, coarse to fine. ``patch`` comes last and is computed: a product lists the patches it touches."""
 

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from cuvee.catalog import TargetParams
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
+from cuvee.events.params import EventParams
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
 from cuvee.instruments.tess_prf import read_prf_files
@@ -56,13 +57,15 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         If the workspace cannot be used.
     """
     config = load(root)
-    config = config.model_copy(update={"targets": _with_lists(config.targets, root)})
+    config = config.model_copy(
+        update={"targets": _with_lists(config.targets, root), "events": _with_names(config.events, root)}
+    )
     root = root.resolve()  # whatever folder the next run is started from, the files have the same names
     device = instrument(config.workspace.instrument)
     names = [stage.name for stage in stages]
     if options.until and options.until not in names:
         raise ConfigError(f"There is no stage {options.until!r}; choose from {', '.join(names)}.")
-    if not config.catalog.files:
+    if not config.catalog.files and device.photons is None:
         raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
@@ -115,6 +118,30 @@ def _with_lists(params: TargetParams, root: Path) -> TargetParams:
                 raise ConfigError(f"[targets] {name}: line {k} of {root / value} is no catalogue id: {word!r}.")
         lists[name] = tuple(int(word) for word in words if word)
     return params.model_copy(update=lists)
+
+
+def _with_names(params: EventParams, root: Path) -> EventParams:
+    """Return the parameters with the table of targets' names read in, so that its content is what counts."""
+    if not isinstance(params.names, str):
+        return params
+    path, names = root / params.names, dict[str, str]()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"[events] names: {path} cannot be read; name a text file with lines as GJ-436,GJ436, or leave it out."
+        ) from error
+    for k, line in enumerate(lines, 1):
+        words = [word.strip() for word in line.partition("#")[0].split(",")]
+        if words == [""]:
+            continue
+        if len(words) != 2 or not all(words):
+            raise ConfigError(f"[events] names: line {k} of {path} is no pair of names, as GJ-436,GJ436: {line!r}.")
+        if names.setdefault(words[0], words[1]) != words[1]:
+            raise ConfigError(
+                f"[events] names: {path} calls {words[0]} both {names[words[0]]} and {words[1]}; keep one."
+            )
+    return params.model_copy(update={"names": names})
 
 
 def _check_aperture(config: Config) -> None:

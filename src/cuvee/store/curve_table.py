@@ -120,8 +120,11 @@ def light_curve_table(light_curves: LightCurves) -> pa.Table:
     for name, values in light_curves.points.items():
         one = pa.ListArray.from_arrays(offsets, pa.array(values, from_pandas=False))
         lists.append(one)
-        said = _described(*point_column(name, radii.get(name.partition("_")[0])))
-        if name == "background" or name.endswith("flux"):
+        known = light_curves.columns.get(name)
+        said = _described(*(known or point_column(name, radii.get(name.partition("_")[0]))))
+        if known:
+            pass  # nothing of photons is rounded
+        elif name == "background" or name.endswith("flux"):
             said |= _rounded(light_curves.round_noise)
         elif name.endswith(("flux_err", "chi2")):
             said |= {"rounding": f"rounded to {KEPT_BITS + 1} significant bits"}

@@ -164,6 +164,10 @@ class Paths:
         folder = self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / "metrics"
         return folder / f"{unit.part}.parquet"
 
+    def exposure(self, unit: DataId) -> Path:
+        """Name what was counted in an exposure of photons: its image, pulse heights, spectrum, and the numbers of its light curve."""
+        return self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / f"{unit.series}.npz"
+
     def summary(self, group: DataId, suffix: str) -> Path:
         """Name a detector's table."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"

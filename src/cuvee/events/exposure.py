@@ -1,0 +1,295 @@
+"""One exposure, or several of one target together, from lists of photons to a light curve with all its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.errors import BadData
+from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
+from cuvee.events.clock import barycentric, clock_error
+from cuvee.events.curve import Band, band_curve, bin_edges, with_parts
+from cuvee.events.gti import common_gti, night_gti, open_times
+from cuvee.events.params import AIRGLOW, EventParams
+from cuvee.events.statistics import Statistics, statistics
+from cuvee.events.sums import Screen, Sums, add_up
+from cuvee.events.trace import columns_of
+from cuvee.model import flags
+from cuvee.model.photons import Exposure, Trace
+
+__all__ = ["COLUMNS", "EventList", "PhotonCurve", "bin_exposure", "check_exposure", "facts_of_curve", "renamed"]
+
+COLUMNS: dict[str, tuple[str, str]] = {
+    "time": ("d", "BJD_TDB - 2457000 in the middle of the bin, at the target"),
+    "cadence": ("", "number of the bin, from 0"),
+    "exposure": ("s", "good time in the bin"),
+    "flux": ("erg/(cm2 s)", "energy in the band, without background"),
+    "flux_err": ("erg/(cm2 s)", "half of the 68.27 % interval of flux"),
+    "flux_err_low": ("erg/(cm2 s)", "how far that interval reaches below"),
+    "flux_err_high": ("erg/(cm2 s)", "how far it reaches above"),
+    "gross": ("count", "events in the source's region"),
+    "background": ("count", "how many of them are expected to be background"),
+    "net": ("count/s", "weighted rate without background"),
+    "net_err": ("count/s", "one standard deviation of net"),
+    "centroid_row": ("pixel", "mean row of the source's events"),
+    "quality": ("", "0: screened events have no quality bits left"),
+    "flag": ("", "cuvee's flag bits"),
+}
+"""Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
+
+PARTIAL = 0.99
+"""Share of a bin's length that its good time must reach to be all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    """One file of photons, ready to be read.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        Its headers.
+    chunks : callable
+        Returns an iterator over its rows, each time from the start.
+    traces : sequence of Trace
+        Where the source's light lies on it.
+    """
+
+    exposure: Exposure
+    chunks: Callable[[], Iterator[NDArray[np.uint8]]]
+    traces: Sequence[Trace]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotonCurve:
+    """A light curve of photons.
+
+    Parameters
+    ----------
+    exposure : Exposure
+        The first segment's.
+    points : dict of str to array, each of shape (n_bin,)
+        The columns of `COLUMNS`, and those of further bands and segments.
+    columns : dict of str to (str, str)
+        Their units and meanings.
+    statistics : Statistics
+        How it varies.
+    traces : dict of str to Trace
+        By segment.
+    sums : dict of str to Sums
+        By segment.
+    gti : float64 array, shape (n, 2)
+        Good time of all segments together (s).
+    blocks : int64 array, shape (n_block,)
+        Bins at which Bayesian blocks begin; empty where they were not asked for.
+    clock_error : float
+        Within how many seconds the way of the light is known.
+    """
+
+    exposure: Exposure
+    points: dict[str, NDArray[Any]]
+    columns: dict[str, tuple[str, str]]
+    statistics: Statistics
+    traces: dict[str, Trace]
+    sums: dict[str, Sums]
+    gti: NDArray[np.float64]
+    blocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    clock_error: float = 0.0
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Events left out, by reason."""
+        total: dict[str, int] = {}
+        for sums in self.sums.values():
+            for name, n in sums.reasons.items():
+                total[name] = total.get(name, 0) + n
+        return total
+
+
+def check_exposure(exposure: Exposure, params: EventParams) -> None:
+    """Raise `BadData` for an exposure that is to be set aside for what its headers say.
+
+    Raises
+    ------
+    BadData
+        ``no-events``, ``bad-expflag``, ``short-exposure`` or ``bad-proposal``.
+    """
+    path, cards = exposure.path, exposure.cards
+    name = path.rpartition("/")[2]
+    if exposure.table.n_row == 0:
+        raise BadData(f"{path} holds no events.", "no-events", path)
+    if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
+        raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
+    if exposure.seconds < params.least:
+        raise BadData(
+            f"{path} was exposed for {exposure.seconds:g} s, less than [events] least = {params.least:g}.",
+            "short-exposure",
+            path,
+        )
+    if cards.get("proposal", 0) in params.proposals:
+        raise BadData(
+            f"{name} is of proposal {cards['proposal']}, which [events] proposals names.", "bad-proposal", path
+        )
+
+
+def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_row: int, parts: int = 1) -> PhotonCurve:
+    """Bin the photons of one exposure.
+
+    Parameters
+    ----------
+    lists : sequence of EventList
+        The files of its segments.
+    params : EventParams
+        Bins, bands, what is left out.
+    bits : int
+        Quality bits of the instrument.
+    n_row : int
+        Rows of its detector.
+    parts : int
+        Segments that the exposure should have.
+
+    Returns
+    -------
+    PhotonCurve
+
+    Raises
+    ------
+    BadData
+        If a file cannot be used; with its path.
+    """
+    first = lists[0].exposure
+    for one in lists:
+        check_exposure(one.exposure, params)
+    gti = common_gti([one.exposure.gti for one in lists])
+    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
+    if params.airglow == "night":
+        if first.timeline is None:
+            raise BadData(
+                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
+                first.path,
+            )  # fmt: skip
+        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
+    if not gti.size:
+        why = "at night" if params.airglow == "night" else "that all its segments share"
+        raise BadData(f"{first.path} has no good time {why}.", "no-gti", first.path)
+    edges = bin_edges(gti, params.step)
+    bands = {"": params.band, **params.bands}
+    traces: dict[str, Trace] = {}
+    sums: dict[str, Sums] = {}
+    for one in lists:
+        raw = bool(one.exposure.cards.get("raw"))
+        pulse = one.exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
+        screen = Screen(gti, bits | params.quality, pulse, windows, params.band)
+        for trace in one.traces:
+            columns = [columns_of(trace, *limits) for limits in bands.values()]
+            traces[trace.name] = trace
+            sums[trace.name] = _added(one, trace, screen, columns, edges, n_row)
+    curves = {
+        name: with_parts([band_curve(traces[part], sums[part], k, gti, edges) for part in traces])
+        for k, name in enumerate(bands)
+    }
+    whole = curves.pop("")
+    segments = (
+        {part.lower(): band_curve(traces[part], sums[part], 0, gti, edges) for part in traces}
+        if len(traces) > 1
+        else {}
+    )
+    middle = 0.5 * (edges[:-1] + edges[1:])
+    points = _points(whole, middle, first, params.step)
+    points["flag"] |= np.int32(0 if all(one.calibrated for one in traces.values()) else flags.NO_CALIBRATION)
+    points["flag"] |= np.int32(flags.PART_MISSING if len(lists) < parts else 0)
+    points["flag"] |= _daylight(first, gti, edges)
+    columns_said = dict(COLUMNS)
+    for name, band in {**curves, **segments}.items():
+        where = f"in segment {name.upper()}" if name in segments else "from {:g} to {:g} A".format(*params.bands[name])
+        points[f"{name}_flux"], points[f"{name}_flux_err"] = (
+            band.flux.astype(np.float32),
+            band.flux_err.astype(np.float32),
+        )
+        columns_said[f"{name}_flux"] = "erg/(cm2 s)", f"energy {where}, without background"
+        columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
+    return PhotonCurve(
+        first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
+        _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred),
+    )  # fmt: skip
+
+
+def _added(
+    one: EventList,
+    trace: Trace,
+    screen: Screen,
+    columns: Sequence[tuple[int, int]],
+    edges: NDArray[np.float64],
+    n_row: int,
+) -> Sums:
+    try:
+        return add_up(one.chunks(), one.exposure.table, trace, screen, columns, edges, n_row)
+    except BadData as error:
+        if error.path:
+            raise
+        raise BadData(
+            f"{one.exposure.path} cannot be used: {error.message}", error.reason, one.exposure.path
+        ) from error
+
+
+def _points(band: Band, middle: NDArray[np.float64], exposure: Exposure, step: float) -> dict[str, NDArray[Any]]:
+    closed = band.exposure <= 0.0
+    flag = np.where(closed, flags.NO_EXPOSURE, 0) | np.where(
+        ~closed & (band.exposure < PARTIAL * step), flags.PARTIAL, 0
+    )
+    time = barycentric(
+        middle, exposure.mjd, exposure.scale, exposure.ra, exposure.dec, exposure.timeline, exposure.barycentred
+    )
+    single = {
+        "exposure": band.exposure, "flux": band.flux, "flux_err": band.flux_err, "flux_err_low": band.flux_err_low,
+        "flux_err_high": band.flux_err_high, "gross": band.gross, "background": band.background, "net": band.net, "net_err": band.net_err,
+        "centroid_row": band.row,
+    }  # fmt: skip
+    points: dict[str, NDArray[Any]] = {"time": time, "cadence": np.arange(time.size, dtype=np.int32)}
+    points |= {"quality": np.zeros(time.size, np.int32), "flag": flag.astype(np.int32)}
+    return points | {name: np.asarray(values, np.float32) for name, values in single.items()}
+
+
+def _daylight(exposure: Exposure, gti: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the flag of bins in which the Sun was up for some of their good time."""
+    timeline = exposure.timeline
+    if timeline is None:
+        return np.zeros(edges.size - 1, np.int32)
+    night = common_gti([gti, night_gti(timeline.time, timeline.sun_altitude)])
+    day = open_times(gti, edges) - open_times(night, edges) > 1e-6
+    # Before the first and after the last second of the timeline nothing is known; then what is nearest holds.
+    known = (edges[1:] > timeline.time[0]) & (edges[:-1] < timeline.time[-1])
+    return np.where(day & known, flags.DAYLIGHT, 0).astype(np.int32)
+
+
+def _blocks(band: Band) -> NDArray[np.int64]:
+    """Return the bins at which Bayesian blocks begin; they are found in as many cells as can be."""
+    counts, exposure = np.nan_to_num(band.gross), band.exposure
+    together = -(-counts.size // MOST_CELLS)
+    starts = np.arange(0, counts.size, together)
+    found = bayesian_blocks(np.add.reduceat(counts, starts), np.add.reduceat(exposure, starts))
+    return np.asarray(starts[found])
+
+
+def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
+    """Return what is kept of a light curve beside its points, as JSON can hold it."""
+    exposure, found = curve.exposure, curve.statistics
+    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
+    numbers = {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}
+    return {
+        "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
+        "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
+        "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
+        "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
+        "statistics": numbers, "peaks": peaks,
+    }  # fmt: skip
+
+
+def renamed(curve: PhotonCurve, names: Mapping[str, str]) -> PhotonCurve:
+    """Return the curve under the name that a table of names gives its target."""
+    target = names.get(curve.exposure.target, curve.exposure.target)
+    return replace(curve, exposure=replace(curve.exposure, target=target))

@@ -1,0 +1,57 @@
+"""What a survey remembers of a file of photons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cuvee.model.photons import Exposure
+from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Readout
+
+__all__ = ["photon_info"]
+
+_VISIT = 6
+"""Characters of an HST exposure's name that all exposures of a visit share."""
+
+
+def photon_info(
+    path: str,
+    instrument: str,
+    rootname: str,
+    role: str,
+    target: str,
+    setting: Sequence[str],
+    exposure: Exposure | None = None,
+) -> FileInfo:
+    """Return the facts of a file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    instrument : str
+        Name of the plug-in.
+    rootname : str
+        Of the exposure.
+    role : str
+        ``events`` or ``spectrum``.
+    target : str
+        What the file calls its target.
+    setting : sequence of str
+        Instrument, detector and what else makes exposures comparable; empty words allowed.
+    exposure : Exposure, optional
+        Of a list of events.
+    """
+    start = stop = np.array([np.nan])
+    if exposure is not None and exposure.gti.size:  # near enough to find it by; the light curve has the barycentre's
+        start, stop = (
+            np.array([exposure.mjd + 2400000.5 - BJD_OFFSET + exposure.gti.flat[k] / 86400.0]) for k in (0, -1)
+        )
+    nothing = np.array([np.nan])
+    return FileInfo(
+        path, instrument, rootname[:_VISIT], setting[1].lower() or instrument, "events", rootname, path.rpartition("/")[2].removesuffix(".gz"),
+        Geometry(0, 0, 0, 0), Readout(0.0 if exposure is None else exposure.seconds, (), (), 0, (), 0.0),
+        Moments(np.zeros(1, np.int64), start, stop, nothing, np.zeros(1, np.int32)),
+        facts={"role": role, "target": target or "unknown", "setting": "_".join(word.replace("_", "-") for word in setting)},
+    )  # fmt: skip

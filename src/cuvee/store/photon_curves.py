@@ -1,0 +1,85 @@
+"""Light curves of photons as the store keeps them, and what was counted besides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvee.catalog.stars import healpix_index
+from cuvee.errors import StoreError
+from cuvee.events.exposure import PhotonCurve, facts_of_curve
+from cuvee.model.keys import DataId
+from cuvee.model.records import LightCurves, Targets
+from cuvee.store.atomic import atomic_path
+
+__all__ = ["light_curves_of", "read_exposure", "write_exposure"]
+
+
+def light_curves_of(curve: PhotonCurve, data_id: DataId) -> LightCurves:
+    """Return a light curve of photons as the row of the store that it becomes.
+
+    Parameters
+    ----------
+    curve : PhotonCurve
+        The light curve.
+    data_id : DataId
+        Segment, detector and series.
+    """
+    exposure = curve.exposure
+    ra, dec, nan = np.array([exposure.ra]), np.array([exposure.dec]), np.array([np.nan])
+    targets = Targets(
+        np.asarray(healpix_index(ra, dec), np.int64), np.array([exposure.target]), ra, dec, nan, np.array([data_id.series]), nan, nan,
+        nan[:, None], np.zeros(1, np.int32), (),
+    )  # fmt: skip
+    n = curve.points["time"].size
+    return LightCurves(
+        targets,
+        data_id.segment,
+        data_id.detector,
+        np.array(["band"]),
+        np.array([0, n], np.int64),
+        curve.points,
+        columns=curve.columns,
+    )
+
+
+def write_exposure(path: Path, curve: PhotonCurve) -> None:
+    """Write what was counted in an exposure, atomically.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {"gti": curve.gti, "blocks": curve.blocks}
+    for name, sums in curve.sums.items():
+        trace = curve.traces[name]
+        arrays |= {
+            f"{name}.image": sums.image, f"{name}.pulses": sums.pulses, f"{name}.spectrum": sums.spectrum, f"{name}.kept": sums.kept,
+            f"{name}.wavelength": trace.wavelength, f"{name}.gain": trace.gain, f"{name}.dark": trace.dark,
+            f"{name}.rows": np.stack([trace.low, trace.high]), f"{name}.behind": trace.behind,
+        }  # fmt: skip
+    facts = np.frombuffer(json.dumps(facts_of_curve(curve)).encode(), np.uint8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, facts=facts, **arrays)  # type: ignore[arg-type]
+
+
+def read_exposure(path: Path) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `write_exposure` wrote: facts, and arrays by name.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(arrays.pop("facts").tobytes()), arrays
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise StoreError(f"{path} is missing or damaged ({error}); run again to make it anew.") from error
