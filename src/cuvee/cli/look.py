@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cuvee.cli.output import count, tell
 from cuvee.cli.reduce import Json, Workspace
+
+if TYPE_CHECKING:
+    from cuvee.survey import LightCurve
 
 __all__ = ["explain", "export", "report", "show"]
 
@@ -18,27 +21,46 @@ _BJD_START = 2_400_000.0
 
 
 def show(
-    star: Annotated[str, typer.Argument(help="Catalogue id, or 'RA DEC' in degrees.")],
+    star: Annotated[str, typer.Argument(help="Catalogue id, 'RA DEC' in degrees, or a target's name.")],
     workspace: Workspace = Path(),
     period: Annotated[float, typer.Option(min=0.0, help="Fold at this period (days).")] = 0.0,
     psf: Annotated[bool, typer.Option("--psf", help="Draw its pixels, the PSF model and what that leaves.")] = False,
+    exposure: Annotated[str, typer.Option(help="Photons: this exposure; without, the longest.")] = "",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture to write (png, pdf, svg).")] = None,
 ) -> None:
     """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
 
-    With --psf its mean pixels, the model of all stars and what this leaves, instead.
+    With --psf its mean pixels, the model of all stars and what this leaves, instead. Of photons (cos) an exposure is drawn: light curve,
+    counts on the detector, spectrum, pulse heights, cumulative counts.
 
     Example: cuvee show 144996772 -w my-survey --period 0.76 -o star.png
     """
-    from cuvee.quicklook import save, show_residual, show_star
+    from cuvee.quicklook import figure_exposure, save, show_residual, show_star
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
     light_curve = survey.light_curve(survey.resolve(star))
+    if survey.photons:
+        series = exposure or _longest(light_curve)
+        points = light_curve.only(series)
+        path = output or Path(f"{light_curve.id}-{series}.png")
+        save(figure_exposure(points, survey.exposure(series)), path)
+        n = len(light_curve.observations)
+        tell(f"{path}: {light_curve.id}, exposure {series}{f' of {n}' if n > 1 else ''}, {points['time'].size} bins.")
+        return
     path = output or Path(f"{light_curve.id}{'-psf' if psf else ''}.png")
     save(show_residual(survey, light_curve) if psf else show_star(survey, light_curve, period or None), path)
     good = int(light_curve.good.sum())
     tell(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good.")
+
+
+def _longest(light_curve: LightCurve) -> str:
+    """Return the exposure with the most good time."""
+    import numpy as np
+
+    exposure = np.nan_to_num(light_curve.points["exposure"])
+    seconds = np.bincount(light_curve.observation, exposure, len(light_curve.observations))
+    return str(light_curve.observations[int(seconds.argmax())]["series"])
 
 
 def explain(

@@ -246,7 +246,8 @@ def _boxes_of_raw(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> dict[s
         low, high = float(np.median(spectrum.low[used])), float(np.median(spectrum.high[used]))
         middle, height = 0.5 * (low + high), high - low + 1.0 + 2.0 * RAW_SHIFT
         away = height + 2.0 * RAW_SHIFT
-        found[name] = Boxes(n_col, (middle, height), ((middle - away, height), (middle + away, height)))
+        # Above lies the lamp that flashes for the wavelengths.
+        found[name] = Boxes(n_col, (middle, height), ((middle - away, height),))
     return found
 
 

@@ -1,6 +1,7 @@
 """Figures: one a star, one a run, one a simulation."""
 
 from cuvee.quicklook.noise import NoiseCurve, noise_curve
+from cuvee.quicklook.photons import figure_exposure
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
 from cuvee.quicklook.residual import Residual, figure_residual
 from cuvee.quicklook.run import figure_run
@@ -15,6 +16,7 @@ __all__ = [
     "NoiseCurve",
     "Residual",
     "Stamp",
+    "figure_exposure",
     "figure_light_curve",
     "figure_recovery",
     "figure_residual",

@@ -50,7 +50,7 @@ class Drawable(Protocol):
         """Name of the instrument."""
 
     @property
-    def id(self) -> int:
+    def id(self) -> Any:
         """Its number in the catalogue."""
 
     @property

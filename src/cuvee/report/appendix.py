@@ -30,6 +30,7 @@ _STAGES = {
     "extract-series": "measured the stars in stamps",
     "collect": "gathered light curves from the blocks",
     "summary": "wrote the numbers of each detector's stars",
+    "bin": "screened and binned the photons of exposures",
     "publish": "described the catalogue of light curves",
 }
 _AGAIN = "Fetch it again"

@@ -41,7 +41,7 @@ from cuvee.report.pictures import Picture
 from cuvee.report.psf import WIDE
 from cuvee.report.section import Section
 
-__all__ = ["make_page"]
+__all__ = ["document", "make_page", "tiles"]
 
 _NOISY = 1.3
 
@@ -99,6 +99,11 @@ def make_page(
         software_part(facts, versions),
     ]
     body += [Html("</main>"), _footer(workspace)]
+    return document(title, body)
+
+
+def document(title: str, body: Sequence[object]) -> str:
+    """Return a page that needs nothing else."""
     style = resources.files("cuvee.report").joinpath("page.css").read_text(encoding="utf-8")
     head = join(
         [
@@ -156,6 +161,11 @@ def _tiles(facts: RunFacts, sections: Sequence[Section]) -> Html:
         ),
         (took, "for this run", not facts.finished),
     ]
+    return tiles(cells)
+
+
+def tiles(cells: Sequence[tuple[str, str, bool]]) -> Html:
+    """Show a few large numbers with what they are, and whether that is a warning."""
     return tag(
         "ul",
         join(

@@ -15,6 +15,7 @@ from cuvee.quicklook.words import band_of
 from cuvee.report.gather import RunFacts, gather_run
 from cuvee.report.markup import Html, join, tag
 from cuvee.report.page import make_page
+from cuvee.report.photons import photon_page
 from cuvee.report.pictures import Picture, picture
 from cuvee.report.section import Section, brief_section, group_title, make_section
 from cuvee.report.sky import Outline, figure_sky
@@ -58,6 +59,8 @@ def write_report(survey: Survey, run: int | None = None, reporter: Reporter | No
     """
     paths = survey.paths
     facts = gather_run(paths, survey.config, run)
+    if survey.photons:
+        return _put(survey, facts, photon_page(survey, facts, _versions()))
     sections = [_brief(facts, place) for place in range(len(facts.groups))]
     shown = _choose(facts, sections)
     dpi, each = (_SHARP, 3) if len(shown) <= _FEW else (_SMALL, 2)
@@ -70,11 +73,14 @@ def write_report(survey: Survey, run: int | None = None, reporter: Reporter | No
     if reporter is not None:
         reporter.end()
     overview = _overview(sections, band_of(survey.instrument), dpi) if len(sections) > 1 else None
-    page = make_page(facts, sections, survey.path, survey.instrument, _versions(), overview).encode()
-    newest = paths.report()
-    for path in [paths.report(facts.number), newest] if facts.number else [newest]:
+    return _put(survey, facts, make_page(facts, sections, survey.path, survey.instrument, _versions(), overview))
+
+
+def _put(survey: Survey, facts: RunFacts, page: str) -> Path:
+    newest = survey.paths.report()
+    for path in [survey.paths.report(facts.number), newest] if facts.number else [newest]:
         with atomic_path(path) as temporary:
-            temporary.write_bytes(page)
+            temporary.write_bytes(page.encode())
     return newest
 
 

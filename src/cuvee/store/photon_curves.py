@@ -17,7 +17,7 @@ from cuvee.model.keys import DataId
 from cuvee.model.records import LightCurves, Targets
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["light_curves_of", "read_exposure", "write_exposure"]
+__all__ = ["light_curves_of", "read_exposure", "read_facts", "write_exposure"]
 
 
 def light_curves_of(curve: PhotonCurve, data_id: DataId) -> LightCurves:
@@ -67,6 +67,21 @@ def write_exposure(path: Path, curve: PhotonCurve) -> None:
     facts = np.frombuffer(json.dumps(facts_of_curve(curve)).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, facts=facts, **arrays)  # type: ignore[arg-type]
+
+
+def read_facts(path: Path) -> Mapping[str, Any]:
+    """Read the facts alone.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as file:
+            return json.loads(file["facts"].tobytes())  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise StoreError(f"{path} is missing or damaged ({error}); run again to make it anew.") from error
 
 
 def read_exposure(path: Path) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +34,8 @@ class LightCurve:
     ----------
     instrument : str
         Who saw it.
-    id : int
-        Catalogue id.
+    id : int or str
+        Catalogue id; of a photon counter the target's name.
     ra, dec : float
         Catalogue position (deg, ICRS, epoch 2000).
     mag : float
@@ -46,16 +46,19 @@ class LightCurve:
         Which of them each point belongs to.
     points : mapping of str to array
         The columns by name.
+    columns : mapping of str to (unit, meaning)
+        What the store says of them.
     """
 
     instrument: str
-    id: int
+    id: Any
     ra: float
     dec: float
     mag: float
     observations: tuple[Mapping[str, Any], ...]
     observation: NDArray[np.int64]
     points: Mapping[str, NDArray[Any]]
+    columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         points = self.__dict__.get("points", {})
@@ -69,6 +72,21 @@ class LightCurve:
 
     def __len__(self) -> int:
         return int(self.observation.size)
+
+    def only(self, series: str) -> dict[str, NDArray[Any]]:
+        """Return the columns of one of its observations.
+
+        Raises
+        ------
+        ConfigError
+            If it has none of that name.
+        """
+        found = [k for k, row in enumerate(self.observations) if row["series"] == series]
+        if not found:
+            known = ", ".join(str(row["series"]) for row in self.observations)
+            raise ConfigError(f"{self.name} has no exposure {series!r}; it has {known}.")
+        here = np.isin(self.observation, found)
+        return {name: values[here] for name, values in self.points.items()}
 
     @property
     def time(self) -> NDArray[np.float64]:
@@ -118,6 +136,8 @@ class LightCurve:
     @property
     def name(self) -> str:
         """What catalogues call the star, for example ``TIC 25155310``."""
+        if isinstance(self.id, str):
+            return self.id
         catalog, number = star_name(self.instrument, self.id)
         return f"{catalog} {number}"
 
@@ -125,7 +145,8 @@ class LightCurve:
     def good(self) -> NDArray[np.bool_]:
         """The default mask: finite time and flux, and no bit of ``quality`` or ``flag`` that the registry calls bad."""
         quality_mask = default_mask(QUALITY.get(self.instrument, ()))
-        good: NDArray[np.bool_] = np.isfinite(self.time) & np.isfinite(self.flux)
+        good: NDArray[np.bool_] = np.isfinite(self.time)
+        good &= np.isfinite(self.points.get("net", self.flux))  # photons without a calibration have rates, but no flux
         good &= (self.quality & quality_mask) == 0
         good &= (self.flag & default_mask(FLAGS)) == 0
         return good
@@ -202,6 +223,6 @@ class LightCurve:
         columns: dict[str, Any] = {}
         for name, values in self.points.items():
             if name != "time":
-                unit = point_column(name)[0]
+                unit = (self.columns.get(name) or point_column(name))[0]
                 columns[name] = u.Quantity(values[keep], unit) if unit else values[keep]
         return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
+from cuvee.store.photon_curves import read_exposure
 from cuvee.store.references import read_reference
 from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
@@ -28,6 +30,7 @@ from cuvee.survey.raw_series import raw_series
 
 if TYPE_CHECKING:
     from cuvee.quicklook import Residual, Stamp
+    from cuvee.quicklook.photons import Counted
 
 __all__ = ["Survey", "open_survey"]
 
@@ -100,13 +103,18 @@ class Survey:
         """
         return read_light_curves(self.paths.light_curves, self.instrument, columns, ids, segment, detector)
 
-    def light_curve(self, id: int) -> LightCurve:  # noqa: A002 (the column's name)
+    @property
+    def photons(self) -> bool:
+        """Whether its instrument counts photons: stars then have names, not numbers."""
+        return self.device.photons is not None
+
+    def light_curve(self, id: int | str) -> LightCurve:  # noqa: A002 (the column's name)
         """Return every observation of one star, in time order.
 
         Parameters
         ----------
-        id : int
-            Catalogue id.
+        id : int or str
+            Catalogue id; of a photon counter the target's name.
 
         Returns
         -------
@@ -119,7 +127,7 @@ class Survey:
         StoreError
             If there are no light curves yet, or a file is damaged.
         """
-        seen = list(observations(find_star(self.paths.light_curves, self.instrument, int(id))))
+        seen = list(observations(find_star(self.paths.light_curves, self.instrument, id if self.photons else int(id))))
         if not seen:
             n_star = len(pc.unique(self.light_curves(columns=["id"])["id"]))
             raise ConfigError(
@@ -134,14 +142,38 @@ class Survey:
         row = seen[0].row
         return LightCurve(
             self.instrument,
-            int(row["id"]),
+            row["id"] if self.photons else int(row["id"]),
             float(row["ra"]),
             float(row["dec"]),
             float(row["mag"]),
             tuple({name: value for name, value in o.row.items() if name not in (*_STAR, "_healpix_29")} for o in seen),
             observation[order],
             {name: values[order] for name, values in points.items()},
+            {name: said for o in seen for name, said in o.columns.items()},
         )
+
+    def exposure(self, series: str) -> Counted:
+        """Return what was counted in an exposure of photons: facts, and arrays by name.
+
+        Parameters
+        ----------
+        series : str
+            Its name, as the column ``series`` has it.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of that name.
+        """
+        row = [
+            row
+            for row in self.light_curves(columns=["segment", "detector", "series"]).to_pylist()
+            if row["series"] == series
+        ]
+        if not row:
+            raise ConfigError(f"There is no exposure {series!r} in {self.path}; cuvee status says what there is.")
+        unit = DataId(self.instrument, row[0]["segment"], row[0]["detector"], "events", series)
+        return read_exposure(self.paths.exposure(unit))
 
     def diagnostics(self, ids: Iterable[int] | None = None, segment: str = "", detector: str = "") -> pa.Table:
         """Return what sums up light curves, one row a star and observation: noise, TASOC's diagnostics, what went wrong.
@@ -211,17 +243,18 @@ class Survey:
         nearest = nearest[separation[nearest] <= radius]
         return table.take(first[nearest]).append_column("separation", pa.array(separation[nearest]))
 
-    def resolve(self, star: str) -> int:
+    def resolve(self, star: str) -> Any:
         """Turn what a user calls a star into its catalogue id.
 
         Parameters
         ----------
         star : str
-            An id, with or without its catalogue (``TIC 25155310``), or a position in degrees (``63.37 -69.23``).
+            An id, with or without its catalogue (``TIC 25155310``), or a position in degrees (``63.37 -69.23``); of a photon counter a
+            target's name, in which capitals, blanks and hyphens do not matter.
 
         Returns
         -------
-        int
+        int or str
             The id as given, or that of the star nearest the position, within one TESS pixel.
 
         Raises
@@ -229,11 +262,24 @@ class Survey:
         ConfigError
             If it is neither, or no star is there.
         """
-        if number := re.fullmatch(r"\s*(?:TIC|EPIC|KIC)?\s*(\d+)\s*", star, re.IGNORECASE):
+        if self.photons:
+            names = sorted(set(self.light_curves(columns=["id"])["id"].to_pylist()))
+            same = [name for name in names if _plain(name) == _plain(star)]
+            if same:
+                return str(same[0])
+        elif number := re.fullmatch(r"\s*(?:TIC|EPIC|KIC)?\s*(\d+)\s*", star, re.IGNORECASE):
             return int(number[1])
         try:
             ra, dec = (float(word) for word in re.split(r"[\s,]+", star.strip()))
         except ValueError:
+            if self.photons:
+                near = difflib.get_close_matches(star.upper(), names, n=1, cutoff=0.5)
+                known = (
+                    f"did you mean {near[0]}?"
+                    if near
+                    else f"there are {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}."
+                )
+                raise ConfigError(f"There is no target {star!r} in {self.path}; {known}") from None
             raise ConfigError(
                 f"{star!r} is neither a catalogue id nor a position; write 25155310, or '63.3739 -69.2268' in degrees."
             ) from None
@@ -244,7 +290,8 @@ class Survey:
                 f"No star within {_NEAR:.0f} arcsec of {ra} {dec} has a light curve in {self.path}; "
                 f"the nearest is {nearest['id']}, {nearest['separation']:.0f} arcsec away."
             )
-        return int(found["id"][0].as_py())
+        chosen = found["id"][0].as_py()
+        return str(chosen) if self.photons else int(chosen)
 
     def export(
         self,
@@ -348,6 +395,10 @@ class Survey:
         segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
         for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
             yield DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", "", name).upper()
 
 
 def open_survey(path: str | Path) -> Survey:
