@@ -86,10 +86,12 @@ def check_room(root: Path, amount: Amount) -> None:
     StoreError
         If there is not.
     """
-    free = shutil.disk_usage(root).free
+    place = root / "RAW"  # which may be a disk of its own
+    place = place if place.is_dir() else root
+    free = shutil.disk_usage(place).free
     if amount.n_byte and amount.n_byte + _SPARE > free:
         raise StoreError(
-            f"{amount.n_file} files need about {byte_text(amount.n_byte)}, and {byte_text(free)} are free in {root}; nothing was fetched:"
+            f"{amount.n_file} files need about {byte_text(amount.n_byte)}, and {byte_text(free)} are free in {place}; nothing was fetched:"
             " free some space, or ask for less."
         )
 

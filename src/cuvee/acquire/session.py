@@ -284,7 +284,12 @@ class _Work:
             urls.insert(0, self._archive.cloud_url(file.key))
         made_anew = file.path.startswith("RAW/hst/")  # on request, and not always as long as listed
         size = -1 if made_anew and not file.hash else file.size
-        return fetch(self._archive.wire, urls, self._root / file.path, Expected(file.name, size, file.hash), self._tap)
+        final = self._root / file.path
+        try:
+            return fetch(self._archive.wire, urls, final, Expected(file.name, size, file.hash), self._tap)
+        except OSError as error:
+            error.filename = error.filename or str(final)  # what is said of a write names no file
+            raise
 
     def _settle(self, n: int, outcome: Outcome) -> tuple[int, BaseException | None]:
         """Write down what has come since, and return how many threads are still at work, and what stopped one."""
