@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from cuvee.acquire.names import Named, identify
 from cuvee.errors import BadData, TransientError
 from cuvee.instruments.fits_bytes import Cards
-from cuvee.instruments.whole import headers_of
+from cuvee.instruments.whole import check_start, headers_of
 from cuvee.model.instrument import Instrument
 
 __all__ = ["Examine", "Examined", "odd_header"]
-
-_STARTS = {".xml": b"<", ".pdf": b"%PDF"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def _examine(path: str, full: bool, device: Instrument | None) -> Examined:
     try:
         named = identify(os.path.basename(path))
         if named is not None and not named.is_fits:
-            _check_start(path)
+            check_start(path, os.path.basename(path))
         else:
             headers = headers_of(path)
             if named is not None and (odd := odd_header(named, headers)):
@@ -95,16 +93,6 @@ def _examine(path: str, full: bool, device: Instrument | None) -> Examined:
         return Examined(*state, reason=error.reason, message=error.message)
     except (TransientError, OSError) as error:
         return Examined(*state, reason="unreadable", message=f"{path} cannot be read: {error}")
-
-
-def _check_start(path: str) -> None:
-    with open(path, "rb") as file:
-        start = file.read(64).lstrip()
-    if not start:
-        raise BadData(f"{path} is empty; fetch it again or leave it out.", "empty", path)
-    wanted = _STARTS.get(os.path.splitext(path)[1], b"")
-    if not start.startswith(wanted) or start[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise BadData(f"{path} is not what its name says; fetch it again or leave it out.", "not-fits", path)
 
 
 def odd_header(named: Named, headers: Sequence[Cards]) -> str:
