@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.run.disks import PAGE, fill, mount
-from tests.run.fault_table import Survey, call
+from tests.run.fault_surveys import Survey, call
 from tests.run.workspaces import product_bytes
 
 from cuvee.pipeline import PIPELINE
