@@ -4,7 +4,7 @@
 #   make test    ruff, mypy, import-linter, pytest
 #   make lint    the first three of these
 #   make faults  what becomes of every fault in every situation (a table), of 50 kills, full disks and 10,000 broken headers
-#   make bench   time cuvee against its peers (table on the screen, JSON beside it; a quarter of an hour, 5 GB in benchmarks/data)
+#   make bench   time cuvee against its peers (table on the screen, JSON beside it; twenty minutes, 5 GB in benchmarks/data)
 #   make docs    write docs/flags.md again from the registry of flags, docs/archive_faults.md from what clients do
 #   make clean   remove everything that make has made, .venv too
 #

@@ -24,42 +24,35 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from benchmarks.collection_rivals import Spent, forget, run_disk, run_plain, timed
+from benchmarks.flux_blocks import BY_NAME, FIELD, GROUP, Survey, make_survey, make_targets
 
-from cuvee.catalog.stars import healpix_index
 from cuvee.config import Config
 from cuvee.instruments.tess import TESS
-from cuvee.model.flags import EDGE, SATURATED
-from cuvee.model.keys import BLOCK_CADENCES, DataId, block_of
-from cuvee.model.records import FluxBlock, Moments, Targets
+from cuvee.model.flags import EDGE
+from cuvee.model.keys import DataId
+from cuvee.model.records import Targets
 from cuvee.photometry.rounding import SHORTENED
 from cuvee.pipeline import PIPELINE
 from cuvee.run.driver import Driver
-from cuvee.run.facts import footprint_product
 from cuvee.run.inputs import get_inputs
 from cuvee.run.options import RunOptions
-from cuvee.run.outputs import put_output
 from cuvee.run.plan import make_plan
 from cuvee.run.receipts import Receipt
-from cuvee.run.stage import Product, Unit
+from cuvee.run.stage import Unit
 from cuvee.run.streams import StreamLog
 from cuvee.store.blocks import read_block
 from cuvee.store.hats import find_star
 from cuvee.store.ledger import Ledger
-from cuvee.store.paths import Paths
 
 WANTED = 10e-3
 """Seconds of wall time a frame of 50,000 stars."""
@@ -72,138 +65,7 @@ WORKERS = 2
 TURNS = 3
 GROWTH_STARS, GROWTH_FRAMES = (10_000, 100_000), (128, 1280)
 GROWTH_FIELD_STARS, GROWTH_FIELD = 5_000, 3.8
-RADII = (1.5, 2.5, 3.5)
-SHARES = (0.77, 0.98, 1.0)
-EXPOSURE, SKY, READ_VARIANCE = 1425.6, 90.0, 0.05
-RA0, DEC0, FIELD = 130.0, -53.0, 12.0
-GROUP = DataId("tess", "s0008", "3-4", "ffi")
-BY_NAME = {stage.name: stage for stage in PIPELINE}
 CONFIG = Config.model_validate({"workspace": {"instrument": "tess"}})
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Flux blocks of one detector, as extraction leaves them."""
-
-    paths: Paths
-    n_star: int
-    n_frame: int
-    products: dict[str, list[Product]]
-
-    @property
-    def blocks(self) -> list[Path]:
-        return [self.paths.root / product.path for product in self.products["fluxes"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What one way took (s for all frames) of wall and processor time, the driver's alone too, and the bytes that came out."""
-
-    wall: float
-    busy: float
-    driver: float
-    size: int
-
-
-# -- flux blocks made up ---------------------------------------------------------------------------------------------
-
-
-def make_survey(root: Path, n_star: int, n_frame: int, field: float = FIELD) -> Survey:
-    """Write targets and flux blocks of one detector, whose stars lie in a square of so many degrees."""
-    paths, log = Paths(root), StreamLog()
-    rng = np.random.default_rng(1)
-    targets = make_targets(n_star, field, rng)
-    (target,), _ = put_output(Unit(BY_NAME["targets"], GROUP, ()), targets, paths, log)
-    facts = {
-        "series": "ffi", "wcs": "", "epoch": 2019.1, "time_ra": RA0, "time_dec": DEC0,
-        "geometry": {"n_row": 2048, "n_col": 2048, "row0": 0, "col0": 0, "detector_rows": 2048, "detector_cols": 2048},
-    }  # fmt: skip
-    series = DataId("tess", "s0008", "3-4", "ffi", "ffi")
-    products = {"targets": [target], "footprint": [footprint_product(series, facts, (1,))], "fluxes": []}
-    for first in range(0, n_frame, BLOCK_CADENCES):
-        data_id = DataId("tess", "s0008", "3-4", "ffi", "ffi", block_of(first))
-        block = make_block(targets, first, min(BLOCK_CADENCES, n_frame - first), rng)
-        products["fluxes"] += put_output(Unit(BY_NAME["extract"], data_id, (target,)), block, paths, log)[0]
-    return Survey(paths, n_star, n_frame, products)
-
-
-def make_targets(n: int, field: float, rng: np.random.Generator) -> Targets:
-    """Return stars of a square field, more faint ones than bright ones."""
-    dec = DEC0 + field * (rng.random(n) - 0.5)
-    ra = RA0 + field * (rng.random(n) - 0.5) / np.cos(np.radians(dec))
-    healpix = healpix_index(ra, dec)
-    order = np.argsort(healpix)
-    col = 2047.0 * ((ra - RA0) * np.cos(np.radians(dec)) / field + 0.5)
-    row = 2047.0 * ((dec - DEC0) / field + 0.5)
-    mag = np.maximum(16.0 + np.log10(1.0 - rng.random(n)) / 0.3, 6.0)
-    return Targets(
-        healpix[order], rng.permutation(n)[order] + 93_000_000, ra[order], dec[order], mag[order], np.full(n, "ffi"),
-        col[order], row[order], rng.uniform(0.5, 1.0, (n, 3)), np.zeros(n, np.int32), RADII,
-    )  # fmt: skip
-
-
-def make_block(targets: Targets, first: int, n_frame: int, rng: np.random.Generator) -> FluxBlock:
-    """Return a block of fluxes with the noise of star, sky and reading, drifting centroids and a slow sky."""
-    shape = (len(targets), n_frame)
-    cadence = np.arange(first, first + n_frame)
-    start = 1517.4 + cadence / 48.0
-    phase = 2.0 * np.pi * cadence / 640.0
-    light = 10.0 ** (0.4 * (20.44 - targets.mag))[:, None]
-    sky = (SKY * (1.0 + 0.3 * np.sin(phase)) * (1.0 + 0.1 * (targets.col / 2048.0))[:, None]).astype(np.float32)
-    planes: dict[str, Any] = {}
-    for k, (radius, share) in enumerate(zip(RADII, SHARES, strict=True)):
-        true = light * share * (1.0 + 1e-3 * np.sin(phase + k))
-        area = np.pi * radius**2
-        variance = true / EXPOSURE + area * (sky / EXPOSURE + READ_VARIANCE)
-        flux = true + np.sqrt(variance) * rng.standard_normal(shape, np.float32)
-        planes[f"aperture{k + 1}_flux"] = flux.astype(np.float32)
-        error = np.sqrt(np.maximum(flux, 0.0) / EXPOSURE + area * (sky / EXPOSURE + READ_VARIANCE))
-        planes[f"aperture{k + 1}_flux_err"] = error.astype(np.float32)
-    planes["background"] = sky + 0.02 * rng.standard_normal(shape, np.float32)
-    planes["background_err"] = 0.02 + 0.001 * rng.standard_normal(shape, np.float32)
-    scatter = (planes["aperture2_flux_err"] / planes["aperture2_flux"]).clip(1e-4, 0.3)
-    for name, centre in (("centroid_col", targets.col), ("centroid_row", targets.row)):
-        drift = centre[:, None] + 0.05 * np.sin(phase)
-        planes[name] = (drift + scatter * rng.standard_normal(shape, np.float32)).astype(np.float32)
-    planes["flag"] = np.where(rng.random(shape, np.float32) < 0.01, SATURATED, 0).astype(np.int32)
-    bits = rng.choice([0, 0, 0, 0, 0, 0, 32, 128], n_frame).astype(np.int32)
-    moments = Moments(cadence, start, start + EXPOSURE / 86400.0, np.full(n_frame, 0.004), bits)
-    names = tuple(f"frame{c}" for c in cadence)
-    return FluxBlock(moments, names, planes, np.arange(len(targets)), {})
-
-
-# -- the three ways --------------------------------------------------------------------------------------------------
-
-
-def forget(paths: Iterable[Path]) -> str:
-    """Write everything out and put files out of the page cache; say how."""
-    os.sync()
-    for path in paths:
-        if hasattr(os, "posix_fadvise"):
-            with path.open("rb") as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return "posix_fadvise" if hasattr(os, "posix_fadvise") else "not possible here, so they are warm"
-
-
-def processor_times() -> dict[int, float]:
-    """Return the processor time so far of this process and each of its children (s)."""
-    found = {}
-    for process in (me := psutil.Process(), *me.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.Error:  # it has just ended
-            continue
-        found[process.pid] = times.user + times.system
-    return found
-
-
-def timed(work: Callable[[], int]) -> Spent:
-    """Do something that returns how many bytes it wrote, in workers that were there before and stay."""
-    before, wall = processor_times(), time.perf_counter()
-    size = work()
-    wall, after = time.perf_counter() - wall, processor_times()
-    used = {pid: after[pid] - busy for pid, busy in before.items() if pid in after}
-    return Spent(wall, sum(used.values()), used[os.getpid()], size)
 
 
 class Silence:
@@ -252,91 +114,6 @@ def collect_all(driver: Driver, survey: Survey) -> int:
     if driver.summary.troubled or done != len(survey.products["targets"][0].meta["patches"]):
         raise SystemExit(f"only {done} patches were collected: {driver.summary.troubled[:1]}")
     return sum(path.stat().st_size for path in survey.paths.light_curves.rglob("s0008*.parquet"))
-
-
-def run_plain(survey: Survey, pool: ProcessPoolExecutor) -> Spent:
-    """Time the plain way, patch by patch."""
-    folder = survey.paths.root / "plain"
-    folder.mkdir(exist_ok=True)
-    forget(survey.blocks)
-    products = survey.products["fluxes"]
-    patches = products[0].meta["patches"].values()
-
-    def work() -> int:
-        jobs = [
-            pool.submit(plain_patch, survey.blocks, start, stop, folder / f"{start}.parquet") for start, stop in patches
-        ]
-        return sum(job.result() for job in jobs)
-
-    spent = timed(work)
-    shutil.rmtree(folder)
-    return spent
-
-
-def plain_patch(paths: Sequence[Path], start: int, stop: int, out: Path) -> int:
-    """Join the blocks of a patch and write them as pyarrow does by default."""
-    blocks = [read_block(path, slice(start, stop)) for path in paths]
-    n_star, n_frame = stop - start, sum(block.moments.cadence.size for block in blocks)
-    offsets = pa.array(np.arange(n_star + 1, dtype=np.int32) * n_frame)
-
-    def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([block.planes[name] for block in blocks], axis=1)
-
-    def repeated(name: str, kind: type) -> NDArray[Any]:
-        values: NDArray[Any] = np.concatenate([getattr(block.moments, name) for block in blocks]).astype(kind)
-        return np.tile(values, (n_star, 1))
-
-    columns: dict[str, NDArray[Any]] = {"time": repeated("mid", np.float64), "cadence": repeated("cadence", np.int32)}
-    columns["quality"] = repeated("quality", np.int32)
-    names = [name for name in blocks[0].planes if name != "background_err"]
-    columns |= {name: joined(name) for name in names}
-    columns |= {end: columns[f"aperture2_{end}"] for end in ("flux", "flux_err")}
-    lists = [pa.ListArray.from_arrays(offsets, pa.array(values.ravel())) for values in columns.values()]
-    pq.write_table(pa.table({"lc": pa.StructArray.from_arrays(lists, list(columns))}), out)
-    sync(out)
-    return out.stat().st_size
-
-
-def run_disk(survey: Survey, pool: ProcessPoolExecutor, size: int) -> Spent:
-    """Time reading all bytes of the blocks and writing ``size`` bytes, in as many files as there are patches."""
-    folder = survey.paths.root / "raw"
-    folder.mkdir(exist_ok=True)
-    forget(survey.blocks)
-    n_patch = len(survey.products["fluxes"][0].meta["patches"])
-
-    def work() -> int:
-        jobs = [
-            pool.submit(raw_patch, survey.blocks, k / n_patch, 1.0 / n_patch, folder / str(k), size // n_patch)
-            for k in range(n_patch)
-        ]
-        return sum(job.result() for job in jobs)
-
-    spent = timed(work)
-    shutil.rmtree(folder)
-    return spent
-
-
-def raw_patch(paths: Sequence[Path], start: float, share: float, out: Path, size: int) -> int:
-    """Read a share of each block and write bytes."""
-    data = b""
-    for path in paths:
-        with path.open("rb") as file:
-            length = path.stat().st_size
-            file.seek(int(start * length))
-            data = file.read(int(share * length))
-    with out.open("wb") as file:
-        for k in range(0, size, len(data)):
-            file.write(data[: size - k])
-    sync(out)
-    return size
-
-
-def sync(path: Path) -> None:
-    """Make a file and its name durable."""
-    for one in (path, path.parent):
-        fd = os.open(one, os.O_RDONLY)
-        os.fsync(fd)
-        os.close(fd)
 
 
 # -- the answer ------------------------------------------------------------------------------------------------------

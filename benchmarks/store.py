@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.store [--json FILE] [--stars N] [--frames N] [--folder DIR]``
 
-Flux blocks are made up as in `benchmarks.collection`, with PSF fluxes on top, and put together by cuvee; neither is timed. Then
+Flux blocks are made up as in `benchmarks.flux_blocks`, with PSF fluxes on top, and put together by cuvee; neither is timed. Then
 the light curves, all columns of them, are written as cuvee writes a patch (one Parquet file, synced), and by astropy as one
 file a star, a binary table with the same columns at the same precision and the star's row in its header: built in one go from a
 structured array, which is astropy's fastest way, and not synced, which is in its favour. Each writes in one process, in turns.
@@ -30,18 +30,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from benchmarks.collection import (
-    DEC0,
-    EXPOSURE,
-    GROWTH_FIELD,
-    RA0,
-    READ_VARIANCE,
-    SECTOR,
-    SKY,
-    forget,
-    make_block,
-    make_targets,
-)
+from benchmarks.collection import GROWTH_FIELD, SECTOR
+from benchmarks.collection_rivals import forget
+from benchmarks.flux_blocks import DEC0, EXPOSURE, RA0, READ_VARIANCE, SKY, make_block, make_targets
 from benchmarks.frames import machine
 
 from cuvee.collect import collect

@@ -121,6 +121,12 @@ CLAIMS = (
     Claim("acquire", "fetching full-frame images over loopback, judged and synced: time / curl until its bytes are on the disk",
           lambda n: n["ffi"]["ratios"]["curl_synced"], 1.5, "x", peer="curl"),
     Claim("acquire", "the same, time / curl that leaves its bytes to the system", lambda n: n["ffi"]["ratios"]["curl"], 1.5, "x", peer="curl"),
+    Claim("verify", "verify of 20,000 full-frame images, headers only", lambda n: n["seconds_20000"], 120.0, "s"),
+    Claim("verify", "the same: faster than astropy that reads the headers and judges nothing, one process",
+          lambda n: n["astropy_ratio"], 4.0, "x", at_least=True),
+    Claim("catalog_store", "TIC bulk file taken in, 125 columns filled, csv.gz", lambda n: n["rows_s"], 60_000.0, "rows/s", at_least=True),
+    Claim("catalog_store", "the same with md5, sorting and writing: time / pyarrow that only reads", lambda n: n["pyarrow_ratio"], 4.0, "x"),
+    Claim("catalog_store", "circle of 0.05 deg at the density of the TIC, in the middle", lambda n: n["cone_ms"], 20.0, "ms"),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +30,12 @@ def servers() -> Iterator[Servers]:
     servers = Servers()
     yield servers
     servers.close()
+
+
+@pytest.fixture
+def mounted() -> Iterator[list[Path]]:
+    """Folders that are to be small disks of their own; they go when the test is over."""
+    folders: list[Path] = []
+    yield folders
+    for folder in reversed(folders):
+        subprocess.run(["umount", str(folder)], check=True)

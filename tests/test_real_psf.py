@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 from tests.extract.scenes import targets_at
-from tests.test_real_data import Silent, strongest_period
+from tests.real_runs import Silent, strongest_period
 
 import cuvee
 from cuvee import prf

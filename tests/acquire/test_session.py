@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from astropy.io import fits
 from tests.acquire.files import HASTY, ffi_name, here, make_shelf, make_workspace, names_in_trouble, write_fits
+from tests.run.workspaces import Listener
 
 import cuvee.acquire
 from cuvee.acquire.manifest import Manifest, Query, Wanted, read_record
@@ -266,6 +267,30 @@ def test_no_room_is_said_before_anything_is_fetched(
     assert here(root) == {}
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 40, 0, need + (1 << 24)))
     assert acquire(root, archive).complete
+
+
+def test_progress_is_in_bytes_though_the_list_has_no_sizes(
+    root: Path, archive: LoopbackArchive, shelf: dict[str, bytes]
+) -> None:
+    size = len(shelf[NAMES[0]])
+    listener = Listener()
+    archive.faults = [Fault("404", NAMES[1])]
+    acquire(root, archive, reporter=listener)
+    assert [r.name for r in archive.requests if r.method == "HEAD"] == [NAMES[0]]
+    assert listener.stretches == {f"Fetching 4 files (about {4 * size / 1e3:.3g} kB), kB": -(-4 * size // 1000)}
+    archive.clear()
+    archive.faults = []
+    listener = Listener()
+    acquire(root, archive, reporter=listener)
+    assert [r.method for r in archive.requests if r.name.endswith(".fits")] == ["GET"]  # those that are here tell
+    assert listener.stretches == {f"Fetching 1 file (about {size / 1e3:.3g} kB), kB": -(-size // 1000)}
+
+
+def test_progress_is_in_files_where_nobody_knows_a_size(root: Path, archive: LoopbackArchive) -> None:
+    archive.faults = [Fault("404", NAMES[0])]  # the one that is asked for
+    listener = Listener()
+    acquire(root, archive, reporter=listener)
+    assert listener.stretches == {"Fetching 4 files": 4}
 
 
 def test_one_acquisition_a_workspace(root: Path, archive: LoopbackArchive) -> None:

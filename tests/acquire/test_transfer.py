@@ -18,6 +18,7 @@ from cuvee.acquire.transfer import Tap
 from cuvee.acquire.wire import Interrupted, Patience, Wire, may_pass
 from cuvee.errors import BadData
 from cuvee.store.atomic import content_hash
+from cuvee.verify.examine import Examine
 
 NAME = ffi_name(0)
 
@@ -108,24 +109,36 @@ def test_what_is_cut_or_has_a_tail_is_broken(start: int, stop: int | None, tail:
         judge(tmp_path / NAME, NAME)
 
 
+STEM = "tess2018206190142-s0001-s0003-0000000025155310-00129"
+
+
 @pytest.mark.parametrize(
-    ("name", "data", "good"),
+    ("suffix", "data", "reason"),
     [
-        ("a_dvr.pdf", b"%PDF-1.5 ...", True),
-        ("a_dvr.pdf", b"<!DOCTYPE html><html>", False),
-        ("a_dvr.pdf", b"", False),
-        ("a_dvr.xml", b'<?xml version="1.0"?><dvTargetResults/>', True),
-        ("a_dvr.xml", b"\n<HTML><body>maintenance", False),
-        ("a_lc.fits", b"<!DOCTYPE html><html>", False),
+        ("_dvr.pdf", b"%PDF-1.5 ...", ""),
+        ("_dvr.pdf", b"<!DOCTYPE html><html>", "not-fits"),
+        ("_dvr.pdf", b"<?xml", "not-fits"),
+        ("_dvr.pdf", b"", "empty"),
+        ("_dvr.xml", b'<?xml version="1.0"?><dvTargetResults/>', ""),
+        ("_dvr.xml", b"\xef\xbb\xbf<?xml", ""),
+        ("_dvr.xml", b"\n<HTML><body>maintenance", "not-fits"),
+        ("_dvr.xml", b"<error>busy</error>", "not-fits"),
+        ("_dvt.fits", b"<!DOCTYPE html><html>", "not-fits"),
     ],
 )
-def test_a_file_is_what_its_name_says(name: str, data: bytes, good: bool, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(data)
-    if good:
-        assert judge(tmp_path / name, name).doubt == ""
+def test_a_file_is_what_its_name_says_when_it_comes_and_later(
+    suffix: str, data: bytes, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{STEM}{suffix}"
+    path.write_bytes(data)
+    assert Examine(full=True)([str(path)])[0].reason == reason
+    path = path.rename(tmp_path / f".{path.name}.partial")
+    if not reason:
+        assert judge(path, f"{STEM}{suffix}").doubt == ""
     else:
-        with pytest.raises(BadData):
-            judge(tmp_path / name, name)
+        with pytest.raises(BadData) as caught:
+            judge(path, f"{STEM}{suffix}")
+        assert caught.value.reason == reason
 
 
 def test_sums_that_the_archive_sends_along_are_checked(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 from tests.cli.conftest import Cuvee
-from tests.run.workspaces import House, product_bytes
+from tests.run.workspaces import SIZE, House, product_bytes, raw_files
 
 import cuvee as package
 
@@ -80,8 +82,14 @@ def test_tables_of_detectors_say_where_each_star_is(cuvee: Cuvee, house: House, 
     found = pq.read_table(path)
     (placed,) = sorted(root.glob("RED/s*/*-ffi/targets.parquet"))
     assert sorted(found["ID"].to_pylist()) == sorted(pq.read_table(placed)["id"].to_pylist())
-    np.testing.assert_allclose(found["x"].to_numpy() - found["col"].to_numpy(), 45.0)
-    np.testing.assert_allclose(found["y"].to_numpy() - found["row"].to_numpy(), 1.0)
+    np.testing.assert_allclose(found["x"].to_numpy() - found["col"].to_numpy(), 44.0)
+    np.testing.assert_array_equal(found["y"].to_numpy(), found["row"].to_numpy())
+    # As astropy has it, from 0, in frames that are the middle of the science pixels, which begin behind 44 columns. Frames differ by the jitter.
+    header = fits.getheader(raw_files(root)[150], 1)
+    x, y = WCS(header, fix=False).all_world2pix(found["ra"].to_numpy(), found["dec"].to_numpy(), 0)
+    first = (2048 - SIZE) // 2
+    assert abs(np.median(found["x"].to_numpy() - x) - first - 44) < 0.1
+    assert abs(np.median(found["y"].to_numpy() - y) - first) < 0.1
     rows = {int(row["ID"]): row for row in csv.DictReader(table.read_text().splitlines())}
     for row in found.to_pylist():
         assert row["Tmag"] == float(rows[row["ID"]]["Tmag"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.run.fault_table import Survey, call
+from tests.run.disks import PAGE, fill, mount
+from tests.run.fault_surveys import Survey, call
 from tests.run.workspaces import product_bytes
 
 from cuvee.pipeline import PIPELINE
@@ -27,47 +26,11 @@ WRITES = {
     "publish": ("LC", "*/properties"),
 }
 """Where each stage writes, and what."""
-_PAGE = 4096
 
 
 @pytest.fixture(scope="module")
 def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     return Survey("frames", Path(tmp_path_factory.mktemp("full")))
-
-
-@pytest.fixture
-def mounted() -> Iterator[list[Path]]:
-    """Folders that are to be small disks of their own; they go when the test is over."""
-    folders: list[Path] = []
-    yield folders
-    for folder in reversed(folders):
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def mount(folder: Path, mounted: list[Path], size: str = "6m") -> None:
-    """Put a small disk in a folder's place, with what the folder holds."""
-    kept = folder.with_name(f"{folder.name}-kept")
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(folder, kept)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("small disks cannot be mounted here (that takes the rights of the superuser)")
-    mounted.append(folder)
-    shutil.copytree(kept, folder, dirs_exist_ok=True, copy_function=shutil.copy2)
-    shutil.rmtree(kept)
-
-
-def fill(folder: Path, left: int = 0) -> Path:
-    """Take all the room that is left, but for some bytes."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 10, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    os.truncate(filler, filler.stat().st_size // _PAGE * _PAGE - left)
-    return filler
 
 
 def said_of(root: Path, *words: object) -> str:
@@ -96,7 +59,7 @@ def test_a_full_disk_at_a_stage(survey: Survey, mounted: list[Path], stage: str,
     """With no room a file cannot be begun; with too little for it, it breaks off in the middle."""
     place, files = WRITES[stage]
     largest = max(path.stat().st_size for path in (survey.finished / place).glob(files))
-    left = int(share * largest) // _PAGE * _PAGE
+    left = int(share * largest) // PAGE * PAGE
     if share and not left:
         pytest.skip(f"what {stage} writes is smaller than a page of memory")
     survey.begin(finished=False)
@@ -143,7 +106,7 @@ def test_a_full_disk_found_out_by_a_worker(survey: Survey, mounted: list[Path]) 
     blocks = [path.stat().st_size for path in survey.finished.glob("RED/*/*/fluxes/*.arrow")]
     assert len(blocks) == 2
     filler = fill(
-        survey.root / "RED", int(0.8 * sum(blocks)) // _PAGE * _PAGE
+        survey.root / "RED", int(0.8 * sum(blocks)) // PAGE * PAGE
     )  # enough for the forecast, and for the smaller
     assert "No space left" in said_of(survey.root, "--executor", "process", "--workers", "2")
     filler.unlink()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.run.fault_table import CONTRACT, SITUATIONS, Survey, row
+from tests.run.fault_surveys import Survey
+from tests.run.fault_table import CONTRACT, SITUATIONS, row
 
 
 @pytest.fixture(scope="module", params=CONTRACT)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.run.fault_table import Survey, call
+from tests.run.fault_surveys import Survey, call
 from tests.run.workspaces import own, product_bytes
 
 COMMAND = [sys.executable, "-c", "from cuvee.cli import main; main()"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from cuvee.store import tables
 from cuvee.store.ledger import Ledger
 from cuvee.store.own_ledger import open_ledger
 from cuvee.store.paths import Paths
-from cuvee.store.schema import REVISIONS
+from cuvee.store.schema import REVISIONS, TABLES
 from cuvee.store.servers import ServerDatabase
 from cuvee.testing.bulk_loads import BulkLoadContract
 from cuvee.testing.databases import DatabaseContract
@@ -157,6 +158,57 @@ def test_an_older_ledger_is_brought_up_to_date_by_who_writes(place: str) -> None
         ledger.put("survey", [{"id": 1, "name": "x", "root": "/y"}])
         with ledger.database.transaction() as connection:
             assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISIONS[-1]
+
+
+_KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from cuvee.store.databases import Database
+from cuvee.store.ledger import Ledger
+left = int(sys.argv[2])
+def count(*_):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+upgrade = Database.upgrade
+def watched(self, connection):
+    sa.event.listen(self.engine, "before_cursor_execute", count)
+    sa.event.listen(self.engine, "commit", count)
+    upgrade(self, connection)
+Database.upgrade = watched
+Ledger.open(sys.argv[1]).close()
+"""
+"""Opens a ledger, and is killed before the n-th statement of its migrations, or before they are committed."""
+
+
+def test_an_upgrade_that_is_killed_at_any_statement_is_made_up_for(place: str) -> None:
+    new = ("survey", "downloads", "acquisitions")
+    Ledger.open(place).close()
+    deaths = 0
+    while True:
+        with Ledger.open(place) as ledger:
+            ledger.put_units(units(0, 3))
+            with ledger.database.transaction() as connection:
+                connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0005'")
+                for name in new:
+                    connection.exec_driver_sql(f"DROP TABLE {name}")
+        command = [sys.executable, "-c", _KILLED, place, str(deaths)]
+        ended = subprocess.run(command, check=False, timeout=60, capture_output=True, text=True)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        deaths += 1
+        with pytest.raises(StoreError, match="not up to date"):
+            Ledger.open(place, read_only=True)
+        with Ledger.open(place) as ledger:
+            assert len(ledger.units()) == 3
+            with ledger.database.transaction() as connection:
+                assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == REVISIONS[-1]
+                for name in new:
+                    found = {column["name"] for column in sa.inspect(connection).get_columns(name)}
+                    assert found == set(TABLES[name].columns.keys())
+    assert deaths >= 6  # the version twice, three tables, and the end
 
 
 def test_making_the_tables_that_was_cut_short_is_made_up_for(place: str) -> None:

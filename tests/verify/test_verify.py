@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from tests.acquire.files import HASTY
-from tests.run.workspaces import House, Listener, own, raw_files
+from tests.run.workspaces import House, Listener, own, raw_files, run
 
 from cuvee.acquire.api import archive_at
 from cuvee.acquire.names import identify
@@ -197,6 +197,36 @@ def test_bytes_that_have_changed_since_they_came_are_seen(root: Path) -> None:
     assert look(root).whole
     assert reasons(look(root, full=True)) == {path.name: "changed"}
     assert report.whole
+
+
+def shift_pixel(path: Path) -> None:
+    """Change three bytes of a science pixel, in place."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(bytes(255 - byte for byte in file.read(3)))
+
+
+def test_bytes_that_are_not_those_that_a_run_measured_are_seen(house: House) -> None:
+    root = house.finished()
+    decayed, replaced, touched = (own(path) for path in raw_files(root)[:3])
+    run(root)
+    before = decayed.stat()
+    assert look(root, full=True).whole
+    shift_pixel(decayed)
+    os.utime(decayed, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk tells nobody
+    with fits.open(replaced) as units:
+        units[1].data[50, 60] += 3.0
+        units.writeto(replaced, overwrite=True, checksum=True)
+    os.utime(touched)
+    assert look(root).whole
+    report = look(root, full=True)
+    assert reasons(report) == {decayed.name: "changed"}
+    assert "not what a run measured" in report.broken[0].message
+    assert [os.path.basename(path) for path in report.replaced] == [replaced.name]
+    os.utime(decayed)  # as the sentence says: now the run sees it; its sum is another matter
+    run(root)
+    report = look(root, full=True)
+    assert (reasons(report), report.replaced) == ({decayed.name: "checksum"}, [])
 
 
 def test_files_that_were_wanted_and_never_came_are_missing(root: Path) -> None:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cuvee.errors import BadData
-from cuvee.instruments.whole import check_fits, unit_sums
+from cuvee.instruments.whole import check_fits, check_start, unit_sums
 from cuvee.store.atomic import content_hash
 
 __all__ = ["Verdict", "judge"]
 
 _PIECE = 1 << 22
-_STARTS = {".pdf": (b"%PDF",), ".xml": (b"<?xml", b"<dv", b"\xef\xbb\xbf<?xml")}
 _DIGESTS: dict[str, str] = {"content-md5": "md5", "x-amz-checksum-sha256": "sha256", "x-amz-checksum-sha1": "sha1"}
 """Headers with a sum of the whole body in base64. An ETag is none: S3 gives parts of a file that came in parts one of their own."""
 
@@ -75,21 +74,8 @@ def judge(path: Path, name: str, headers: Mapping[str, str] | None = None, diges
         if wrong:
             doubt = f"the card CHECKSUM of unit {', '.join(wrong)} does not hold"
     else:
-        _check_start(path, name)
+        check_start(str(path), name)
     return Verdict(digest or content_hash(path), proven, _digest_doubt(path, headers or {}) or doubt)
-
-
-def _check_start(path: Path, name: str) -> None:
-    with path.open("rb") as file:
-        start = file.read(512).lstrip()
-    if not start:
-        raise BadData(f"{name} is empty.", "empty", str(path))
-    wanted = _STARTS.get(Path(name).suffix)
-    is_page = start[:14].lower().startswith((b"<!doctype html", b"<html"))
-    if is_page or (wanted and not start.startswith(wanted)):
-        raise BadData(
-            f"{name} is not what its name says{', but an HTML page' if is_page else ''}.", "not-fits", str(path)
-        )
 
 
 def _digest_doubt(path: Path, headers: Mapping[str, str]) -> str:

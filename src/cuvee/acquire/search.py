@@ -7,7 +7,6 @@ detectors invents some. For single stars the portal is asked: first for the obse
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,7 @@ from cuvee.acquire.archive import Archive
 from cuvee.acquire.manifest import Found, Manifest, Query, Wanted, wanted
 from cuvee.acquire.names import HST_INSTRUMENTS, KINDS, Named, identify
 from cuvee.acquire.portal import Answer, parse_where
+from cuvee.acquire.script import script_line
 from cuvee.acquire.sectors import choose_runs, observed
 from cuvee.acquire.targets import resolve
 from cuvee.acquire.wire import Refused
@@ -144,23 +144,15 @@ def _script(archive: Archive, sector: int, kind: str) -> list[Named]:
         ) from error
     found = []
     for line in text.splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
+        name, words = script_line(line)
+        if not words:
             continue
-        words = _words(line)
-        name = words[words.index("-o") + 1] if "-o" in words[:-1] else ""
         named = identify(name)
         of_this = named is not None and named.first <= sector <= named.last
         if named is None or not of_this or re.split(r"[/=:]", words[-1])[-1] != name:
             raise ConfigError(f"The archive's list {url} is not as it should be, in the line: {line.strip()[:120]!r}.")
         found.append(named)
     return found
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:
-        return line.split()
 
 
 def _tess_stars(query: Query, kinds: Sequence[str], archive: Archive) -> _Result:

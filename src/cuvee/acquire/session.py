@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
-
+from cuvee.acquire.amount import Amount, Meter, amount_of, check_room
 from cuvee.acquire.archive import Archive
 from cuvee.acquire.journal import HAVE, Journal, known_names, past, stat_of, wrong_path
 from cuvee.acquire.journal import now as now_text
 from cuvee.acquire.judge import judge
 from cuvee.acquire.manifest import Manifest, Query, Wanted, read_record, write_record
-from cuvee.acquire.names import identify
-from cuvee.acquire.outcome import Outcome, Reporter, Silent, byte_text
+from cuvee.acquire.outcome import Outcome, Reporter, Silent
 from cuvee.acquire.transfer import Expected, Fetched, Tap, fetch, temporary_path
 from cuvee.acquire.wire import Interrupted
 from cuvee.errors import BadData, ConfigError, StoreError, TransientError
@@ -37,8 +34,6 @@ _LOOK = 0.2
 """Seconds between two looks at how many bytes have come."""
 _LAST_WORDS = 2.0
 """Seconds that are given to threads to end when all is to stop; one that waits for the network is not waited for."""
-_SPARE = 1 << 24
-"""Bytes that stay free for the ledger."""
 
 
 def acquire_manifest(
@@ -90,12 +85,13 @@ def acquire_manifest(
         stack.enter_context(workspace_lock(paths.acquire_lock, "acquisition"))
         journal = Journal(stack.enter_context(open_ledger(paths)), paths.root)
         todo = _plan(paths.root, manifest, journal, outcome, again)
-        _check_room(paths.root, todo, archive, journal)
+        amount = amount_of(paths.root, todo, archive, journal)
+        check_room(paths.root, amount)
         journal.begin(manifest, record)
         work = _Work(paths.root, archive, journal, Tap(bandwidth), cloud, parallel, reporter or Silent())
         start = time.monotonic()
         try:
-            work.fetch_all(todo, outcome)
+            work.fetch_all(todo, amount, outcome)
         finally:
             outcome.seconds = time.monotonic() - start
             finished = now_text() if not archive.wire.stop.is_set() else ""
@@ -214,43 +210,6 @@ def _recognise(root: Path, file: Wanted, row: dict[str, object]) -> str:
     return ""
 
 
-def _check_room(root: Path, todo: Sequence[Wanted], archive: Archive, journal: Journal) -> None:
-    """Check that there is room for what comes; where the list has no sizes, one file of each kind tells."""
-    typical: dict[str, int] = {}
-    for row in journal.rows.values():
-        if row["state"] == HAVE:
-            typical.setdefault(_kind(row["name"]), int(row["size"]))
-    need = 0
-    for file in todo:
-        size, kind = file.size, _kind(file.name)
-        if size < 0:
-            if kind not in typical:
-                typical[kind] = _ask_size(archive, file)
-            size = max(0, typical[kind])
-        partial = stat_of(temporary_path(root / file.path))
-        need += max(0, size - (partial["size"] if partial else 0))
-    free = shutil.disk_usage(root).free
-    if need and need + _SPARE > free:
-        raise StoreError(
-            f"{len(todo)} files need about {byte_text(need)}, and {byte_text(free)} are free in {root}; nothing was fetched:"
-            " free some space, or ask for less."
-        )
-
-
-def _kind(name: str) -> str:
-    named = identify(name)
-    return f"{named.mission} {named.kind}" if named else ""
-
-
-def _ask_size(archive: Archive, file: Wanted) -> int:
-    try:
-        answer = archive.wire.client.head(archive.file_url(file.uri))
-    except httpx.HTTPError:
-        return -1
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if answer.status_code == 200 and length.isdigit() else -1
-
-
 # -- side by side ----------------------------------------------------------------------------------------------------
 
 
@@ -273,14 +232,14 @@ class _Work:
         self._results: queue.Queue[tuple[Wanted, Fetched] | BaseException | None] = queue.Queue(parallel)
         self._lock = threading.Lock()
 
-    def fetch_all(self, todo: Sequence[Wanted], outcome: Outcome) -> None:
+    def fetch_all(self, todo: Sequence[Wanted], amount: Amount, outcome: Outcome) -> None:
         """Fetch files; what has come is written down in any case."""
         if not todo:
             return
         waiting = iter(todo)
         n = min(2 * self._parallel, len(todo))  # while some fetch, others judge and sync what they have
         threads = [threading.Thread(target=self._serve, args=(waiting,), daemon=True) for _ in range(n)]
-        meter = _Meter(self._reporter, todo, self._tap)
+        meter = Meter(self._reporter, amount, self._tap)
         for thread in threads:
             thread.start()
         error: BaseException | None = None
@@ -325,7 +284,12 @@ class _Work:
             urls.insert(0, self._archive.cloud_url(file.key))
         made_anew = file.path.startswith("RAW/hst/")  # on request, and not always as long as listed
         size = -1 if made_anew and not file.hash else file.size
-        return fetch(self._archive.wire, urls, self._root / file.path, Expected(file.name, size, file.hash), self._tap)
+        final = self._root / file.path
+        try:
+            return fetch(self._archive.wire, urls, final, Expected(file.name, size, file.hash), self._tap)
+        except OSError as error:
+            error.filename = error.filename or str(final)  # what is said of a write names no file
+            raise
 
     def _settle(self, n: int, outcome: Outcome) -> tuple[int, BaseException | None]:
         """Write down what has come since, and return how many threads are still at work, and what stopped one."""
@@ -366,25 +330,3 @@ def _as_store_error(error: BaseException) -> BaseException:
             " what has come is kept."
         )
     return error
-
-
-class _Meter:
-    """Tells how much has come: bytes where sizes are known, else files."""
-
-    def __init__(self, reporter: Reporter, todo: Sequence[Wanted], tap: Tap) -> None:
-        self._reporter, self._tap, self._shown = reporter, tap, 0
-        total = sum(file.size for file in todo) if all(file.size >= 0 for file in todo) else 0
-        unit, self._step = ("MB", 10**6) if total > 50 * 10**6 else ("kB", 10**3)
-        self._by_bytes = total > 0
-        what = f"Fetching {len(todo)} {'file' if len(todo) == 1 else 'files'}"
-        if self._by_bytes:
-            reporter.begin(f"{what} ({byte_text(total)}), {unit}", -(-total // self._step))
-        else:
-            reporter.begin(what, len(todo))
-
-    def show(self, n_file: int) -> None:
-        """Tell the reporter."""
-        done = self._tap.taken // self._step if self._by_bytes else n_file
-        if done > self._shown:
-            self._reporter.advance(done - self._shown)
-            self._shown = done

@@ -166,8 +166,8 @@ def targets(
 ) -> None:
     """Write CTLchip{sector}_{camera}_{ccd}: of each detector the stars that [targets] asks for, with place and catalogue columns.
 
-    Only the first stages of a run are done for it: no flux is measured. x, y count from 1 in the whole full-frame image, as FITS
-    does; col, row from 0 in its science pixels. Both hold at the epoch of the frames, proper motion applied.
+    Only the first stages of a run are done for it: no flux is measured. x, y are in the whole full-frame image,
+    col, row in its science pixels, both counted from 0. They hold at the epoch of the frames, proper motion applied.
 
     Example: cuvee catalog targets --sector 1-3 -w my-survey
     """

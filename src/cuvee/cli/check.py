@@ -38,7 +38,7 @@ def verify(
 
     Without --full only headers are read: each file must be FITS from its first byte to its last, and what its headers say must fit
     its name. With --full all bytes are: sums must hold where those of the sector's other files do, images must show something,
-    and bytes must be those that came.
+    and bytes must be those that came, and those that a run measured.
 
     With --repair a broken file is put aside, under its name with .wrong behind it, until a sound one has come.
 
@@ -90,6 +90,9 @@ def _lines(report: Report, workspace: Path, repaired: bool) -> list[str]:
     if report.doubted:
         what = "whose sums do not hold, which proves nothing: too few of their kind have sums that do"
         lines += ["", f"Doubtful: {count(len(report.doubted), 'file')} {what}", *_some(report.doubted)]
+    if report.replaced:
+        what = "newer than the run that measured them; cuvee run measures them as they are now"
+        lines += ["", f"Replaced: {count(len(report.replaced), 'file')} {what}", *_some(report.replaced)]
     if report.unrepaired:
         lines += ["", f"Not repaired: {count(len(report.unrepaired), 'file')}", *_some(report.unrepaired)]
     if report.whole:

@@ -7,6 +7,7 @@ Format: FITS standard 4.0 (IAU FITS Working Group 2018), sections 3.3.2, 4.4.2.7
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -23,10 +24,12 @@ from cuvee.instruments.fits_bytes import (
 )
 from cuvee.instruments.sums import add_bytes, is_one_bit, off_by
 
-__all__ = ["UnitSum", "check_fits", "headers_of", "unit_sums"]
+__all__ = ["UnitSum", "check_fits", "check_start", "headers_of", "unit_sums"]
 
 _PIECE = 366 * BLOCK
 """Bytes read at a time, some 1 MB."""
+_STARTS = {".pdf": (b"%PDF",), ".xml": (b"<?xml", b"<dv", b"\xef\xbb\xbf<?xml")}
+_PAGES = (b"<!doctype html", b"<html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,32 @@ def check_fits(path: str) -> None:
         If the disk fails.
     """
     headers_of(path)
+
+
+def check_start(path: str, name: str) -> None:
+    """Check that a file that is no FITS begins as its name says.
+
+    Parameters
+    ----------
+    path : str
+        The file, whatever it is called for now.
+    name : str
+        What it is called in the end.
+
+    Raises
+    ------
+    BadData
+        ``empty``; ``not-fits`` where it is a page of HTML, or not what its suffix says.
+    """
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip()
+    if not start:
+        raise bad(path, "is empty", "empty")
+    wanted = _STARTS.get(os.path.splitext(name)[1])
+    if start[:14].lower().startswith(_PAGES):
+        raise bad(path, "is not what its name says, but an HTML page", "not-fits")
+    if wanted and not start.startswith(wanted):
+        raise bad(path, "is not what its name says", "not-fits")
 
 
 def headers_of(path: str) -> list[Cards]:

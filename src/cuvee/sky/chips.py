@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from cuvee.catalog.motion import angles, unit_vectors
 from cuvee.errors import ConfigError
+from cuvee.instruments.tess_ffi import FIRST_COL
 from cuvee.model.keys import DataId
 from cuvee.model.records import Targets
 from cuvee.store.atomic import atomic_path
@@ -24,9 +25,6 @@ from cuvee.store.targets import read_targets
 from cuvee.survey import Survey
 
 __all__ = ["ChipTable", "chip_tables"]
-
-FFI_COLUMN, FFI_ROW = 45, 1
-"""Added to detector coordinates: the pixel of the whole full-frame image, collateral columns included, counted from 1 as FITS does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def chip_tables(
     -------
     list of ChipTable
         Of the detectors that have stars. Columns: ``ID``, ``sector``, ``camera``, ``chip``; ``x``, ``y``, where the star is in the
-        full-frame image, at the epoch of the frames, counted from 1 with the collateral columns; ``col``, ``row``, the same in science pixels from 0;
+        full-frame image, at the epoch of the frames, counted from 0 with the collateral columns; ``col``, ``row``, the same in science pixels;
         then the catalogue's.
 
     Raises
@@ -115,8 +113,8 @@ def _table(targets: Targets, sector: int, camera: int, ccd: int, catalog: Path |
         "sector": np.full(n, sector),
         "camera": np.full(n, camera),
         "chip": np.full(n, ccd),
-        "x": targets.col[order] + FFI_COLUMN,
-        "y": targets.row[order] + FFI_ROW,
+        "x": targets.col[order] + FIRST_COL,
+        "y": targets.row[order],
         "col": targets.col[order],
         "row": targets.row[order],
     }

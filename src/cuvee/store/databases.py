@@ -214,15 +214,19 @@ class Database(ABC):
     def migrate(self) -> None:
         """Change the tables of an older version of cuvee."""
         self.drop_views()  # most databases change no table that a view looks at
+        with self.transaction() as connection:
+            self.upgrade(connection)
+
+    def upgrade(self, connection: sa.Connection) -> None:
+        """Do the migrations that have not been done, in a transaction."""
         # Alembic takes longer to import than a ledger that is up to date takes to open.
         from alembic import command
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-        with self.transaction() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
     # -- values --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from cuvee.errors import ConfigError, CuveeError, StoreError
+from cuvee.errors import ConfigError, CuveeError
 from cuvee.store.databases import POSTGRES_SCHEMA, Columns, driver_values
 from cuvee.store.servers import CONNECT_SECONDS, ServerDatabase, shown
 
@@ -98,7 +98,7 @@ class PostgresDatabase(ServerDatabase):
         """Return what the user is told of the driver's error."""
         state = str(getattr(error, "sqlstate", ""))
         if state == "42501":
-            return StoreError(
+            return ConfigError(
                 f"The user of {self.name} may not do this ({str(error).splitlines()[0]}); ask whoever runs the server for: "
                 f"CREATE SCHEMA {self._schema} AUTHORIZATION {self.engine.url.username or 'USER'}"
             )

@@ -1,7 +1,7 @@
 """The tables of the ledger. A change here needs a migration in ``store/migrations/versions`` and its name in `REVISIONS`.
 
 The ledger holds facts about things, never points of light curves nor pixels. Keys come from the data; ids are never
-counted up by the database. On every database texts are told apart and ordered byte by byte, as Python does.
+counted up by the database. A migration must be such that it can be done again (``if_not_exists``): MySQL cannot take back what one has done that was killed. On every database texts are told apart and ordered byte by byte, as Python does.
 """
 
 from __future__ import annotations

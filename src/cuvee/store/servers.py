@@ -103,6 +103,11 @@ class ServerDatabase(Database):
         with self.transaction() as connection, self.alone(connection):
             self._make(connection)
 
+    def upgrade(self, connection: sa.Connection) -> None:
+        """Do the migrations that have not been done; whoever comes meanwhile waits, and finds nothing to do."""
+        with self.alone(connection):
+            super().upgrade(connection)
+
     def _make(self, connection: sa.Connection) -> None:
         if self.tables(connection) and connection.scalar(sa.select(_VERSION)) == REVISIONS[-1]:
             return  # somebody else was quicker

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from cuvee.acquire.names import Named, identify
 from cuvee.errors import BadData, TransientError
 from cuvee.instruments.fits_bytes import Cards
-from cuvee.instruments.whole import headers_of
+from cuvee.instruments.whole import check_start, headers_of
+from cuvee.model.instrument import Instrument
 
 __all__ = ["Examine", "Examined", "odd_header"]
-
-_STARTS = {".xml": b"<", ".pdf": b"%PDF"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,8 @@ class Examined:
         XXH3-128 (hex) of its bytes; empty unless they were read.
     n_sum, n_off : int
         Units with a card CHECKSUM, and how many of these sums do not hold.
+    content : str
+        Hash of what a run measures of it (`cuvee.model.records.Pixels`); empty unless that was read.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Examined:
     hash: str = ""
     n_sum: int = 0
     n_off: int = 0
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,19 @@ class Examine:
     ----------
     full : bool
         Read all bytes, too.
+    device : Instrument, optional
+        Read the files as a run does, too: they have been measured, and should still be what they were.
     """
 
     full: bool
+    device: Instrument | None = None
 
     def __call__(self, paths: Sequence[str]) -> list[Examined]:
         """Look at these."""
-        return [_examine(path, self.full) for path in paths]
+        return [_examine(path, self.full, self.device) for path in paths]
 
 
-def _examine(path: str, full: bool) -> Examined:
+def _examine(path: str, full: bool, device: Instrument | None) -> Examined:
     try:
         facts = os.stat(path)
     except OSError as error:
@@ -72,7 +77,7 @@ def _examine(path: str, full: bool) -> Examined:
     try:
         named = identify(os.path.basename(path))
         if named is not None and not named.is_fits:
-            _check_start(path)
+            check_start(path, os.path.basename(path))
         else:
             headers = headers_of(path)
             if named is not None and (odd := odd_header(named, headers)):
@@ -82,21 +87,12 @@ def _examine(path: str, full: bool) -> Examined:
         from cuvee.verify.read import read_whole
 
         whole = read_whole(path, is_fits=named is None or named.is_fits)
-        return Examined(*state, hash=whole.hash, n_sum=whole.n_sum, n_off=whole.n_off)
+        content = device.read(device.scan(path), None).content if device is not None else ""
+        return Examined(*state, hash=whole.hash, n_sum=whole.n_sum, n_off=whole.n_off, content=content)
     except BadData as error:
         return Examined(*state, reason=error.reason, message=error.message)
     except (TransientError, OSError) as error:
         return Examined(*state, reason="unreadable", message=f"{path} cannot be read: {error}")
-
-
-def _check_start(path: str) -> None:
-    with open(path, "rb") as file:
-        start = file.read(64).lstrip()
-    if not start:
-        raise BadData(f"{path} is empty; fetch it again or leave it out.", "empty", path)
-    wanted = _STARTS.get(os.path.splitext(path)[1], b"")
-    if not start.startswith(wanted) or start[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise BadData(f"{path} is not what its name says; fetch it again or leave it out.", "not-fits", path)
 
 
 def odd_header(named: Named, headers: Sequence[Cards]) -> str:

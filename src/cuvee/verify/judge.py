@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cuvee.acquire.names import identify
+from cuvee.run.facts import Stat
 from cuvee.verify.examine import Examined
 
 __all__ = ["Report", "judge"]
@@ -35,6 +36,8 @@ class Report:
         Paths of files that are of no mission that cuvee knows, or not in the list.
     doubted : list of str
         Paths of files whose sums do not hold where that proves nothing.
+    replaced : list of str
+        Paths of sound files that are not those that a run measured, and are newer: the next run measures them.
     n_sum : int
         Files whose sums all hold.
     repaired, unrepaired : list of str
@@ -50,6 +53,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     n_sum: int = 0
     repaired: list[str] = field(default_factory=list)
     unrepaired: list[str] = field(default_factory=list)
@@ -66,6 +70,7 @@ def judge(
     expected: Mapping[str, str],
     listed: Collection[str],
     foreign: Sequence[str] = (),
+    measured: Mapping[str, tuple[Stat, str]] | None = None,
 ) -> Report:
     """Judge all files together.
 
@@ -79,6 +84,8 @@ def judge(
         Names of files that should be there by a list from outside; empty where there is none.
     foreign : sequence of str
         Paths of files that nobody knows.
+    measured : mapping of str to (Stat, str)
+        State on disk and content hash, by path, of files that a run measured.
 
     Returns
     -------
@@ -97,9 +104,14 @@ def judge(
     for one in found:
         verdict = one
         before = expected.get(one.path, "")
+        was, content = (measured or {}).get(one.path, (None, "")) if one.content else (None, "")
         if not one.reason and one.hash and before and one.hash != before:
             what = "has other bytes than when it came, and the same structure; fetch it again, or say cuvee run if it was meant to change"
             verdict = replace(one, reason="changed", message=f"{one.path} {what}.")
+        elif not one.reason and _stat(one) == was and one.content != content:
+            what = "is not what a run measured, though its size and time are the same"
+            hint = "fetch it again, or touch it if it was meant to change, so that cuvee run measures it anew"
+            verdict = replace(one, reason="changed", message=f"{one.path} {what}; {hint}.")
         elif not one.reason and one.n_off and _family(one.path) in proven:
             what = "is damaged: its sums do not hold, as those of the other files of its kind do; fetch it again"
             verdict = replace(one, reason="checksum", message=f"{one.path} {what}.")
@@ -108,6 +120,8 @@ def judge(
         if verdict.reason:
             report.broken.append(verdict)
         else:
+            if was is not None and one.content != content:
+                report.replaced.append(one.path)
             report.n_sum += bool(one.n_sum and not one.n_off)
     there = {one.path for one in found}
     names = {os.path.basename(path) for path in there}
@@ -122,6 +136,10 @@ def judge(
         ]
     )
     return report
+
+
+def _stat(one: Examined) -> Stat:
+    return one.size, one.mtime_ns, one.inode
 
 
 def _family(path: str) -> tuple[str, int, str]:

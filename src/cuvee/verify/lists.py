@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
+from cuvee.acquire.script import script_line
 from cuvee.errors import ConfigError
 
 __all__ = ["read_list"]
@@ -48,12 +48,7 @@ def read_list(path: Path) -> set[str]:
 
 
 def _name(line: str) -> str:
-    line = line.strip()
-    if not line or line.startswith("#"):
-        return ""
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        words = line.split()
-    word = words[words.index("-o") + 1] if "-o" in words[:-1] else words[-1] if len(words) == 1 else ""
-    return word.rsplit("/", 1)[-1]
+    name, words = script_line(line)
+    if not name and len(words) == 1:
+        name = words[0]
+    return name.rsplit("/", 1)[-1]

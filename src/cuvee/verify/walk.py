@@ -7,6 +7,7 @@ import functools
 import os
 import time
 from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 
 from cuvee.acquire.api import paths_of
@@ -16,6 +17,7 @@ from cuvee.config import load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
 from cuvee.run.executors import Crew, cores, open_executor
+from cuvee.run.facts import Stat
 from cuvee.run.options import Reporter
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.verify.examine import Examine, Examined
@@ -62,17 +64,20 @@ def verify(
     config = load(root)
     root = root.resolve()
     device = instrument(config.workspace.instrument)
-    expected = _expected(root)
+    expected, measured = _known(root)
     paths, foreign = _sorted_out(_raw_files(root, config.data.files, bool(expected or listed)), device.patterns)
     workers = workers or config.run.workers or cores()
     engine = config.run.executor if len(paths) > _TOGETHER else "serial"
     chunks = [paths[k : k + _TOGETHER] for k in range(0, len(paths), _TOGETHER)]
     if full:
         chunks = [[path] for path in paths]
+    # Those that a run measured are read a second time, as runs read them.
+    again = [chunk for chunk in chunks if full and chunk[0] in measured]
+    rest = [chunk for chunk in chunks if not full or chunk[0] not in measured]
     found: list[Examined] = []
     reporter.begin("Reading files" if full else "Reading headers", len(paths))
     with Crew(functools.partial(open_executor, engine, workers), workers) as crew:
-        for batch in crew.map_batches(Examine(full), chunks):
+        for batch in chain(crew.map_batches(Examine(full), rest), crew.map_batches(Examine(full, device), again)):
             for chunk, results in batch:
                 if isinstance(results, BaseException):
                     results = [
@@ -82,7 +87,7 @@ def verify(
                 found += results
                 reporter.advance(len(chunk))
     reporter.end()
-    report = judge(sorted(found, key=lambda one: one.path), expected, listed, foreign)
+    report = judge(sorted(found, key=lambda one: one.path), expected, listed, foreign, measured)
     report.seconds = time.monotonic() - start
     return report
 
@@ -116,11 +121,13 @@ def _sorted_out(paths: Iterable[str], patterns: Iterable[str]) -> tuple[list[str
     return known, foreign
 
 
-def _expected(root: Path) -> dict[str, str]:
-    """Return what acquisitions wanted, by absolute path, with the hashes of what came."""
+def _known(root: Path) -> tuple[dict[str, str], dict[str, tuple[Stat, str]]]:
+    """Return what acquisitions wanted, by absolute path, with the hashes of what came; and what runs measured, with its state and content."""
     paths = paths_of(root)
     if not has_ledger(paths):
-        return {}
+        return {}, {}
     with open_ledger(paths, read_only=True) as opened:
         rows = opened.rows("downloads")
-    return {str(root / row["path"]): str(row["hash"]) if row["state"] == HAVE else "" for row in rows}
+        files = opened.columns("files", ("path", "size", "mtime_ns", "inode", "content"))
+    wanted = {str(root / row["path"]): str(row["hash"]) if row["state"] == HAVE else "" for row in rows}
+    return wanted, {path: (tuple(stat), content) for path, *stat, content in zip(*files, strict=True) if content}

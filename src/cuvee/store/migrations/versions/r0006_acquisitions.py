@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("n_file", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )
     op.create_table(
         "downloads",
@@ -42,4 +43,5 @@ def upgrade() -> None:
         sa.Column("fetched", text(64), nullable=False),
         sa.PrimaryKeyConstraint("path"),
         sqlite_with_rowid=False,
+        if_not_exists=True,
     )

@@ -18,4 +18,5 @@ def upgrade() -> None:
         sa.Column("name", text(64), nullable=False),
         sa.Column("root", long_text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        if_not_exists=True,
     )
