@@ -116,9 +116,17 @@ class Driver:
                 self._open_run()
             self._take_inventory(raw)
             if stored:  # whatever part of the raw files this run is for, the catalogue is one
-                ahead = [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
-                tables = [*tables, *stored_tables(stored, ahead)]
+                tables = [*tables, *stored_tables(stored, self._footprints())]
             return self._run(tables)
+
+    def look(self, raw: Sequence[str]) -> list[Product]:
+        """Return the footprints of raw files, and do nothing else."""
+        with self.crew, collector_paused():
+            self._take_inventory(raw)
+            return [product for products in self._footprints() for product in products]
+
+    def _footprints(self) -> list[list[Product]]:
+        return [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
 
     def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)

@@ -20,14 +20,14 @@ from cuvee.run.driver import Driver
 from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.known_objects import read_known
 from cuvee.run.options import Reporter, RunOptions, RunSummary
-from cuvee.run.stage import Stage
+from cuvee.run.stage import Product, Stage
 from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
-from cuvee.store.sky_store import find_stored
+from cuvee.store.sky_store import TIC, find_stored
 
-__all__ = ["Reporter", "RunOptions", "RunSummary", "run_workspace"]
+__all__ = ["Reporter", "RunOptions", "RunSummary", "look_at_images", "run_workspace"]
 
 
 def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, reporter: Reporter) -> RunSummary:
@@ -69,7 +69,13 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
     stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
-    tables = find_files([source for source in config.catalog.files if source not in stored], ("*",), root)
+    plain = [source for source in config.catalog.files if source not in stored]
+    if TIC in plain and not (root / TIC).exists():
+        raise ConfigError(
+            f"{root / 'cuvee.toml'} names the catalogue {TIC!r}, and nothing of it has been taken in; fetch it with: cuvee catalog fetch {TIC} "
+            f"-w {root}, or take files in that you have: cuvee catalog import FILE."
+        )
+    tables = find_files(plain, ("*",), root)
     _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
@@ -82,6 +88,32 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     with _ledger(paths, options.dry_run) as ledger:
         ledger.say = reporter.say
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
+
+
+def look_at_images(root: Path, reporter: Reporter) -> list[Product]:
+    """Return the footprints of all raw files of a workspace; nothing is written.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    reporter : Reporter
+        Takes the news.
+
+    Raises
+    ------
+    ConfigError
+        If there are no raw files, or it is no workspace.
+    """
+    config = load(root)
+    root = root.resolve()
+    device = instrument(config.workspace.instrument)
+    raw = find_files(config.data.files, device.patterns, root)
+    _check_names(raw, ())
+    space = config.workspace
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
+    with _ledger(paths, dry_run=True) as ledger:
+        return Driver(config, device, paths, ledger, (), RunOptions(dry_run=True), reporter).look(raw)
 
 
 @contextmanager
