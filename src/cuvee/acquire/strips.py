@@ -42,14 +42,17 @@ class Strip:
 
     @property
     def stem(self) -> str:
-        """What its file is called, without endings; declination 0 counts with the hemisphere that the strip lies in."""
-        hemisphere = "S" if self.low < 0 else "N"
-        return f"tic_dec{abs(self.low):02d}_00{hemisphere}__{abs(self.high):02d}_00{hemisphere}"
+        """What its file is called, without endings."""
+        return f"tic_dec{_edge(self.low)}__{_edge(self.high)}"
 
     @property
     def name(self) -> str:
         """What the archive's file is called."""
         return f"{self.stem}.csv.gz"
+
+
+def _edge(dec: int) -> str:
+    return f"{abs(dec):02d}_00{'S' if dec < 0 else 'N'}"
 
 
 def all_strips() -> tuple[Strip, ...]:

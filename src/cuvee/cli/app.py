@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import archive, check, database, fetch, look, make, reduce, strips
+from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce, strips
 
 __all__ = ["app"]
 

@@ -32,7 +32,7 @@ from cuvee.sky.home import home_of
 from cuvee.sky.take import Taken, take_in
 from cuvee.store.atomic import atomic_path, sync_folder
 from cuvee.store.lock import workspace_lock
-from cuvee.store.sky_import import md5_list
+from cuvee.store.sky_import import md5_list, taking_folder
 from cuvee.store.sky_store import TIC, find_stored, is_stored, read_catalog
 
 __all__ = ["StripOutcome", "fetch_strips", "named_tic", "stored_strips", "strip_sizes", "tic_folder"]
@@ -219,6 +219,7 @@ class _Fetch:
         outcome = self._outcome
         for path in self._coming.glob("*.csv.gz"):
             if strip_of(path.name) in stored_strips(outcome.folder):  # somebody was killed after it was taken in
+                shutil.rmtree(taking_folder(outcome.folder, path.name), ignore_errors=True)
                 self._let_go(path)
         if missing:
             self._run(missing)
