@@ -74,13 +74,16 @@ def fetch(
         outcome = fetch_strips(workspace, strips, reporter, keep=keep)
     for one in outcome.taken:
         tell_taken(one)
+    if outcome.offline:
+        here = f"here: {_names(outcome.here)}" if outcome.here else "none is here"
+        wanted = count(len(outcome.wanted), "strip")
+        typer.echo(f"cuvee: {outcome.offline} Of {wanted} {here}; missing: {_names(outcome.absent)}.", err=True)
+        raise typer.Exit(EXIT_ENVIRONMENT)
     tell("\n".join(_lines(outcome, what)))
     if outcome.here or outcome.taken:
         source = outcome.folder.name if outcome.folder.parent == home else str(outcome.folder)
         if not name_catalog(workspace, source):
             tell(f'{outcome.folder}: name it in cuvee.toml as [catalog] files = ["{source}"]')
-    if outcome.offline:
-        raise typer.Exit(EXIT_ENVIRONMENT)
     if outcome.trouble:
         raise typer.Exit(EXIT_BAD_UNITS)
 
@@ -130,11 +133,6 @@ def _lines(outcome: StripOutcome, what: str) -> list[str]:
     from cuvee.acquire.outcome import byte_text
 
     n, here = len(outcome.taken), len(outcome.here)
-    if outcome.offline:
-        there = f"here: {_names(outcome.here)}" if here else "none is here"
-        return [
-            f"{outcome.offline} Of {count(len(outcome.wanted), 'strip')} {there}; missing: {_names(outcome.absent)}."
-        ]
     if n:
         rate = f", {byte_text(outcome.size)} in {duration(outcome.seconds)}"
         lines = [f"Fetched {count(n, 'strip')} of the {what.upper()}{rate}{f'; {here} there before' if here else ''}."]

@@ -142,8 +142,11 @@ def strip_sizes(archive: Archive, strips: Sequence[Strip], parallel: int) -> dic
         except Refused as refusal:
             return refusal.message
 
-    with ThreadPoolExecutor(parallel) as pool:
+    pool = ThreadPoolExecutor(parallel)
+    try:
         return dict(zip(strips, pool.map(ask, strips), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # without a network, one that says so is enough
 
 
 def fetch_strips(
@@ -229,8 +232,8 @@ class _Fetch:
     def _run(self, missing: Sequence[Strip]) -> None:
         outcome = self._outcome
         try:
-            found = strip_sizes(self._archive, missing, self._parallel)
             named = self._get_sums(missing)
+            found = strip_sizes(self._archive, missing, self._parallel)
         except TransientError as error:
             outcome.offline = error.message
             outcome.trouble["wanted"] = [(strip, "") for strip in missing]
@@ -250,7 +253,7 @@ class _Fetch:
         self._check_room(todo)
         for fetches in range(_FETCHES):
             if fetches:
-                self._reporter.say(f"{len(todo)} of the strips came with a wrong sum, and are fetched once more.")
+                self._reporter.say(f"{_some(todo)} came with a wrong sum: fetched once more.")
                 with suppress(TransientError):
                     self._get_sums(todo)  # that list may have been the wrong one
             self._wrong = {}
@@ -299,7 +302,7 @@ class _Fetch:
             free = shutil.disk_usage(place).free
             if need and need + _SPARE > free:
                 raise StoreError(
-                    f"{len(todo)} strips of the TIC ({byte_text(sum(some))}) need about {byte_text(need)}, and {byte_text(free)} are free in {place};"
+                    f"{_some(todo)} of the TIC ({byte_text(sum(some))}) would take about {byte_text(need)}, and {byte_text(free)} are free in {place};"
                     " nothing was fetched: free some space, or ask for less."
                 )
 
@@ -308,7 +311,7 @@ class _Fetch:
             return
         meter = Meter(
             self._reporter,
-            f"{len(todo)} {'strip' if len(todo) == 1 else 'strips'} of the TIC",
+            f"{_some(todo)} of the TIC",
             [self._sizes[strip] for strip in todo],
         )
 
@@ -363,3 +366,7 @@ class _Fetch:
         with atomic_path(self._kept / SUMS) as temporary:
             shutil.copyfile(self._coming / SUMS, temporary)
         path.replace(self._kept / path.name)
+
+
+def _some(strips: Sequence[Strip]) -> str:
+    return f"{len(strips)} {'strip' if len(strips) == 1 else 'strips'}"
