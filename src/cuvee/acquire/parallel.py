@@ -158,16 +158,21 @@ class Meter:
         self._by_bytes = total > 0
         self._label = f"Fetching {what} ({byte_text(total)}), {unit}" if total else f"Fetching {what}"
         self._total = -(-total // self._step) if total else len(sizes)
-        self.resume()
+        reporter.begin(self._label, self._total)
+        self._interrupted = False
 
-    def resume(self) -> None:
-        """Begin, or go on after somebody else had the reporter."""
-        self._reporter.begin(self._label, self._total)
-        self._reporter.advance(self._shown)
+    def interrupted(self) -> None:
+        """Say that somebody else had the reporter meanwhile."""
+        self._interrupted = True
 
     def show(self, n_byte: int, n: int) -> None:
         """Tell the reporter how many bytes, and how many things, have come in all."""
         done = n_byte // self._step if self._by_bytes else n
-        if done > self._shown:
-            self._reporter.advance(done - self._shown)
-            self._shown = done
+        if done <= self._shown:
+            return
+        if self._interrupted:
+            self._reporter.begin(self._label, self._total)
+            self._reporter.advance(self._shown)
+            self._interrupted = False
+        self._reporter.advance(done - self._shown)
+        self._shown = done

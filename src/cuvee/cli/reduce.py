@@ -16,7 +16,7 @@ from cuvee.cli.output import count, table, tell
 
 if TYPE_CHECKING:
     from cuvee.reproduce import Reproduction
-    from cuvee.run.start import Reporter, RunSummary
+    from cuvee.run.start import Reporter, RunOptions, RunSummary
 
 __all__ = ["Json", "Workspace", "at_workspace", "init", "run", "status", "trouble_lines"]
 
@@ -136,7 +136,7 @@ def run(
         try:
             if not reproduce and not dry_run:
                 wanting = _acquire(workspace, reporter)
-                absent, warnings = _fetch_strips(workspace, reporter)
+                absent, warnings = _fetch_strips(workspace, reporter, options)
                 wanting += absent
             if reproduce:
                 again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
@@ -179,7 +179,7 @@ def _acquire(workspace: Path, reporter: Reporter) -> list[str]:
     ]
 
 
-def _fetch_strips(workspace: Path, reporter: Reporter) -> tuple[list[str], list[str]]:
+def _fetch_strips(workspace: Path, reporter: Reporter, options: RunOptions) -> tuple[list[str], list[str]]:
     """Fetch the strips of the TIC that a run needs; return what has not come, and what nobody was asked for, in words."""
     from cuvee.config import load
 
@@ -187,7 +187,7 @@ def _fetch_strips(workspace: Path, reporter: Reporter) -> tuple[list[str], list[
         return [], []  # that is said by the run
     from cuvee.sky.strips import strips_for_run
 
-    outcome = strips_for_run(workspace, reporter)
+    outcome = strips_for_run(workspace, reporter, options=options)
     if outcome is None or not outcome.trouble:
         return [], []
     pairs = [pair for some in outcome.trouble.values() for pair in some]

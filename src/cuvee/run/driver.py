@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee import __version__
@@ -114,19 +114,15 @@ class Driver:
         with self.crew, collector_paused():
             if not self.options.dry_run:
                 self._open_run()
-            self._take_inventory(raw)
+            footprints = self.look(raw)
             if stored:  # whatever part of the raw files this run is for, the catalogue is one
-                tables = [*tables, *stored_tables(stored, self._footprints())]
+                tables = [*tables, *stored_tables(stored, footprints)]
             return self._run(tables)
 
-    def look(self, raw: Sequence[str]) -> list[Product]:
-        """Return the footprints of raw files, and do nothing else."""
-        with self.crew, collector_paused():
-            self._take_inventory(raw)
-            return [product for products in self._footprints() for product in products]
-
-    def _footprints(self) -> list[list[Product]]:
-        return [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
+    def look(self, raw: Sequence[str]) -> Iterator[list[Product]]:
+        """Take the inventory, and return the footprints of each group of raw files, which are found when they are asked for."""
+        self._take_inventory(raw)
+        return (self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group])
 
     def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)

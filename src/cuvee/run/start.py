@@ -17,6 +17,7 @@ from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
 from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
+from cuvee.run.garbage import collector_paused
 from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.known_objects import read_known
 from cuvee.run.options import Reporter, RunOptions, RunSummary
@@ -90,7 +91,7 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
 
 
-def look_at_images(root: Path, reporter: Reporter) -> list[Product]:
+def look_at_images(root: Path, reporter: Reporter, options: RunOptions | None = None) -> list[Product]:
     """Return the footprints of all raw files of a workspace; nothing is written.
 
     Parameters
@@ -99,6 +100,8 @@ def look_at_images(root: Path, reporter: Reporter) -> list[Product]:
         The workspace.
     reporter : Reporter
         Takes the news.
+    options : RunOptions, optional
+        Those of the run that it is for, which say by how many workers headers are read.
 
     Raises
     ------
@@ -112,8 +115,12 @@ def look_at_images(root: Path, reporter: Reporter) -> list[Product]:
     _check_names(raw, ())
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
+    given = options or RunOptions()
+    only_look = RunOptions(workers=given.workers, executor=given.executor, dry_run=True)
     with _ledger(paths, dry_run=True) as ledger:
-        return Driver(config, device, paths, ledger, (), RunOptions(dry_run=True), reporter).look(raw)
+        driver = Driver(config, device, paths, ledger, (), only_look, reporter)
+        with driver.crew, collector_paused():
+            return [product for some in driver.look(raw) for product in some]
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def strip_sizes(archive: Archive, strips: Sequence[Strip], parallel: int) -> dic
         try:
             return archive.wire.size(archive.catalog_url(strip.name))
         except Refused as refusal:
-            return refusal.message
+            return f"the archive answers with {refusal.status}"
 
     pool = ThreadPoolExecutor(parallel)
     try:
@@ -265,10 +265,10 @@ class _Fetch:
             outcome.add_trouble("broken", strip, message)
 
     def _get_sums(self, wanted: Sequence[Strip]) -> dict[str, str]:
-        """Fetch the archive's list of sums, until it is one and has all that are wanted, or patience ends."""
+        """Fetch the archive's list of sums, until it is one; where it lacks any that are wanted, once more."""
         wire, path = self._archive.wire, self._coming / SUMS
         found: dict[str, str] | None = None
-        trouble = ""
+        trouble, lacks = "", False
         for attempt in range(wire.patience.tries):
             if attempt:
                 wire.sleep(wire.patience.pause(attempt - 1))
@@ -280,8 +280,9 @@ class _Fetch:
             except ConfigError as error:
                 trouble = error.message
                 continue
-            if all(f"{strip.stem}.csv" in found for strip in wanted):
+            if lacks or all(f"{strip.stem}.csv" in found for strip in wanted):
                 break
+            lacks = True
         if found is None:
             raise TransientError(f"{self._archive.catalog_url(SUMS)} is no list of sums: {trouble}")
         return found
@@ -320,7 +321,7 @@ class _Fetch:
                 if self._archive.wire.stop.is_set():
                     return  # it takes minutes; what has come is there the next time
                 self._settle(strip, answer)
-                meter.resume()
+                meter.interrupted()
 
         start = self._tap.taken
         work = SideBySide(self._archive.wire, self._get, settle, ahead=1)

@@ -15,7 +15,7 @@ from cuvee.catalog.project import declination_range
 from cuvee.config import load
 from cuvee.errors import ConfigError, StoreError, TransientError
 from cuvee.run.facts import footprint_facts, footprint_from
-from cuvee.run.options import Reporter
+from cuvee.run.options import Reporter, RunOptions
 from cuvee.run.stage import Product
 from cuvee.run.start import look_at_images
 from cuvee.sky.strip_fetch import StripOutcome, fetch_strips, named_tic, stored_strips, strip_sizes, tic_folder
@@ -49,7 +49,9 @@ class Listed:
     message: str = ""
 
 
-def strips_met(root: Path, reporter: Reporter, known: Collection[Strip] = ()) -> set[Strip]:
+def strips_met(
+    root: Path, reporter: Reporter, known: Collection[Strip] = (), options: RunOptions | None = None
+) -> set[Strip]:
     """Return the strips in which stars lie that the images of a workspace may show.
 
     Parameters
@@ -60,13 +62,15 @@ def strips_met(root: Path, reporter: Reporter, known: Collection[Strip] = ()) ->
         Takes the news.
     known : collection of Strip
         Strips that need not be found.
+    options : RunOptions, optional
+        Of the run that it is for.
 
     Raises
     ------
     ConfigError
         If there are no images, or it is no workspace.
     """
-    products = look_at_images(root, reporter)
+    products = look_at_images(root, reporter, options)
     return strips_of(products, load(root).targets.margin, known)
 
 
@@ -102,7 +106,9 @@ def _strips_of_cells(cells: Sequence[int]) -> set[Strip]:
     return set(strips_between(float(lat.to_value("deg").min()), float(lat.to_value("deg").max())))
 
 
-def strips_for_run(root: Path, reporter: Reporter, patience: Patience | None = None) -> StripOutcome | None:
+def strips_for_run(
+    root: Path, reporter: Reporter, patience: Patience | None = None, options: RunOptions | None = None
+) -> StripOutcome | None:
     """Fetch the strips that the images of a workspace meet, where ``[acquire]`` wants something and ``[catalog]`` names the TIC.
 
     Parameters
@@ -113,6 +119,8 @@ def strips_for_run(root: Path, reporter: Reporter, patience: Patience | None = N
         Takes the news.
     patience : Patience, optional
         How long to try.
+    options : RunOptions, optional
+        Of the run.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def strips_for_run(root: Path, reporter: Reporter, patience: Patience | None = N
         return None
     if len(known) == N_STRIP or not (wants or known):
         return None
-    lacking = tuple(sorted(strips_met(root, reporter, known) - known))
+    lacking = tuple(sorted(strips_met(root, reporter, known, options) - known))
     if not lacking:
         return None
     if not wants:
