@@ -115,9 +115,8 @@ class Driver:
             if not self.options.dry_run:
                 self._open_run()
             footprints = self.look(raw)
-            if stored:  # whatever part of the raw files this run is for, the catalogue is one
-                tables = [*tables, *stored_tables(stored, footprints)]
-            return self._run(tables)
+            # Whatever part of the raw files this run is for, the catalogue is one.
+            return self._run([*tables, *stored_tables(stored, footprints)] if stored else tables)
 
     def look(self, raw: Sequence[str]) -> Iterator[list[Product]]:
         """Take the inventory, and return the footprints of each group of raw files, which are found when they are asked for."""

@@ -316,17 +316,21 @@ class _Fetch:
             [self._sizes[strip] for strip in todo],
         )
 
+        start = self._tap.taken
+
+        def show() -> None:
+            meter.show(self._tap.taken - start, len(self._outcome.taken))
+
         def settle(batch: Sequence[tuple[Strip, Fetched]]) -> None:
             for strip, answer in batch:
                 if self._archive.wire.stop.is_set():
                     return  # it takes minutes; what has come is there the next time
+                show()
                 self._settle(strip, answer)
                 meter.interrupted()
 
-        start = self._tap.taken
-        work = SideBySide(self._archive.wire, self._get, settle, ahead=1)
         try:
-            work.work(todo, self._parallel, lambda: meter.show(self._tap.taken - start, len(self._outcome.taken)))
+            SideBySide(self._archive.wire, self._get, settle, ahead=1).work(todo, self._parallel, show)
         finally:
             self._reporter.end()
 
