@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Tables", "catalog", "catalogs", "search", "take", "targets", "tell_taken"]
 
 catalog = typer.Typer(
-    help="Reference catalogues: take TIC, CTL, Gaia or any table in; search them; list the stars on each detector.",
+    help="Reference catalogues: fetch the TIC; take TIC, CTL, Gaia or any table in; search them; list the stars on each detector.",
     invoke_without_command=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

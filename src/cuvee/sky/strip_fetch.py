@@ -2,8 +2,8 @@
 
 What is there, the index of the stored catalogue says, and nothing else. The ledger's tables of acquisitions are left out on purpose: they say which
 files lie in RAW, and a strip that has been taken in lies there no longer; a catalogue may be shared by workspaces with a ledger each; and the
-index is written last, after a strip's rows, so that it is true whenever somebody was killed. Two that fetch exclude each other by the lock of
-acquisitions.
+index is written last, after a strip's rows, so that it is true whenever somebody was killed. Two that fetch in a workspace exclude each other by the
+lock of acquisitions. Of two workspaces that add to a shared catalogue at the same moment, the index may lose a strip, which then comes again.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class _Fetch:
                 self._let_go(path)
         if missing:
             self._run(missing)
-        if self._coming.is_dir() and all(path.name == SUMS for path in self._coming.iterdir()):
+        if self._coming.is_dir() and all(SUMS in path.name for path in self._coming.iterdir()):
             shutil.rmtree(self._coming)
 
     def _run(self, missing: Sequence[Strip]) -> None:
@@ -310,12 +310,7 @@ class _Fetch:
     def _fetch_all(self, todo: Sequence[Strip]) -> None:
         if not todo:
             return
-        meter = Meter(
-            self._reporter,
-            f"{_some(todo)} of the TIC",
-            [self._sizes[strip] for strip in todo],
-        )
-
+        meter = Meter(self._reporter, f"{_some(todo)} of the TIC", [self._sizes[strip] for strip in todo])
         start = self._tap.taken
 
         def show() -> None:
