@@ -85,6 +85,7 @@ def test_what_came_is_what_the_archive_has_and_nothing_else_stays(
     assert all(one.proven for one in outcome.taken)
     assert stars(root) == bulk
     assert left_over(root) == []
+    assert not (root / STRIP_FOLDER).parent.exists()
     assert sorted(gets(archive)) == sorted(NAMES)
     archive.clear()
     again = get(root)

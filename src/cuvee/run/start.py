@@ -64,7 +64,9 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     if options.until and options.until not in names:
         raise ConfigError(f"There is no stage {options.until!r}; choose from {', '.join(names)}.")
     if not config.catalog.files:
-        raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
+        raise ConfigError(
+            f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars, or have the TIC fetched with: cuvee catalog fetch tic."
+        )
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
     space = config.workspace

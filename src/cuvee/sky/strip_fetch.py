@@ -228,6 +228,9 @@ class _Fetch:
             self._run(missing)
         if self._coming.is_dir() and all(SUMS in path.name for path in self._coming.iterdir()):
             shutil.rmtree(self._coming)
+            with suppress(OSError):  # the user's files stay
+                self._kept.rmdir()
+                self._kept.parent.rmdir()
 
     def _run(self, missing: Sequence[Strip]) -> None:
         outcome = self._outcome
