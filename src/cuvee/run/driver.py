@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee import __version__
@@ -117,11 +117,14 @@ class Driver:
         with self.crew, collector_paused():
             if not self.options.dry_run:
                 self._open_run()
-            self._take_inventory(raw)
-            if stored:  # whatever part of the raw files this run is for, the catalogue is one
-                ahead = [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
-                tables = [*tables, *stored_tables(stored, ahead)]
-            return self._run(tables)
+            footprints = self.look(raw)
+            # Whatever part of the raw files this run is for, the catalogue is one.
+            return self._run([*tables, *stored_tables(stored, footprints)] if stored else tables)
+
+    def look(self, raw: Sequence[str]) -> Iterator[list[Product]]:
+        """Take the inventory, and return the footprints of each group of raw files, which are found when they are asked for."""
+        self._take_inventory(raw)
+        return (self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group])
 
     def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)

@@ -23,9 +23,9 @@ from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.moving import Candidates, Ephemerides, Tracks
 from cuvee.model.photons import Spectrum
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Neighbours, Stars, Targets
+from cuvee.model.records import FileInfo, FluxBlock, Footprint, Neighbours, Stars, Targets
 from cuvee.model.time import observer_time
-from cuvee.run.facts import footprint_facts
+from cuvee.run.facts import footprint_facts, footprint_from
 from cuvee.run.known_objects import found_tracks, read_known, tracks_over
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
@@ -279,8 +279,7 @@ def _footprints(products: Sequence[Product]) -> list[tuple[Footprint, float, flo
     footprints = []
     for product in products:
         facts = footprint_facts(product)
-        footprint = Footprint(facts["series"], Geometry(**facts["geometry"]), facts["wcs"], facts["epoch"])
-        footprints.append((footprint, facts["time_ra"], facts["time_dec"]))
+        footprints.append((footprint_from(facts), facts["time_ra"], facts["time_dec"]))
     return footprints
 
 
