@@ -65,7 +65,7 @@ class _Part:
     @property
     def wavelength(self) -> FloatArray:
         """Of each column (Angstrom)."""
-        return SEGMENTS[self.name][1] + DISPERSION * (np.arange(N_COL) - 8192.0)
+        return np.asarray(SEGMENTS[self.name][1] + DISPERSION * (np.arange(N_COL) - 8192.0))
 
     @property
     def sensitivity(self) -> FloatArray:
@@ -76,7 +76,7 @@ class _Part:
     @property
     def flux(self) -> FloatArray:
         """Of the constant light (erg/s/cm2/A)."""
-        return self.scale * spectrum(self.wavelength)
+        return np.asarray(self.scale * spectrum(self.wavelength))
 
 
 def simulate_cos(
