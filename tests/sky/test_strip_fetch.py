@@ -274,7 +274,8 @@ def test_after_a_kill_only_what_is_missing_comes(
     faults = [Fault("slow", "tic_*", number=max(sizes.values()) / 0.3)]
     with LoopbackArchive(folder / "shelf", faults, catalogs=folder / "catalogs") as archive:
         root = make_workspace(tmp_path / "my", archive, parallel=2)
-        worker = subprocess.Popen([sys.executable, str(WORKER), str(root)])
+        home = os.pathsep.join([str(WORKER.parents[2]), os.environ.get("PYTHONPATH", "")])
+        worker = subprocess.Popen([sys.executable, str(WORKER), str(root)], env={**os.environ, "PYTHONPATH": home})
         try:
             while worker.poll() is None and not MOMENTS[moment](root, archive):
                 time.sleep(0.001)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.errors import BadData
+from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import barycentric, clock_error
 from cuvee.events.curve import Band, band_curve, bin_edges, with_parts
@@ -21,7 +21,16 @@ from cuvee.events.trace import columns_of
 from cuvee.model import flags
 from cuvee.model.photons import Exposure, Trace
 
-__all__ = ["COLUMNS", "EventList", "PhotonCurve", "bin_exposure", "check_exposure", "facts_of_curve", "renamed"]
+__all__ = [
+    "COLUMNS",
+    "EventList",
+    "PhotonCurve",
+    "bin_exposure",
+    "check_exposure",
+    "facts_of_curve",
+    "renamed",
+    "unwanted",
+]
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "time": ("d", "BJD_TDB - 2457000 in the middle of the bin, at the target"),
@@ -110,30 +119,38 @@ class PhotonCurve:
         return total
 
 
-def check_exposure(exposure: Exposure, params: EventParams) -> None:
+def check_exposure(exposure: Exposure) -> None:
     """Raise `BadData` for an exposure that is to be set aside for what its headers say.
 
     Raises
     ------
     BadData
-        ``no-events``, ``bad-expflag``, ``short-exposure`` or ``bad-proposal``.
+        ``no-events`` or ``bad-expflag``.
     """
     path, cards = exposure.path, exposure.cards
-    name = path.rpartition("/")[2]
     if exposure.table.n_row == 0:
         raise BadData(f"{path} holds no events.", "no-events", path)
     if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
         raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
-    if exposure.seconds < params.least:
-        raise BadData(
-            f"{path} was exposed for {exposure.seconds:g} s, less than [events] least = {params.least:g}.",
-            "short-exposure",
-            path,
-        )
-    if cards.get("proposal", 0) in params.proposals:
-        raise BadData(
-            f"{name} is of proposal {cards['proposal']}, which [events] proposals names.", "bad-proposal", path
-        )
+
+
+def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, str] | None:
+    """Return why the user does not want an exposure: reason, and the end of a sentence about it; None where he does.
+
+    Parameters
+    ----------
+    seconds : float
+        Exposure time (s).
+    proposal : int
+        Number of its proposal.
+    params : EventParams
+        What is wanted.
+    """
+    if seconds < params.least:
+        return "short-exposure", f"was exposed for {seconds:g} s, less than [events] least = {params.least:g}."
+    if proposal in params.proposals:
+        return "bad-proposal", f"is of proposal {proposal}, which [events] proposals names."
+    return None
 
 
 def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_row: int, parts: int = 1) -> PhotonCurve:
@@ -160,10 +177,12 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
     ------
     BadData
         If a file cannot be used; with its path.
+    NoWork
+        If only the night counts, and there was none.
     """
     first = lists[0].exposure
     for one in lists:
-        check_exposure(one.exposure, params)
+        check_exposure(one.exposure)
     gti = common_gti([one.exposure.gti for one in lists])
     windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
     if params.airglow == "night":
@@ -173,9 +192,10 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
                 first.path,
             )  # fmt: skip
         gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
+    if not gti.size and params.airglow == "night":
+        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
     if not gti.size:
-        why = "at night" if params.airglow == "night" else "that all its segments share"
-        raise BadData(f"{first.path} has no good time {why}.", "no-gti", first.path)
+        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
     edges = bin_edges(gti, params.step)
     bands = {"": params.band, **params.bands}
     traces: dict[str, Trace] = {}

@@ -100,10 +100,7 @@ class Driver:
         self.stock = Stock(ledger, paths)
         self.seals = Seals(ledger, str(paths.root))
         self.catalogue = ""
-        called = config.events.names
-        self.sources = Sources(
-            device, paths, self.stock, write=not options.dry_run, names=called if isinstance(called, Mapping) else {}
-        )
+        self.sources = Sources(device, paths, self.stock, write=not options.dry_run, params=config.events)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
@@ -221,8 +218,8 @@ class Driver:
         for name in names:
             while True:
                 counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
-                n_bad = len(self.stock.inventory.bad)
                 everything = self.sources.photons()
+                n_bad = len(self.stock.inventory.bad)
                 raw = {kind: [p for p in found if self._wanted(p.data_id.group)] for kind, found in everything.items()}
                 self._stage(name, home, raw, groups=[group for group in self.groups if self._wanted(group)])
                 if len(self.stock.inventory.bad) == n_bad:
