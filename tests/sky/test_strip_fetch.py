@@ -256,6 +256,11 @@ MOMENTS: dict[str, Callable[[Path, LoopbackArchive], bool]] = {
 }
 
 
+def start_worker(root: Path) -> subprocess.Popen[bytes]:
+    home = os.pathsep.join([str(WORKER.parents[2]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen([sys.executable, str(WORKER), str(root)], env={**os.environ, "PYTHONPATH": home})
+
+
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
     folder = tmp_path_factory.mktemp("many")
@@ -274,8 +279,7 @@ def test_after_a_kill_only_what_is_missing_comes(
     faults = [Fault("slow", "tic_*", number=max(sizes.values()) / 0.3)]
     with LoopbackArchive(folder / "shelf", faults, catalogs=folder / "catalogs") as archive:
         root = make_workspace(tmp_path / "my", archive, parallel=2)
-        home = os.pathsep.join([str(WORKER.parents[2]), os.environ.get("PYTHONPATH", "")])
-        worker = subprocess.Popen([sys.executable, str(WORKER), str(root)], env={**os.environ, "PYTHONPATH": home})
+        worker = start_worker(root)
         try:
             while worker.poll() is None and not MOMENTS[moment](root, archive):
                 time.sleep(0.001)
@@ -315,7 +319,7 @@ def test_a_long_strip_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         tmp_path / "shelf", [Fault("slow", NAMES[0], number=size / 2)], catalogs=tmp_path / "catalogs"
     ) as archive:
         root = make_workspace(tmp_path / "my", archive)
-        worker = subprocess.Popen([sys.executable, str(WORKER), str(root)])
+        worker = start_worker(root)
         part = root / STRIP_FOLDER / ".coming" / f".{NAMES[0]}.partial"
         try:
             while worker.poll() is None and not (part.is_file() and part.stat().st_size > 6 * 2**20):
