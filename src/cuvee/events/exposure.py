@@ -29,6 +29,7 @@ __all__ = [
     "check_exposure",
     "facts_of_curve",
     "renamed",
+    "statistics_facts",
     "unwanted",
 ]
 
@@ -153,7 +154,14 @@ def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, s
     return None
 
 
-def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_row: int, parts: int = 1) -> PhotonCurve:
+def bin_exposure(
+    lists: Sequence[EventList],
+    params: EventParams,
+    bits: int,
+    n_row: int,
+    parts: int = 1,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> PhotonCurve:
     """Bin the photons of one exposure.
 
     Parameters
@@ -168,6 +176,8 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
         Rows of its detector.
     parts : int
         Segments that the exposure should have.
+    limits : mapping of str to (float, float), optional
+        Wavelengths that are kept of a segment (Angstrom), within those of ``params.band``.
 
     Returns
     -------
@@ -203,9 +213,11 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
     for one in lists:
         raw = bool(one.exposure.cards.get("raw"))
         pulse = one.exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
-        screen = Screen(gti, bits | params.quality, pulse, windows, params.band)
         for trace in one.traces:
-            columns = [columns_of(trace, *limits) for limits in bands.values()]
+            low, high = (limits or {}).get(trace.name, params.band)
+            span = max(low, params.band[0]), min(high, params.band[1])
+            screen = Screen(gti, bits | params.quality, pulse, windows, span)
+            columns = [columns_of(trace, *edge) for edge in bands.values()]
             traces[trace.name] = trace
             sums[trace.name] = _added(one, trace, screen, columns, edges, n_row)
     curves = {
@@ -297,16 +309,20 @@ def _blocks(band: Band) -> NDArray[np.int64]:
 
 def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     """Return what is kept of a light curve beside its points, as JSON can hold it."""
-    exposure, found = curve.exposure, curve.statistics
-    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
-    numbers = {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}
+    exposure = curve.exposure
     return {
         "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
-        "statistics": numbers, "peaks": peaks,
+        **statistics_facts(curve.statistics),
     }  # fmt: skip
+
+
+def statistics_facts(found: Statistics) -> dict[str, Any]:
+    """Return statistics as JSON can hold them: numbers, and period, power and false alarm of each range."""
+    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
+    return {"statistics": {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}, "peaks": peaks}
 
 
 def renamed(curve: PhotonCurve, names: Mapping[str, str]) -> PhotonCurve:

@@ -117,7 +117,12 @@ def readers(
         "tracks": lambda: None,
         "metrics": lambda: [numbers.read_columns(root / product.path) for product in _in_order(found["metrics"])],
         "lightcurves": lambda: None,
-        "events": lambda: _photons(found["events"], found["spectrum"], device, log),
+        "composites": lambda: None,
+        "events": lambda: (
+            _photons(found["events"], found["spectrum"], device, log)
+            if "series" in unit.stage.per
+            else _all_photons(found["events"], found["spectrum"], device, log)
+        ),
         "spectrum": lambda: None,
     }
 
@@ -150,6 +155,17 @@ def _photons(
             exposure, partial(reader.chunks, exposure, start, None), reader.traces(exposure, known)
         )
     return list(opened.values()), reader.parts(next(iter(opened.values())).exposure)
+
+
+def _all_photons(
+    lists: Sequence[Product], spectra: Sequence[Product], device: Instrument, log: StreamLog
+) -> list[tuple[list[EventList], int]]:
+    """Open the lists of photons of several exposures."""
+    found = []
+    for name in sorted({product.data_id.series for product in lists}):
+        own, theirs = ([one for one in each if one.data_id.series == name] for each in (lists, spectra))
+        found.append(_photons(own, theirs, device, log))
+    return found
 
 
 def _in_order(products: Sequence[Product]) -> list[Product]:
