@@ -128,7 +128,7 @@ def report(
 
 
 def export(
-    stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids; none: all stars.")] = None,
+    stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids, or targets' names; none: all.")] = None,
     workspace: Workspace = Path(),
     format_: Annotated[
         str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5.")
@@ -141,6 +141,8 @@ def export(
 
     With --format tpf the pixels around the stars, cut out of the raw frames: target pixel files, less the background
     that the light curve subtracted. With hdf5 the raw pixels as Vineyard's stamps.
+
+    Of photons (cos) one file an exposure, and one of each composite.
 
     Example: cuvee export 144996772 -w my-survey --format fits -o out
     """

@@ -98,6 +98,8 @@ class PhotonCurve:
         Bins at which Bayesian blocks begin; empty where they were not asked for.
     clock_error : float
         Within how many seconds the way of the light is known.
+    start, step : float
+        Where the first bin begins, since the exposure's zero, and how long each is (s).
     """
 
     exposure: Exposure
@@ -109,6 +111,15 @@ class PhotonCurve:
     gti: NDArray[np.float64]
     blocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     clock_error: float = 0.0
+    start: float = 0.0
+    step: float = 0.0
+
+    @property
+    def wavelengths(self) -> tuple[float, float]:
+        """Shortest and longest wavelength that is used (Angstrom); 0, 0 where none is known."""
+        used = [self.traces[name].wavelength[sums.kept] for name, sums in self.sums.items()]
+        known = np.concatenate([one[one > 0.0] for one in used])
+        return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -247,6 +258,7 @@ def bin_exposure(
     return PhotonCurve(
         first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred),
+        float(edges[0]), params.step,
     )  # fmt: skip
 
 
@@ -312,6 +324,7 @@ def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     exposure = curve.exposure
     return {
         "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
+        "scale": exposure.scale, "start": curve.start, "step": curve.step, "wavelengths": list(curve.wavelengths),
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
