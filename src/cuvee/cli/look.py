@@ -131,7 +131,7 @@ def export(
     stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids, or targets' names; none: all.")] = None,
     workspace: Workspace = Path(),
     format_: Annotated[
-        str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5.")
+        str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5; photons: events.")
     ] = "fits",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("export"),
     size: Annotated[int | None, typer.Option(help="Pixels a side, odd, for tpf (11 by default) and hdf5 (13).")] = None,
@@ -142,7 +142,8 @@ def export(
     With --format tpf the pixels around the stars, cut out of the raw frames: target pixel files, less the background
     that the light curve subtracted. With hdf5 the raw pixels as Vineyard's stamps.
 
-    Of photons (cos) one file an exposure, and one of each composite.
+    Of photons (cos) one file an exposure, and one of each composite. With events the source's events themselves, screened as for the light
+    curve, at the barycentre: what stingray's EventList.read opens.
 
     Example: cuvee export 144996772 -w my-survey --format fits -o out
     """

@@ -28,7 +28,9 @@ __all__ = [
     "bin_exposure",
     "check_exposure",
     "facts_of_curve",
+    "good_time",
     "renamed",
+    "screen_of",
     "statistics_facts",
     "unwanted",
 ]
@@ -165,6 +167,48 @@ def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, s
     return None
 
 
+def good_time(lists: Sequence[EventList], params: EventParams) -> NDArray[np.float64]:
+    """Return the good time that all lists of an exposure share, shape (n, 2) (s), after a look at their headers.
+
+    Raises
+    ------
+    BadData, NoWork
+        As `bin_exposure`.
+    """
+    first = lists[0].exposure
+    for one in lists:
+        check_exposure(one.exposure)
+    gti = common_gti([one.exposure.gti for one in lists])
+    if params.airglow == "night":
+        if first.timeline is None:
+            raise BadData(
+                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
+                first.path,
+            )  # fmt: skip
+        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
+    if not gti.size and params.airglow == "night":
+        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
+    if not gti.size:
+        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
+    return gti
+
+
+def screen_of(
+    exposure: Exposure,
+    trace: Trace,
+    gti: NDArray[np.float64],
+    params: EventParams,
+    bits: int,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> Screen:
+    """Return what is left out of the events of a segment, stripe or order; arguments as `bin_exposure` has them."""
+    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
+    raw = bool(exposure.cards.get("raw"))
+    pulse = exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
+    low, high = (limits or {}).get(trace.name, params.band)
+    return Screen(gti, bits | params.quality, pulse, windows, (max(low, params.band[0]), min(high, params.band[1])))
+
+
 def bin_exposure(
     lists: Sequence[EventList],
     params: EventParams,
@@ -202,32 +246,14 @@ def bin_exposure(
         If only the night counts, and there was none.
     """
     first = lists[0].exposure
-    for one in lists:
-        check_exposure(one.exposure)
-    gti = common_gti([one.exposure.gti for one in lists])
-    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
-    if params.airglow == "night":
-        if first.timeline is None:
-            raise BadData(
-                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
-                first.path,
-            )  # fmt: skip
-        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
-    if not gti.size and params.airglow == "night":
-        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
-    if not gti.size:
-        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
+    gti = good_time(lists, params)
     edges = bin_edges(gti, params.step)
     bands = {"": params.band, **params.bands}
     traces: dict[str, Trace] = {}
     sums: dict[str, Sums] = {}
     for one in lists:
-        raw = bool(one.exposure.cards.get("raw"))
-        pulse = one.exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
         for trace in one.traces:
-            low, high = (limits or {}).get(trace.name, params.band)
-            span = max(low, params.band[0]), min(high, params.band[1])
-            screen = Screen(gti, bits | params.quality, pulse, windows, span)
+            screen = screen_of(one.exposure, trace, gti, params, bits, limits)
             columns = [columns_of(trace, *edge) for edge in bands.values()]
             traces[trace.name] = trace
             sums[trace.name] = _added(one, trace, screen, columns, edges, n_row)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData
 from cuvee.model.photons import REASONS, EventTable, Trace
 
-__all__ = ["Screen", "Sums", "add_up"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "column_reasons"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
@@ -124,7 +124,7 @@ def add_up(
     from cuvee.kernels import photons
 
     n_col, n_bin = trace.low.size, edges.size - 1
-    reason = _column_reasons(trace, screen)
+    reason = column_reasons(trace, screen)
     bands = np.array(columns, np.int64).reshape(-1, 2)
     first, last = (np.ascontiguousarray(bands[:, k]) for k in (0, 1))
     sums = np.zeros((len(bands), 5, n_bin))
@@ -175,7 +175,7 @@ def _check(n_event: int, order: NDArray[np.float64]) -> None:
         raise BadData("all its events have the same time.", "singular-event")
 
 
-def _column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
+def column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
     """Return why a column is not used, 0 where it is; the number is the reason's place in `REASONS`, from 1."""
     names = list(REASONS)
     reason = np.zeros(trace.low.size, np.uint8)

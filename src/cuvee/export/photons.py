@@ -21,7 +21,7 @@ from cuvee.export.rows import Observation
 from cuvee.model.records import BJD_OFFSET
 from cuvee.model.time import DAY
 
-__all__ = ["photon_fits_bytes", "photon_name", "photon_observation", "telescope"]
+__all__ = ["Facts", "photon_fits_bytes", "photon_name", "photon_observation", "telescope", "who_cards"]
 
 Facts = Mapping[str, Any]
 """What `cuvee.store.photon_curves` keeps of an exposure, or of a composite."""
@@ -54,10 +54,10 @@ _HSTLC: dict[str, tuple[str, str]] = {
 
 def telescope(instrument: str, facts: Facts) -> str:
     """Return the name of the observatory."""
-    return str(facts["cards"].get("telescope") or {"cos": "HST", "stis": "HST"}.get(instrument, instrument.upper()))
+    return {"cos": "HST", "stis": "HST"}.get(instrument, str(facts["setting"][0]))  # other lists are of any mission
 
 
-def photon_name(instrument: str, row: Mapping[str, Any], facts: Facts, suffix: str) -> str:
+def photon_name(instrument: str, row: Mapping[str, Any], facts: Facts, suffix: str, product: str = "sci") -> str:
     """Name the exported file of an exposure, or of a composite, after hstlc's pattern.
 
     Parameters
@@ -70,6 +70,8 @@ def photon_name(instrument: str, row: Mapping[str, Any], facts: Facts, suffix: s
         What is known of it.
     suffix : str
         ``fits``, ``csv``, ``ecsv`` or ``vot``.
+    product : str
+        ``sci`` for light curves, ``evt`` for lists of events.
 
     Returns
     -------
@@ -80,7 +82,7 @@ def photon_name(instrument: str, row: Mapping[str, Any], facts: Facts, suffix: s
     one = [] if row["segment"] == "composite" else [row["series"]]
     words = [telescope(instrument, facts), f"{device}-{detector}", row["id"], *rest, *one]
     plain = (re.sub(r"[^a-z0-9.+-]+", "-", str(word).lower()) or "none" for word in words)
-    return f"hlsp_cuvee_{'_'.join(plain)}_v1_sci.{suffix}"
+    return f"hlsp_cuvee_{'_'.join(plain)}_v1_{product}.{suffix}"
 
 
 def photon_observation(observation: Observation, facts: Facts) -> Observation:
@@ -119,7 +121,7 @@ def photon_fits_bytes(instrument: str, observation: Observation, facts: Facts) -
     """
     added = _hstlc_columns(observation.points, facts)
     both = Observation(observation.row, {**observation.points, **added}, {**observation.columns, **_HSTLC})
-    who = _who(instrument, observation.row, facts)
+    who = who_cards(instrument, observation.row, facts)
     mjd = added["mjd"]
     known = mjd[np.isfinite(mjd)]
     start, stop = (float(known.min()), float((mjd + added["bins"] / DAY).max())) if known.size else (None, None)
@@ -181,7 +183,8 @@ def _hstlc_columns(points: Mapping[str, NDArray[Any]], facts: Facts) -> dict[str
     }  # fmt: skip
 
 
-def _who(instrument: str, row: Mapping[str, Any], facts: Facts) -> list[Card]:
+def who_cards(instrument: str, row: Mapping[str, Any], facts: Facts) -> list[Card]:
+    """Return the cards that say what was observed, where it is, and with what."""
     device, detector, *rest = (_ascii(word) for word in facts["setting"])
     grating, cenwave, aperture = (*rest, "", "", "")[:3]
     cards: list[Card] = [

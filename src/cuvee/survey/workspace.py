@@ -15,12 +15,15 @@ import pyarrow.compute as pc
 
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
+from cuvee.events.exposure import EventList
+from cuvee.events.params import EventParams
 from cuvee.export import (
     FORMATS,
     PIXEL_FORMATS,
     Observation,
     RawSeries,
     export,
+    export_events,
     export_photons,
     export_pixels,
     observations,
@@ -35,6 +38,7 @@ from cuvee.store.references import read_reference
 from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
 from cuvee.survey.light_curve import LightCurve
+from cuvee.survey.photon_lists import event_lists
 from cuvee.survey.raw_series import raw_series
 
 if TYPE_CHECKING:
@@ -341,11 +345,17 @@ class Survey:
         if self.photons:
             if format in PIXEL_FORMATS or size is not None:
                 raise ConfigError(
-                    f"{self.device.title} counts photons, and has no pixels; choose from {', '.join(FORMATS)}."
+                    f"{self.device.title} counts photons, and has no pixels; choose from {', '.join([*FORMATS, 'events'])}."
                 )
+            if format == "events":
+                return export_events(self, ids, Path(folder), progress)
             return export_photons(self, ids, format, Path(folder), progress)
         if format in PIXEL_FORMATS:
             return export_pixels(self, ids, format, Path(folder), size, progress)
+        if format == "events":
+            raise ConfigError(
+                f"{self.device.title} counts no photons, and so has no events; choose from {', '.join(FORMATS)}."
+            )
         if format not in FORMATS:
             raise ConfigError(
                 f"There is no export format {format!r}; choose from {', '.join([*FORMATS, *PIXEL_FORMATS])}."
@@ -366,13 +376,15 @@ class Survey:
             self.light_curve(missing[0])  # says what is wrong
         return table
 
-    def count_exposures(self, ids: Collection[Any] | None = None) -> int:
+    def count_exposures(self, ids: Collection[Any] | None = None, composites: bool = True) -> int:
         """Return how many exposures and composites of photons there are (of some targets)."""
-        return sum(index.num_rows for _, index in self._indexes(ids))
+        return sum(index.num_rows for _, index in self._indexes(ids, composites))
 
-    def exposures(self, ids: Collection[Any] | None = None) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
+    def exposures(
+        self, ids: Collection[Any] | None = None, composites: bool = True
+    ) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
         """Walk through exposures of photons, then composites (of some targets), each with what is known of it."""
-        for catalog, index in self._indexes(ids):
+        for catalog, index in self._indexes(ids, composites):
             for table in self._batches(catalog, index):
                 for one in observations(table):
                     yield one, self.facts(one.row)
@@ -395,10 +407,19 @@ class Survey:
             return read_composite(self.paths.composite(DataId(self.instrument, part=series)))
         return read_facts(self.paths.exposure(DataId(self.instrument, segment, detector, "events", series)))
 
-    def _indexes(self, ids: Collection[Any] | None) -> Iterator[tuple[str, pa.Table]]:
+    def event_lists(self, row: Mapping[str, Any]) -> list[EventList]:
+        """Open the photon lists of an exposure; raises ConfigError for one that is gone, or not as it was."""
+        return event_lists(self.paths, self.device, row)
+
+    @property
+    def event_params(self) -> tuple[EventParams, int]:
+        """What is left out of photon lists, and the quality bits that the instrument always leaves out."""
+        return self.config.events, self.device.photons.bits if self.device.photons is not None else 0
+
+    def _indexes(self, ids: Collection[Any] | None, composites: bool) -> Iterator[tuple[str, pa.Table]]:
         yield self.instrument, self.index(ids)
         catalog = composites_of(self.instrument)
-        if has_catalog(self.paths.light_curves, catalog):
+        if composites and has_catalog(self.paths.light_curves, catalog):
             yield catalog, read_light_curves(self.paths.light_curves, catalog, ["id", "segment", "detector"], ids)
 
     def batches(self, ids: Collection[int] | None = None) -> Iterator[pa.Table]:
