@@ -350,6 +350,7 @@ def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     exposure = curve.exposure
     return {
         "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
+        "ra": exposure.ra, "dec": exposure.dec,
         "scale": exposure.scale, "start": curve.start, "step": curve.step, "wavelengths": list(curve.wavelengths),
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,

@@ -240,4 +240,4 @@ class _Clock:
 
     def seconds(self, time: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return TDB at the barycentre (s) since midnight of the first day."""
-        return time + np.interp(time, self.grid, self.added)
+        return np.asarray(time + np.interp(time, self.grid, self.added))

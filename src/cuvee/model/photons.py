@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIELDS", "REASONS", "Boxes", "EventTable", "Exposure", "Spectrum", "Timeline", "Trace"]
+__all__ = ["FIELDS", "REASONS", "Boxes", "EventTable", "Exposure", "Spectrum", "Timeline", "Trace", "setting_words"]
 
 FIELDS = ("time", "x", "y", "weight", "quality", "pulse_height")
 """What is taken of an event, in the order of `EventTable.fields`."""
@@ -209,3 +209,8 @@ class Trace:
     gain: NDArray[np.float64]
     dark: NDArray[np.float64]
     calibrated: bool
+
+
+def setting_words(setting: Sequence[str]) -> str:
+    """Join what makes exposures comparable to one text, of which no word is lost."""
+    return "_".join(word.replace("_", "-") for word in setting)

@@ -94,7 +94,7 @@ def event_lists(paths: Paths, device: Instrument, row: Mapping[str, Any]) -> lis
     ConfigError
         If one of them is gone, or not as it was.
     """
-    unit = DataId(device.name, *(str(row[name]) for name in ("segment", "detector")), "events", str(row["series"]))
+    unit = DataId(device.name, str(row["segment"]), str(row["detector"]), "events", str(row["series"]))
     files = raw_files(paths, unit)
     wrong = next((one for one in files if one.state != "unchanged"), None)
     if wrong is not None or not files:
