@@ -1,5 +1,7 @@
 """List exposures of photons with what sums their light curves up; until they are binned again, none is listed."""
 
+from collections.abc import Iterator
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,46 +12,34 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-_WORDS = {
-    "instrument": 64,
-    "segment": 64,
-    "detector": 64,
-    "series": 255,
-    "target": 255,
-    "composite": 255,
-    "grating": 64,
-    "aperture": 64,
-    "obstype": 64,
-    "fppos": 64,
-    "path": 750,
-}
-_NUMBERS = (
-    "ra",
-    "decl",
-    "mjd",
-    "seconds",
-    "step",
-    "mean",
-    "spread",
-    "poisson_factor",
-    "excess_variance",
-    "constant",
-    "pearson_r",
-    "pearson_p",
-    "period",
-    "false_alarm",
-)
-
 
 def upgrade() -> None:
     op.create_table(
         "exposures",
-        *(sa.Column(name, text(length), nullable=False) for name, length in _WORDS.items()),
-        *(sa.Column(name, sa.Double(), nullable=True) for name in _NUMBERS),
-        *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("cenwave", "events", "total")),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("proposal", "n_exposure")),
+        *_words("instrument", "segment", "detector"),
+        *_words("series", "target", "composite", length=255),
+        *_numbers("ra", "decl"),
+        *_words("grating"),
+        sa.Column("cenwave", sa.BigInteger(), nullable=True),
+        *_words("aperture", "obstype", "fppos"),
+        sa.Column("proposal", sa.BigInteger(), nullable=False),
+        sa.Column("n_exposure", sa.BigInteger(), nullable=False),
+        *_numbers("mjd", "seconds", "step"),
+        sa.Column("events", sa.BigInteger(), nullable=True),
+        sa.Column("total", sa.BigInteger(), nullable=True),
+        *_numbers("mean", "spread", "poisson_factor", "excess_variance", "constant", "pearson_r", "pearson_p"),
+        *_numbers("period", "false_alarm"),
         sa.Column("calibrated", sa.Boolean(), nullable=False),
+        *_words("path", length=750),
         sa.PrimaryKeyConstraint("instrument", "segment", "detector", "series"),
         sqlite_with_rowid=False,
         if_not_exists=True,
     )
+
+
+def _words(*names: str, length: int = 64) -> Iterator[sa.Column[str]]:
+    return (sa.Column(name, text(length), nullable=False) for name in names)
+
+
+def _numbers(*names: str) -> Iterator[sa.Column[float]]:
+    return (sa.Column(name, sa.Double(), nullable=True) for name in names)
