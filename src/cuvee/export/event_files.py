@@ -47,7 +47,7 @@ _COLUMNS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 class EventSource(Protocol):
-    """Where events come from; `cuvee.survey.Survey` is one."""
+    """Where events come from; `Survey.counted` is one."""
 
     @property
     def instrument(self) -> str:

@@ -33,7 +33,7 @@ SUFFIXES = {"votable": "vot"}
 
 
 class PhotonSource(Protocol):
-    """Where light curves of photons come from; `cuvee.survey.Survey` is one."""
+    """Where light curves of photons come from; `Survey.counted` is one."""
 
     @property
     def instrument(self) -> str:

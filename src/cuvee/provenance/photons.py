@@ -78,7 +78,10 @@ def explain_target(survey: Survey, target: str, time: float | None = None) -> di
             unit = DataId(curve.instrument, str(row["segment"]), str(row["detector"]), "events", str(row["series"]))
             step = chain.step("lightcurves", unit)
             here = {name: row[name] for name in ("segment", "detector", "series")} | points_of(curve, i)
-            here |= {"facts": survey.facts(row), "files": [one._asdict() for one in raw_files(survey.paths, unit)]}
+            here |= {
+                "facts": survey.counted.facts(row),
+                "files": [one._asdict() for one in raw_files(survey.paths, unit)],
+            }
             here |= {"light_curves": step["path"] if step else "", "chain": [step] if step else []}
             if chosen is not None:
                 here["point"] = _point(survey, curve, chosen, row)
@@ -90,10 +93,10 @@ def explain_target(survey: Survey, target: str, time: float | None = None) -> di
 def _point(survey: Survey, curve: LightCurve, chosen: int, row: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: column[chosen] for name, column in curve.points.items()}
     found: dict[str, Any] = {"values": values, "parts": [], "trouble": "", "agree": None}
-    params, bits = survey.event_params
+    params, bits = survey.counted.event_params
     assert survey.device.photons is not None
     try:
-        again = bin_exposure(survey.event_lists(row), params, bits, survey.device.photons.n_row)
+        again = bin_exposure(survey.counted.event_lists(row), params, bits, survey.device.photons.n_row)
     except (BadData, ConfigError, NoWork) as error:
         return {**found, "trouble": f"The sums cannot be done again: {error.message}"}
     k = int(values["cadence"])

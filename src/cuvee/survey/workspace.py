@@ -15,12 +15,9 @@ import pyarrow.compute as pc
 
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
-from cuvee.events.exposure import EventList
-from cuvee.events.params import EventParams
 from cuvee.export import (
     FORMATS,
     PIXEL_FORMATS,
-    Observation,
     RawSeries,
     export,
     export_events,
@@ -30,16 +27,12 @@ from cuvee.export import (
 )
 from cuvee.instruments.registry import instrument
 from cuvee.model.instrument import Instrument
-from cuvee.model.keys import DataId
-from cuvee.store.hats import find_star, has_catalog, read_light_curves
+from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
-from cuvee.store.photon_curves import composites_of, read_composite, read_exposure, read_facts
-from cuvee.store.references import read_reference
-from cuvee.store.star_models import read_star_model
-from cuvee.store.targets import read_targets
+from cuvee.survey.exposures import Exposures, batches_of
 from cuvee.survey.light_curve import LightCurve
-from cuvee.survey.photon_lists import event_lists
 from cuvee.survey.raw_series import raw_series
+from cuvee.survey.surroundings import residual_of, stamp_of
 
 if TYPE_CHECKING:
     from cuvee.quicklook import Residual, Stamp
@@ -49,10 +42,7 @@ __all__ = ["Survey", "open_survey"]
 
 _NEAR = 21.0
 """How far from a given position a star may be to be meant (arcsec): one TESS pixel."""
-_BATCH = 500
-"""Stars whose light curves are in memory at once while they are exported."""
 _STAR = ("id", "ra", "dec", "mag")
-_HALF_STAMP = 7
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -165,52 +155,18 @@ class Survey:
             {name: said for o in seen for name, said in o.columns.items()},
         )
 
+    @property
+    def counted(self) -> Exposures:
+        """What was counted of photons: exposures, composites, the lists behind them."""
+        return Exposures(self.paths, self.device, self.config.events, self.index)
+
     def exposure(self, series: str) -> Counted:
-        """Return what was counted in an exposure of photons: facts, and arrays by name.
-
-        Parameters
-        ----------
-        series : str
-            Its name, as the column ``series`` has it.
-
-        Raises
-        ------
-        ConfigError
-            If there is none of that name.
-        """
-        row = [
-            row
-            for row in self.light_curves(columns=["segment", "detector", "series"]).to_pylist()
-            if row["series"] == series
-        ]
-        if not row:
-            raise ConfigError(f"There is no exposure {series!r} in {self.path}; cuvee status says what there is.")
-        unit = DataId(self.instrument, row[0]["segment"], row[0]["detector"], "events", series)
-        return read_exposure(self.paths.exposure(unit))
+        """Return what was counted in an exposure of photons: facts, and arrays by name; raises ConfigError for one that there is not."""
+        return self.counted.exposure(series)
 
     def composites(self, target: str = "") -> list[tuple[Mapping[str, Any], dict[str, np.ndarray[Any, Any]]]]:
-        """Return composites of photons: what is known of each, and its columns by name.
-
-        Parameters
-        ----------
-        target : str
-            Only those of this target; empty for all.
-
-        Returns
-        -------
-        list of (mapping, dict of str to array)
-            In the order of their names; none where no target was exposed twice in one configuration.
-        """
-        catalog = composites_of(self.instrument)
-        if not has_catalog(self.paths.light_curves, catalog):
-            return []
-        table = read_light_curves(self.paths.light_curves, catalog, None, [target] if target else None)
-        found = sorted(observations(table), key=lambda one: str(one.row["series"]))
-        units = [DataId(self.instrument, part=str(one.row["series"])) for one in found]
-        return [
-            (read_composite(self.paths.composite(unit)), dict(one.points))
-            for unit, one in zip(units, found, strict=True)
-        ]
+        """Return composites of photons (of a target): what is known of each, and its columns by name; in the order of their names."""
+        return self.counted.composites(target)
 
     def diagnostics(self, ids: Iterable[int] | None = None, segment: str = "", detector: str = "") -> pa.Table:
         """Return what sums up light curves, one row a star and observation: noise, TASOC's diagnostics, what went wrong.
@@ -348,8 +304,8 @@ class Survey:
                     f"{self.device.title} counts photons, and has no pixels; choose from {', '.join([*FORMATS, 'events'])}."
                 )
             if format == "events":
-                return export_events(self, ids, Path(folder), progress)
-            return export_photons(self, ids, format, Path(folder), progress)
+                return export_events(self.counted, ids, Path(folder), progress)
+            return export_photons(self.counted, ids, format, Path(folder), progress)
         if format in PIXEL_FORMATS:
             return export_pixels(self, ids, format, Path(folder), size, progress)
         if format == "events":
@@ -376,122 +332,17 @@ class Survey:
             self.light_curve(missing[0])  # says what is wrong
         return table
 
-    def count_exposures(self, ids: Collection[Any] | None = None, composites: bool = True) -> int:
-        """Return how many exposures and composites of photons there are (of some targets)."""
-        return sum(index.num_rows for _, index in self._indexes(ids, composites))
-
-    def exposures(
-        self, ids: Collection[Any] | None = None, composites: bool = True
-    ) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
-        """Walk through exposures of photons, then composites (of some targets), each with what is known of it."""
-        for catalog, index in self._indexes(ids, composites):
-            for table in self._batches(catalog, index):
-                for one in observations(table):
-                    yield one, self.facts(one.row)
-
-    def facts(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what is known of an exposure of photons, or of a composite, but for its points.
-
-        Parameters
-        ----------
-        row : mapping
-            ``segment``, ``detector`` and ``series``, as its light curve has them.
-
-        Raises
-        ------
-        StoreError
-            If it is missing or damaged.
-        """
-        segment, detector, series = (str(row[name]) for name in ("segment", "detector", "series"))
-        if segment == "composite":
-            return read_composite(self.paths.composite(DataId(self.instrument, part=series)))
-        return read_facts(self.paths.exposure(DataId(self.instrument, segment, detector, "events", series)))
-
-    def event_lists(self, row: Mapping[str, Any]) -> list[EventList]:
-        """Open the photon lists of an exposure; raises ConfigError for one that is gone, or not as it was."""
-        return event_lists(self.paths, self.device, row)
-
-    @property
-    def event_params(self) -> tuple[EventParams, int]:
-        """What is left out of photon lists, and the quality bits that the instrument always leaves out."""
-        return self.config.events, self.device.photons.bits if self.device.photons is not None else 0
-
-    def _indexes(self, ids: Collection[Any] | None, composites: bool) -> Iterator[tuple[str, pa.Table]]:
-        yield self.instrument, self.index(ids)
-        catalog = composites_of(self.instrument)
-        if composites and has_catalog(self.paths.light_curves, catalog):
-            yield catalog, read_light_curves(self.paths.light_curves, catalog, ["id", "segment", "detector"], ids)
-
     def batches(self, ids: Collection[int] | None = None) -> Iterator[pa.Table]:
         """Walk through the light curves (of some stars), some hundred stars of one observation at a time."""
-        return self._batches(self.instrument, self.index(ids))
-
-    def _batches(self, catalog: str, index: pa.Table) -> Iterator[pa.Table]:
-        for row in index.group_by(["segment", "detector"], use_threads=False).aggregate([]).to_pylist():
-            here = pc.and_(pc.equal(index["segment"], row["segment"]), pc.equal(index["detector"], row["detector"]))
-            stars = pc.unique(index.filter(here)["id"]).to_pylist()
-            for i in range(0, len(stars), _BATCH):
-                yield read_light_curves(self.paths.light_curves, catalog, None, stars[i : i + _BATCH], **row)
+        return batches_of(self.paths, self.instrument, self.index(ids))
 
     def stamp(self, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
-        """Cut the surroundings of a star out of its reference image.
-
-        Parameters
-        ----------
-        light_curve : LightCurve
-            The star.
-        observation : int
-            Which of its observations.
-
-        Returns
-        -------
-        Stamp or None
-            Image, apertures and the neighbours that have light curves; None where the workspace no longer has them.
-        """
-        from cuvee.quicklook import Stamp
-
-        row = light_curve.observations[observation]
-        for unit in self._series(row):
-            image, stars = self.paths.reference(unit), self.paths.targets(unit.group)
-            if image.exists() and stars.exists():
-                reference, targets = read_reference(image), read_targets(stars)
-                # Only a circle has a known share of light; a given mask has no shape here.
-                best = str(row["best"]) if np.isfinite(float(row["crowding"])) else "mask"
-                return Stamp.cut(reference, targets, light_curve.id, best, _HALF_STAMP)
-        return None
+        """Cut the surroundings of a star in one of its observations out of the reference image; see `cuvee.survey.surroundings`."""
+        return stamp_of(self.paths, light_curve, observation)
 
     def residual(self, light_curve: LightCurve, observation: int = 0) -> Residual | None:
-        """Return a star's mean pixels beside the PSF model of them.
-
-        Parameters
-        ----------
-        light_curve : LightCurve
-            The star.
-        observation : int
-            Which of its observations.
-
-        Returns
-        -------
-        Residual or None
-            Of a small stamp the mean that the stars were fitted to, else a part of the reference image; None where the workspace has no model.
-        """
-        from cuvee.quicklook import Residual
-
-        row = light_curve.observations[observation]
-        for unit in self._series(row):
-            model, image = self.paths.stars(unit), self.paths.reference(unit)
-            if model.exists() and image.exists():
-                place = float(row["col"]), float(row["row"])
-                return Residual.around(
-                    read_star_model(model), read_reference(image), light_curve.id, *place, _HALF_STAMP
-                )
-        return None
-
-    def _series(self, row: Mapping[str, Any]) -> Iterator[DataId]:
-        """Name the series that a row may belong to: it does not say of which kind its files were."""
-        segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
-        for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
-            yield DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
+        """Return a star's mean pixels beside the PSF model of them; see `cuvee.survey.surroundings`."""
+        return residual_of(self.paths, light_curve, observation)
 
 
 def _plain(name: str) -> str:
