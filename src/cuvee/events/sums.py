@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData
 from cuvee.model.photons import REASONS, EventTable, Trace
 
-__all__ = ["Screen", "Sums", "add_up"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
@@ -65,7 +65,8 @@ class Sums:
     columns : int64 array, shape (n_band, 2)
         First and last column of each band.
     image : int32 array, shape (n_image_row, 512)
-        Events of good time, quality and pulse height, on a grid of 4 rows.
+        Events of good time, quality and pulse height, on a grid of 4 rows; without rows for all but the first of a list's traces,
+        which have the same one.
     pulses : int64 array, shape (256,)
         Pulse heights in the source's region.
     span : tuple of float
@@ -93,7 +94,20 @@ def add_up(
     edges: NDArray[np.float64],
     n_row: int = 1024,
 ) -> Sums:
-    """Screen and bin the events of one segment.
+    """Screen and bin the events of one segment; see `add_up_traces`."""
+    return add_up_traces(chunks, table, [trace], screen, [columns], edges, n_row)[0]
+
+
+def add_up_traces(
+    chunks: Iterable[NDArray[np.uint8]],
+    table: EventTable,
+    traces: Sequence[Trace],
+    screen: Screen,
+    columns: Sequence[Sequence[tuple[int, int]]],
+    edges: NDArray[np.float64],
+    n_row: int = 1024,
+) -> list[Sums]:
+    """Screen and bin the events of one list for all its stripes or orders; it is read once.
 
     Parameters
     ----------
@@ -101,12 +115,12 @@ def add_up(
         Rows of the table, in order.
     table : EventTable
         Their layout.
-    trace : Trace
+    traces : sequence of Trace
         Regions and wavelengths.
     screen : Screen
         What is left out.
-    columns : sequence of (int, int)
-        First and last column of each band, both included.
+    columns : sequence of sequences of (int, int)
+        Of each trace: first and last column of each band, both included.
     edges : float64 array, shape (n_bin + 1,)
         Of bins of equal length (s).
     n_row : int
@@ -114,46 +128,69 @@ def add_up(
 
     Returns
     -------
-    Sums
+    list of Sums
+        One a trace. An event is kept or left out for each of them anew.
 
     Raises
     ------
     BadData
         ``no-events``, ``singular-event`` (all at one time), or ``non-linear-time`` (times run backwards).
     """
-    from cuvee.kernels import photons
-
-    n_col, n_bin = trace.low.size, edges.size - 1
-    reason = _column_reasons(trace, screen)
-    bands = np.array(columns, np.int64).reshape(-1, 2)
-    first, last = (np.ascontiguousarray(bands[:, k]) for k in (0, 1))
-    sums = np.zeros((len(bands), 5, n_bin))
-    behind, spectrum = np.zeros((len(bands), n_bin), np.int64), np.zeros((2, n_col))
-    counts, order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
-    image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
-    pulses = np.zeros(256, np.int64)
+    ledgers = [
+        _Ledger(trace, screen, bands, edges, n_row if k == 0 else 0)
+        for k, (trace, bands) in enumerate(zip(traces, columns, strict=True))
+    ]
     room = _Room(0)
-    regions = np.ascontiguousarray(trace.behind)
-    gti = np.ascontiguousarray(screen.gti)
-    step = float(edges[1] - edges[0])
     n_event = 0
     for rows in chunks:
         if len(rows) > room.size:
             room = _Room(len(rows))
+        for ledger in ledgers:
+            ledger.add(rows, table, room)
+        n_event += len(rows)
+    _check(n_event, ledgers[0].order)
+    return [ledger.sums(n_event) for ledger in ledgers]
+
+
+class _Ledger:
+    """What the events of one trace add up to, chunk by chunk."""
+
+    def __init__(
+        self, trace: Trace, screen: Screen, columns: Sequence[tuple[int, int]], edges: NDArray[np.float64], n_row: int
+    ) -> None:
+        n_col, n_bin = trace.low.size, edges.size - 1
+        self.trace, self.screen = trace, screen
+        self.gti = np.ascontiguousarray(screen.gti)
+        self.behind_rows = np.ascontiguousarray(trace.behind)
+        self.reason = _column_reasons(trace, screen)
+        self.bands = np.array(columns, np.int64).reshape(-1, 2)
+        self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
+        self.start, self.step = float(edges[0]), float(edges[1] - edges[0])
+        self.bins = np.zeros((len(self.bands), 5, n_bin))
+        self.behind = np.zeros((len(self.bands), n_bin), np.int64)
+        self.spectrum = np.zeros((2, n_col))
+        self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
+        self.image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
+        self.pulses = np.zeros(256, np.int64)
+
+    def add(self, rows: NDArray[np.uint8], table: EventTable, room: _Room) -> None:
+        from cuvee.kernels import photons
+
+        trace, screen = self.trace, self.screen
         n = photons.screen_rows(
-            rows, table.fields, table.scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, reason, trace.low, trace.high,
-            regions, room.time, room.column, room.row, room.region, room.weight, counts, order, image, pulses,
+            rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.reason, trace.low, trace.high,
+            self.behind_rows, room.time, room.column, room.row, room.region, room.weight, self.counts, self.order, self.image, self.pulses,
         )  # fmt: skip
         photons.add_to_bins(
-            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, first, last, float(edges[0]), step,
-            sums, behind, spectrum,
+            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, self.first, self.last, self.start, self.step,
+            self.bins, self.behind, self.spectrum,
         )  # fmt: skip
-        n_event += len(rows)
-    _check(n_event, order)
-    return Sums(
-        sums, behind, spectrum, dict(zip(REASONS, counts.tolist(), strict=True)), n_event, reason == 0, bands, image, pulses,
-        (float(order[0]), float(order[1])),
-    )  # fmt: skip
+
+    def sums(self, n_event: int) -> Sums:
+        return Sums(
+            self.bins, self.behind, self.spectrum, dict(zip(REASONS, self.counts.tolist(), strict=True)), n_event, self.reason == 0,
+            self.bands, self.image, self.pulses, (float(self.order[0]), float(self.order[1])),
+        )  # fmt: skip
 
 
 class _Room:

@@ -13,9 +13,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cuvee.events.gti import tidy_gti
 from cuvee.events.trace import box_trace, spectrum_trace
-from cuvee.instruments.events_fits import Tables, event_chunks, event_table, read_tables
+from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
 from cuvee.instruments.photon_files import photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
@@ -92,16 +91,7 @@ def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None
 
 def _gti(tables: Tables, path: str) -> NDArray[np.float64]:
     """Return the good time of the newest table of it: later steps of the calibration append theirs."""
-    versions = sorted(version for name, version in tables.rows if name == "GTI")
-    if not versions:
-        raise bad(path, "has no table of good time intervals (GTI)", "no-gti")
-    rows = tables.rows["GTI", versions[-1]]
-    if not rows.size or not {"START", "STOP"} <= set(rows.dtype.names or ()):
-        raise bad(path, "has an empty table of good time intervals (GTI)", "no-gti")
-    gti = tidy_gti(np.column_stack([rows["START"], rows["STOP"]]).astype(np.float64))
-    if not gti.size:
-        raise bad(path, "has good time intervals (GTI) without any length", "no-gti")
-    return gti
+    return good_times(tables, path, sorted(key for key in tables.rows if key[0] == "GTI")[-1:])
 
 
 def _boxes(cards: Cards, detector: str, part: str) -> dict[str, Boxes]:
