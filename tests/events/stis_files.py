@@ -121,7 +121,7 @@ def write_tag(path: Path, scene: Scene, tables: int = 1) -> tuple[FloatArray, ND
     for k, some in enumerate(np.array_split(np.arange(time.size), tables)):
         events = fits.BinTableHDU.from_columns(
             [
-                fits.Column("TIME", "1J", unit="seconds", bscale=TICK, bzero=0.0, array=time[some]),
+                fits.Column("TIME", "1J", unit="seconds", array=np.rint(time[some] / TICK).astype(np.int32)),
                 fits.Column("AXIS1", "1I", unit="pixels", array=column[some]),
                 fits.Column("AXIS2", "1I", unit="pixels", array=row[some]),
                 fits.Column("DETAXIS1", "1I", unit="pixels", array=column[some]),
@@ -129,6 +129,7 @@ def write_tag(path: Path, scene: Scene, tables: int = 1) -> tuple[FloatArray, ND
             name="EVENTS",
             ver=k + 1,
         )
+        events.header["XSCAL1"], events.header["XZERO1"] = TICK, 0.0
         events.header["EXPSTART"], events.header["EXPFLAG"] = START, "NORMAL"
         events.header["EXPTIME"] = scene.seconds / tables
         units.append(events)
@@ -142,8 +143,21 @@ def write_tag(path: Path, scene: Scene, tables: int = 1) -> tuple[FloatArray, ND
             name="GTI",
         )
     )
-    fits.HDUList(units).writeto(path, overwrite=True)
+    save(path, fits.HDUList(units))
     return time, column, row
+
+
+def save(path: Path, units: fits.HDUList) -> None:
+    """Write a tag file whose ticks are whole numbers: astropy cannot write a scaled column of them."""
+    units.writeto(path, overwrite=True)
+    path.write_bytes(path.read_bytes().replace(b"XSCAL1  =", b"TSCAL1  =").replace(b"XZERO1  =", b"TZERO1  ="))
+
+
+def opened(path: Path) -> fits.HDUList:
+    """Open a tag file to change it; its times are ticks."""
+    path.write_bytes(path.read_bytes().replace(b"TSCAL1  =", b"XSCAL1  =").replace(b"TZERO1  =", b"XZERO1  ="))
+    with fits.open(path) as file:
+        return fits.HDUList([unit.copy() for unit in file])
 
 
 def _primary(scene: Scene) -> fits.Header:

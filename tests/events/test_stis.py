@@ -5,29 +5,48 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from tests.events.stis_files import ECHELLE, LOW, START, Scene, draw, extract, write_exposure, write_tag, write_x1d
+from tests.events.stis_files import (
+    ECHELLE,
+    LOW,
+    START,
+    Scene,
+    draw,
+    extract,
+    opened,
+    save,
+    write_exposure,
+    write_tag,
+    write_x1d,
+)
 from tests.events.survey_of_photons import bad_files, survey_of
 
 from cuvee.errors import BadData
+from cuvee.events.curve import bin_edges
 from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.sums import Screen, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags
 
 BANDS = {"blue": (1150.0, 1205.0), "middle": (1230.0, 1290.0), "red": (1400.0, 1650.0)}
 
 
-def binned(folder: Path, **params: object) -> PhotonCurve:
+def binned(
+    folder: Path,
+    bands: dict[str, tuple[float, float]] = {},  # noqa: B006
+    airglow: Literal["windows", "night", "keep"] = "windows",
+) -> PhotonCurve:
     tag, x1d = (next(iter(folder.glob(f"*_{kind}.fits")), None) for kind in ("tag", "x1d"))
     assert tag is not None
     exposure, start = stis.read_exposure(str(tag))
     spectra = stis.read_spectra(str(x1d))[1] if x1d else {}
     one = EventList(exposure, partial(stis.chunks, exposure, start, None), stis.traces(exposure, spectra))
-    return bin_exposure([one], EventParams(step=10.0, **params), 0, stis.N_COL)
+    return bin_exposure([one], EventParams(step=10.0, bands=bands, airglow=airglow), 0, stis.N_COL)
 
 
 def mean(curve: PhotonCurve, name: str) -> float:
@@ -83,9 +102,10 @@ def test_events_fall_into_the_mission_s_columns(
 def test_a_line_in_one_pixel_of_the_spectrum_has_its_wavelength(tmp_path: Path) -> None:
     scene = Scene(dark=0.0, flux=1e-13)
     spectra = write_exposure(tmp_path, scene)
-    with fits.open(tmp_path / "osim01010_tag.fits", mode="update") as file:
-        pixel = 300  # of the spectrum, from 1; rows stay
-        file[1].data["AXIS1"] = np.where(np.arange(len(file[1].data)) % 2, 2 * pixel - 1, 2 * pixel)
+    path, pixel = tmp_path / "osim01010_tag.fits", 300  # of the spectrum, from 1; rows stay
+    units = opened(path)
+    units[1].data["AXIS1"] = np.where(np.arange(len(units[1].data)) % 2, 2 * pixel - 1, 2 * pixel)
+    save(path, units)
     curve = binned(tmp_path, airglow="keep")
     counted = np.flatnonzero(curve.sums["ORDER1"].spectrum[0])
     assert counted.tolist() == [2 * pixel - 2, 2 * pixel - 1]
@@ -136,6 +156,31 @@ def test_an_echelle_s_orders_are_the_mission_s(echelle: tuple[PhotonCurve, list[
         assert curve.sums[name].spectrum[0].sum() == pytest.approx(theirs, abs=4.0 + 0.02 * theirs), name
         used = np.repeat(np.asarray(row["FLUX"]) * ECHELLE[0].step / 2.0, 2)[kept].sum()
         assert mean(curve, f"{name.lower()}_flux") == pytest.approx(used, rel=0.02), name
+
+
+def test_orders_that_are_counted_together_are_what_each_is_alone(
+    echelle: tuple[PhotonCurve, list[dict[str, object]], Scene], tmp_path: Path
+) -> None:
+    scene = Scene(ECHELLE, gti=((0.0, 100.0), (150.0, 300.0)))
+    write_exposure(tmp_path, scene)
+    units = opened(tmp_path / "osim01010_tag.fits")
+    units["GTI"].data["STOP"][0] = 90.0  # some events lie outside
+    save(tmp_path / "osim01010_tag.fits", units)
+    exposure, start = stis.read_exposure(str(tmp_path / "osim01010_tag.fits"))
+    traces = list(echelle[0].traces.values())
+    screen = Screen(exposure.gti, 0, (-np.inf, np.inf), (), (1700.0, 2300.0))
+    columns, edges = [(0, 2047)], bin_edges(exposure.gti, 5.0)
+    together = add_up_traces(
+        stis.chunks(exposure, start), exposure.table, traces, screen, [columns] * 40, edges, stis.N_COL
+    )
+    for k in (0, 1, 20, 39):
+        alone = add_up(stis.chunks(exposure, start), exposure.table, traces[k], screen, columns, edges, stis.N_COL)
+        assert alone.reasons == together[k].reasons
+        assert alone.reasons["gti"] > 0
+        assert alone.reasons["outside"] > 0
+        np.testing.assert_array_equal(alone.bins, together[k].bins)
+        np.testing.assert_array_equal(alone.behind, together[k].behind)
+        np.testing.assert_array_equal(alone.spectrum, together[k].spectrum)
 
 
 def test_the_light_of_one_order_is_in_no_other(tmp_path: Path) -> None:
@@ -229,15 +274,13 @@ def broken(folder: Path, name: str, change: object) -> None:
     scene = Scene(cards={"ROOTNAME": name})
     path = folder / f"{name}_tag.fits"
     write_tag(path, scene)
-    with fits.open(path) as file:
-        units = fits.HDUList([unit.copy() for unit in file])
+    units = opened(path)
     change(units)  # type: ignore[operator]
-    units.writeto(path, overwrite=True)
+    save(path, units)
 
 
 def test_bad_files_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) -> None:
     write_exposure(tmp_path, Scene())
-    times = draw(Scene())[0]
 
     def empty(units: fits.HDUList) -> None:
         units[1].data = units[1].data[:0]
@@ -253,10 +296,10 @@ def test_bad_files_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) ->
         units["GTI"].data["STOP"] = 1e30
 
     def backwards(units: fits.HDUList) -> None:
-        units[1].data["TIME"] = times[::-1]
+        units[1].data["TIME"] = units[1].data["TIME"][::-1].copy()
 
     def together(units: fits.HDUList) -> None:
-        units[1].data["TIME"] = np.full(times.size, 3.0)
+        units[1].data["TIME"] = 24000
 
     def accum(units: fits.HDUList) -> None:
         units[0].header["OBSMODE"] = "ACCUM"
@@ -269,7 +312,7 @@ def test_bad_files_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) ->
         units[0].header["INSTRUME"] = "COS"
 
     def no_column(units: fits.HDUList) -> None:
-        units[1].header["TTYPE2"] = "AXIS9"
+        units[1].columns.change_name("AXIS1", "AXIS9")
 
     expected = {
         "oa": (empty, "no-events"), "ob": (no_gti, "no-gti"), "oc": (elsewhere, "no-gti"), "od": (endless, "too-long"),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import BadData
-from cuvee.model.photons import REASONS, EventTable, Trace
+from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
 __all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces"]
 
@@ -17,6 +17,11 @@ GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
 
 IMAGE_COLUMNS = 512
+
+N_SAME = 5
+"""How many of the first `REASONS` do not depend on where the regions lie."""
+
+_NUMPY = {1: ">u1", 2: ">i2", 3: ">i4", 4: ">f4", 5: ">f8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +147,29 @@ def add_up_traces(
     ]
     room = _Room(0)
     n_event = 0
+    first, *others = ledgers
     for rows in chunks:
         if len(rows) > room.size:
             room = _Room(len(rows))
-        for ledger in ledgers:
-            ledger.add(rows, table, room)
+        first.add(rows, table, room)
         n_event += len(rows)
-    _check(n_event, ledgers[0].order)
+        if others:
+            y = _rows_of(rows, table)
+            for ledger in others:
+                low, high = ledger.reach
+                ledger.add(rows[(y >= low) & (y <= high)], table, room)
+    _check(n_event, first.order)
+    for ledger in others:
+        ledger.take_over(first, n_event)
     return [ledger.sums(n_event) for ledger in ledgers]
+
+
+def _rows_of(rows: NDArray[np.uint8], table: EventTable) -> NDArray[np.float64]:
+    """Return the detector's rows of events, shape (n,)."""
+    at = FIELDS.index("y")
+    offset, code = (int(one) for one in table.fields[at])
+    record = np.dtype({"names": ["y"], "formats": [_NUMPY[code]], "offsets": [offset], "itemsize": table.width})
+    return np.asarray(rows.view(record)["y"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
 
 
 class _Ledger:
@@ -172,6 +192,11 @@ class _Ledger:
         self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
         self.image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
         self.pulses = np.zeros(256, np.int64)
+        edges_of_regions = np.concatenate([trace.low, trace.high, trace.behind.ravel()])
+        edges_of_regions = edges_of_regions[np.isfinite(edges_of_regions)]
+        # No event beyond lies in a region; half a row more, for kernels round.
+        self.reach = edges_of_regions.min(initial=np.inf) - 1.0, edges_of_regions.max(initial=-np.inf) + 1.0
+        self.n_kept = 0
 
     def add(self, rows: NDArray[np.uint8], table: EventTable, room: _Room) -> None:
         from cuvee.kernels import photons
@@ -185,6 +210,13 @@ class _Ledger:
             n, room.time, room.column, room.row, room.region, room.weight, trace.gain, self.first, self.last, self.start, self.step,
             self.bins, self.behind, self.spectrum,
         )  # fmt: skip
+        self.n_kept += n
+
+    def take_over(self, first: _Ledger, n_event: int) -> None:
+        """Count the reasons for events that lay too far off to be looked at: those that are the same for all traces, else ``outside``."""
+        self.order = first.order
+        self.counts[:N_SAME] = first.counts[:N_SAME]
+        self.counts[-1] += n_event - self.n_kept - int(self.counts.sum())
 
     def sums(self, n_event: int) -> Sums:
         return Sums(
