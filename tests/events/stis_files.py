@@ -32,11 +32,11 @@ class Order:
 
     @property
     def wavelength(self) -> FloatArray:
-        return self.first + self.step * np.arange(LOW)
+        return np.asarray(self.first + self.step * np.arange(LOW))
 
     @property
     def middle(self) -> FloatArray:
-        return self.row + self.tilt * (np.arange(1, LOW + 1) - 512.5)
+        return np.asarray(self.row + self.tilt * (np.arange(1, LOW + 1) - 512.5))
 
     def sensitivity(self) -> FloatArray:
         """Return (count/s) / (erg/s/cm2/A); falls to the ends as a blaze does."""
@@ -71,7 +71,9 @@ class Scene:
 def draw(scene: Scene) -> tuple[FloatArray, NDArray[np.int16], NDArray[np.int16]]:
     """Return times (s), and columns and rows on the events' pixels, counted from 1 as in the file."""
     rng = np.random.default_rng(scene.seed)
-    times, columns, rows = [], [], []
+    times: list[FloatArray] = []
+    columns: list[NDArray[np.int64]] = []
+    rows: list[NDArray[np.int64]] = []
     for order in scene.orders:
         if scene.only and order.number != scene.only:
             continue
@@ -92,7 +94,7 @@ def draw(scene: Scene) -> tuple[FloatArray, NDArray[np.int16], NDArray[np.int16]
     times.append(_times(flat, n_dark, rng))
     columns.append(rng.integers(1, HIGH + 1, n_dark))
     rows.append(rng.integers(1, HIGH + 1, n_dark))
-    time, column, row = (np.concatenate(one) for one in (times, columns, rows))
+    time, column, row = np.concatenate(times), np.concatenate(columns), np.concatenate(rows)
     inside = (row >= 1) & (row <= HIGH)
     order_of_time = np.argsort(time[inside], kind="stable")
     return (
@@ -183,7 +185,7 @@ def extract(scene: Scene, column: NDArray[np.int16], row: NDArray[np.int16]) -> 
     found: list[dict[str, object]] = []
     for order in scene.orders:
         gross = _box(image, order.middle, order.height)
-        behind = sum(_box(image, order.middle + away, order.behind) for away in order.away)
+        behind = np.add(*(_box(image, order.middle + away, order.behind) for away in order.away))
         # The mission smooths the background: here it is its mean.
         background = np.full(LOW, behind.mean() * order.height / (2.0 * order.behind))
         net = (gross - background) / scene.seconds
