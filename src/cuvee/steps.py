@@ -14,6 +14,7 @@ from cuvee import prf, reference
 from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
+from cuvee.events.composite import Composite, compose
 from cuvee.events.exposure import PhotonCurve, bin_exposure, renamed
 from cuvee.extract import even, extract, extract_series, stamp_images, without_psf_fluxes
 from cuvee.metrics import good_points, summarise
@@ -36,6 +37,7 @@ __all__ = [
     "build_reference",
     "choose_targets",
     "collect_patch",
+    "compose_exposures",
     "extract_block",
     "extract_stamp",
     "find_neighbours",
@@ -289,3 +291,14 @@ def bin_photons(inputs: Inputs, config: Config, device: Instrument) -> PhotonCur
     curve = bin_exposure(lists, config.events, device.photons.bits, device.photons.n_row, parts)
     names = config.events.names
     return renamed(curve, names if isinstance(names, Mapping) else {})
+
+
+def compose_exposures(inputs: Inputs, config: Config, device: Instrument) -> Composite:
+    """Bin the photons of all exposures of a target in one configuration together."""
+    assert device.photons is not None
+    if len(inputs["events"]) < 2:
+        raise NoWork("A composite needs two exposures.")
+    found = compose(inputs["events"], config.events, device.photons.bits, device.photons.n_row)
+    names = config.events.names
+    called = names if isinstance(names, Mapping) else {}
+    return replace(found, members=tuple(renamed(one, called) for one in found.members))

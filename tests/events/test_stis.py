@@ -171,7 +171,7 @@ def test_orders_that_are_counted_together_are_what_each_is_alone(
     screen = Screen(exposure.gti, 0, (-np.inf, np.inf), (), (1700.0, 2300.0))
     columns, edges = [(0, 2047)], bin_edges(exposure.gti, 5.0)
     together = add_up_traces(
-        stis.chunks(exposure, start), exposure.table, traces, screen, [columns] * 40, edges, stis.N_COL
+        stis.chunks(exposure, start), exposure.table, traces, [screen] * 40, [columns] * 40, edges, stis.N_COL
     )
     for k in (0, 1, 20, 39):
         alone = add_up(stis.chunks(exposure, start), exposure.table, traces[k], screen, columns, edges, stis.N_COL)

@@ -1,4 +1,4 @@
-"""How much is to come, whether there is room for it, and how much of it has come."""
+"""How much is to come, and whether there is room for it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from cuvee.acquire.archive import Archive
 from cuvee.acquire.journal import HAVE, Journal, stat_of
 from cuvee.acquire.manifest import Wanted
 from cuvee.acquire.names import identify
-from cuvee.acquire.outcome import Reporter, byte_text
-from cuvee.acquire.transfer import Tap, temporary_path
-from cuvee.errors import StoreError
+from cuvee.acquire.outcome import byte_text
+from cuvee.acquire.transfer import temporary_path
+from cuvee.errors import StoreError, TransientError
 
-__all__ = ["Amount", "Meter", "amount_of", "check_room"]
+__all__ = ["Amount", "amount_of", "check_room"]
 
 _SPARE = 1 << 24
 """Bytes that stay free for the ledger."""
@@ -103,42 +101,6 @@ def _kind(name: str) -> str:
 
 def _ask_size(archive: Archive, file: Wanted) -> int:
     try:
-        answer = archive.wire.client.head(archive.file_url(file.uri))
-    except httpx.HTTPError:
+        return archive.wire.size(archive.file_url(file.uri))
+    except TransientError:
         return -1
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if answer.status_code == 200 and length.isdigit() else -1
-
-
-class Meter:
-    """Tells how much has come: bytes where there is an idea of how many there will be, else files.
-
-    Parameters
-    ----------
-    reporter : Reporter
-        Is told.
-    amount : Amount
-        What is to come.
-    tap : Tap
-        Counts the bytes.
-    """
-
-    def __init__(self, reporter: Reporter, amount: Amount, tap: Tap) -> None:
-        self._reporter, self._tap, self._shown = reporter, tap, 0
-        n_byte = 0 if amount.n_unknown else amount.n_byte
-        unit, self._step = ("MB", 10**6) if n_byte > 50 * 10**6 else ("kB", 10**3)
-        self._steps = -(-n_byte // self._step)
-        what = f"Fetching {amount.n_file} {'file' if amount.n_file == 1 else 'files'}"
-        if self._steps:
-            about = "about " if amount.n_guessed else ""
-            reporter.begin(f"{what} ({about}{byte_text(n_byte)}), {unit}", self._steps)
-        else:
-            reporter.begin(what, amount.n_file)
-
-    def show(self, n_file: int) -> None:
-        """Tell the reporter; ``n_file`` files are done with."""
-        # What came twice, or was more than guessed, is no more than all.
-        done = min(self._tap.taken // self._step, self._steps) if self._steps else n_file
-        if done > self._shown:
-            self._reporter.advance(done - self._shown)
-            self._shown = done

@@ -1,4 +1,4 @@
-"""Where an archive is: portal, files, bulk scripts, names of stars, and the bucket in the cloud."""
+"""Where an archive is: portal, files, bulk scripts, bulk catalogues, names of stars, and the bucket in the cloud."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ class Archive:
         """Return where the list of a sector's files of a kind is."""
         base = self.base or _SCRIPTS
         return f"{base}/missions/tess/download_scripts/sector/tesscurl_sector_{sector}_{kind}.sh"
+
+    def catalog_url(self, name: str) -> str:
+        """Return where a file of the bulk TIC is."""
+        return f"{self.base or _SCRIPTS}/missions/tess/catalogs/tic_v82/{name}"
 
     @property
     def name(self) -> str:

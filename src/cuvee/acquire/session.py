@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from cuvee.acquire.amount import Amount, Meter, amount_of, check_room
+from cuvee.acquire.amount import Amount, amount_of, check_room
 from cuvee.acquire.archive import Archive
 from cuvee.acquire.journal import HAVE, Journal, known_names, past, stat_of, wrong_path
 from cuvee.acquire.journal import now as now_text
 from cuvee.acquire.judge import judge
 from cuvee.acquire.manifest import Manifest, Query, Wanted, read_record, write_record
 from cuvee.acquire.outcome import Outcome, Reporter, Silent
+from cuvee.acquire.parallel import Meter, SideBySide
 from cuvee.acquire.transfer import Expected, Fetched, Tap, fetch, temporary_path
-from cuvee.acquire.wire import Interrupted
-from cuvee.errors import BadData, ConfigError, StoreError, TransientError
+from cuvee.errors import BadData, ConfigError, TransientError
 from cuvee.store.atomic import content_hash
 from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import has_ledger, open_ledger
@@ -29,11 +27,6 @@ __all__ = ["QUARANTINE_AFTER", "acquire_manifest", "cached", "without_known"]
 
 QUARANTINE_AFTER = 3
 """Acquisitions in which nothing sound came of a file, before it is no longer asked for."""
-
-_LOOK = 0.2
-"""Seconds between two looks at how many bytes have come."""
-_LAST_WORDS = 2.0
-"""Seconds that are given to threads to end when all is to stop; one that waits for the network is not waited for."""
 
 
 def acquire_manifest(
@@ -88,10 +81,9 @@ def acquire_manifest(
         amount = amount_of(paths.root, todo, archive, journal)
         check_room(paths.root, amount)
         journal.begin(manifest, record)
-        work = _Work(paths.root, archive, journal, Tap(bandwidth), cloud, parallel, reporter or Silent())
-        start = time.monotonic()
+        tap, start = Tap(bandwidth), time.monotonic()
         try:
-            work.fetch_all(todo, amount, outcome)
+            _fetch_all(paths.root, todo, amount, archive, journal, outcome, cloud, parallel, tap, reporter or Silent())
         finally:
             outcome.seconds = time.monotonic() - start
             finished = now_text() if not archive.wire.stop.is_set() else ""
@@ -210,107 +202,40 @@ def _recognise(root: Path, file: Wanted, row: dict[str, object]) -> str:
     return ""
 
 
-# -- side by side ----------------------------------------------------------------------------------------------------
+# -- the work --------------------------------------------------------------------------------------------------------
 
 
-class _Work:
-    """Threads that fetch, and one that tells the ledger."""
+def _fetch_all(
+    root: Path,
+    todo: Sequence[Wanted],
+    amount: Amount,
+    archive: Archive,
+    journal: Journal,
+    outcome: Outcome,
+    cloud: bool,
+    parallel: int,
+    tap: Tap,
+    reporter: Reporter,
+) -> None:
+    """Fetch files; what has come is written down in any case."""
+    if not todo:
+        return
 
-    def __init__(
-        self,
-        root: Path,
-        archive: Archive,
-        journal: Journal,
-        tap: Tap,
-        cloud: bool,
-        parallel: int,
-        reporter: Reporter,
-    ) -> None:
-        self._root, self._archive, self._journal, self._tap = root, archive, journal, tap
-        self._cloud, self._parallel, self._reporter = cloud, parallel, reporter
-        # Short, so that nobody runs far ahead of the ledger: what it does not know yet would have to come again after a kill.
-        self._results: queue.Queue[tuple[Wanted, Fetched] | BaseException | None] = queue.Queue(parallel)
-        self._lock = threading.Lock()
-
-    def fetch_all(self, todo: Sequence[Wanted], amount: Amount, outcome: Outcome) -> None:
-        """Fetch files; what has come is written down in any case."""
-        if not todo:
-            return
-        waiting = iter(todo)
-        n = min(2 * self._parallel, len(todo))  # while some fetch, others judge and sync what they have
-        threads = [threading.Thread(target=self._serve, args=(waiting,), daemon=True) for _ in range(n)]
-        meter = Meter(self._reporter, amount, self._tap)
-        for thread in threads:
-            thread.start()
-        error: BaseException | None = None
-        try:
-            while n:
-                n, fault = self._settle(n, outcome)
-                error = error or fault
-                meter.show(len(outcome.fetched) + len(outcome.troubled()))
-        except BaseException as stopped:
-            error = stopped
-            raise
-        finally:
-            if error is not None:
-                self._archive.wire.stop.set()
-            give_up = time.monotonic() + _LAST_WORDS
-            while n and time.monotonic() < give_up:
-                n, _ = self._settle(n, outcome)
-            self._journal.sync()
-            self._reporter.end()
-        if error is not None:
-            raise error
-
-    def _serve(self, waiting: object) -> None:
-        try:
-            while not self._archive.wire.stop.is_set():
-                with self._lock:
-                    file = next(waiting, None)  # type: ignore[call-overload]
-                if file is None:
-                    break
-                self._results.put((file, self._fetch(file)))
-        except Interrupted:
-            pass
-        except BaseException as error:
-            self._archive.wire.stop.set()  # a disk that is full is full for all
-            self._results.put(error)
-        finally:
-            self._results.put(None)
-
-    def _fetch(self, file: Wanted) -> Fetched:
-        urls = [self._archive.file_url(file.uri)]
-        if self._cloud and file.key:
-            urls.insert(0, self._archive.cloud_url(file.key))
+    def get(file: Wanted) -> Fetched:
+        urls = [archive.file_url(file.uri)]
+        if cloud and file.key:
+            urls.insert(0, archive.cloud_url(file.key))
         made_anew = file.path.startswith("RAW/hst/")  # on request, and not always as long as listed
         size = -1 if made_anew and not file.hash else file.size
-        final = self._root / file.path
+        final = root / file.path
         try:
-            return fetch(self._archive.wire, urls, final, Expected(file.name, size, file.hash), self._tap)
+            return fetch(archive.wire, urls, final, Expected(file.name, size, file.hash), tap)
         except OSError as error:
             error.filename = error.filename or str(final)  # what is said of a write names no file
             raise
 
-    def _settle(self, n: int, outcome: Outcome) -> tuple[int, BaseException | None]:
-        """Write down what has come since, and return how many threads are still at work, and what stopped one."""
-        batch: list[tuple[Wanted, Fetched]] = []
-        error: BaseException | None = None
-        try:
-            item = self._results.get(timeout=_LOOK)
-            while True:
-                if item is None:
-                    n -= 1
-                elif isinstance(item, BaseException):
-                    error = error or _as_store_error(item)
-                else:
-                    batch.append(item)
-                if len(batch) == self._parallel:
-                    break
-                item = self._results.get_nowait()
-        except queue.Empty:
-            pass
-        if batch:
-            self._journal.settle(batch)
+    def settle(batch: Sequence[tuple[Wanted, Fetched]]) -> None:
+        journal.settle(batch)
         for file, answer in batch:
             if answer.state == HAVE:
                 outcome.fetched.append(file)
@@ -319,14 +244,13 @@ class _Work:
                     outcome.remarks.append((file, answer.message))
             else:
                 outcome.trouble.setdefault(answer.state, []).append((file, answer.message))
-        return n, error
 
-
-def _as_store_error(error: BaseException) -> BaseException:
-    if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        return StoreError(
-            f"Cannot write{where}: {error.strerror or error}; free some space or mend the permissions, then run again:"
-            " what has come is kept."
-        )
-    return error
+    what = f"{amount.n_file} {'file' if amount.n_file == 1 else 'files'}"
+    meter = Meter(reporter, what, amount.n_file, 0 if amount.n_unknown else amount.n_byte, bool(amount.n_guessed))
+    # Short, so that nobody runs far ahead of the ledger: what it does not know yet would have to come again after a kill.
+    work = SideBySide(archive.wire, get, settle, ahead=parallel)
+    try:  # twice as many: while some fetch, others judge and sync what they have
+        work.work(todo, 2 * parallel, lambda: meter.show(tap.taken, len(outcome.fetched) + len(outcome.troubled())))
+    finally:
+        journal.sync()
+        reporter.end()

@@ -179,6 +179,29 @@ class Wire:
             self.hold(url, answer)
         raise TransientError(f"{url} {trouble}, {attempt + 1} times; check the network, then run again.")
 
+    def size(self, url: str) -> int:
+        """Ask for the length of a file.
+
+        Returns
+        -------
+        int
+            Bytes; -1 where the archive does not say.
+
+        Raises
+        ------
+        Refused
+            If there is no such file.
+        TransientError
+            If the archive cannot be reached, or keeps failing.
+        """
+        try:
+            length = self.ask("HEAD", url).headers.get("Content-Length", "")
+        except Refused as refusal:
+            if refusal.status in (404, 410):
+                raise
+            return -1  # it may well send what it does not describe
+        return int(length) if length.isdigit() else -1
+
 
 @cache
 def _trusted() -> ssl.SSLContext:

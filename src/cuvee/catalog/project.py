@@ -20,12 +20,15 @@ from cuvee.catalog.motion import angles, unit_vectors
 from cuvee.errors import BadData
 from cuvee.model.records import Footprint, Geometry
 
-__all__ = ["Cone", "cone_cells", "footprint_cone", "footprint_pixels", "project", "read_wcs"]
+__all__ = ["Cone", "cone_cells", "declination_range", "footprint_cone", "footprint_pixels", "project", "read_wcs"]
 
 FloatArray = NDArray[np.float64]
 
 CLOSURE = 0.01  # px; largest error of a position led back through the distortion
 EDGE_SAMPLES = 33  # points along each edge; TESS' edges bend by some pixels, which 33 points follow to 0.01 px
+FINE_SAMPLES = (
+    513  # points along each edge where half of what lies between two of them counts: 0.01 deg of a CCD of TESS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,9 @@ def _parse(text: str) -> tuple[Any, bool]:
     return wcs, bool(wcs.has_celestial and wcs.naxis == 2)
 
 
-def _outline(geometry: Geometry, margin: float) -> tuple[FloatArray, FloatArray]:
-    """Return points along the outline of the pixels, ``margin`` px outside: col, row, each of shape (4 * EDGE_SAMPLES,)."""
-    t = np.linspace(0.0, 1.0, EDGE_SAMPLES)
+def _outline(geometry: Geometry, margin: float, samples: int = EDGE_SAMPLES) -> tuple[FloatArray, FloatArray]:
+    """Return points along the outline of the pixels, ``margin`` px outside: col, row, each of shape (4 * samples,)."""
+    t = np.linspace(0.0, 1.0, samples)
     left, right = geometry.col0 - 0.5 - margin, geometry.col0 + geometry.n_col - 0.5 + margin
     low, high = geometry.row0 - 0.5 - margin, geometry.row0 + geometry.n_row - 0.5 + margin
     across, up = left + t * (right - left), low + t * (high - low)
@@ -122,6 +125,44 @@ def footprint_cone(footprint: Footprint, margin: float = 0.0) -> Cone:
     centre_ra, centre_dec = angles(centre)
     # One part in 10^4 covers the outline between the points.
     return Cone(float(centre_ra), float(centre_dec), float(np.rad2deg(radius) * 1.0001))
+
+
+def declination_range(footprint: Footprint, margin: float, margin_deg: float) -> tuple[float, float]:
+    """Return the declinations between which all stars lie that a footprint may meet.
+
+    Declination has its extremes on the outline, unless a pole lies within it; no point of the outline is farther from one that is looked at
+    than half of what lies between two of them.
+
+    Parameters
+    ----------
+    footprint : Footprint
+        Pixels and WCS of a series.
+    margin : float
+        How far outside the pixels a star may lie (px).
+    margin_deg : float
+        How far a star may have come since the epoch of the catalogue (deg).
+
+    Returns
+    -------
+    low, high : float
+        Within -90 to 90 (deg).
+
+    Raises
+    ------
+    BadData
+        If the WCS cannot be read, or does not cover the pixels.
+    """
+    outline = _outline(footprint.geometry, margin, FINE_SAMPLES)
+    ra, dec = read_wcs(footprint).all_pix2world(*outline, 0, ra_dec_order=True)
+    edges = unit_vectors(ra, dec).reshape(4, FINE_SAMPLES, 3)
+    if not np.isfinite(edges).all():
+        raise BadData(f"The WCS of {footprint.series} does not cover its own pixels; leave that frame out.", "header")
+    between = np.rad2deg(np.linalg.norm(np.diff(edges, axis=1), axis=2).max())  # chords: shorter by 1e-6 at most
+    spare = 0.5 * float(between) * 1.001 + margin_deg
+    poles = np.array([-90.0, 90.0])
+    inside, _, _ = project(footprint, np.zeros(2), poles, margin)
+    low, high = float(dec.min()) - spare, float(dec.max()) + spare
+    return -90.0 if 0 in inside else max(-90.0, low), 90.0 if 1 in inside else min(90.0, high)
 
 
 def cone_cells(cone: Cone, order: int) -> NDArray[np.int64]:

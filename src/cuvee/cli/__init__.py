@@ -49,7 +49,7 @@ def _say(message: str, code: int) -> int:
 
 
 def _usage(error: Exception) -> str:
-    message = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+    message = " ".join(str(error.format_message()).split()).rstrip(".")  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", "cuvee")
     return f"{message[:1].lower()}{message[1:]}{' See' if message.endswith('?') else '; see'}: {command} --help"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce
+from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce, strips
 
 __all__ = ["app"]
 
@@ -55,6 +55,9 @@ for command, what in (
 ):
     app.command(short_help=what)(command)
 
-app.add_typer(catalog.catalog, name="catalog", short_help="Take catalogues of stars in; search them.")
+catalog.catalog.command("fetch", short_help="Fetch the TIC from the archive, where images lie or in a range.")(
+    strips.fetch
+)
+app.add_typer(catalog.catalog, name="catalog", short_help="Fetch catalogues of stars, take them in, search.")
 app.add_typer(database.database, name="database", short_help="Look into the ledger; load stars, copy, check.")
 app.add_typer(archive.archive, name="archive", short_help="Serve a folder of files as MAST would.")

@@ -1,4 +1,4 @@
-"""The commands about reference catalogues: cuvee catalog, and import, search, targets below it."""
+"""The commands about reference catalogues: cuvee catalog, and import, search, targets below it (fetch is in `cuvee.cli.strips`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from cuvee.errors import ConfigError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Tables", "catalog", "catalogs", "search", "take", "targets"]
+    from cuvee.sky import Taken
+
+__all__ = ["Tables", "catalog", "catalogs", "search", "take", "targets", "tell_taken"]
 
 catalog = typer.Typer(
-    help="Reference catalogues: take TIC, CTL, Gaia or any table in; search them; list the stars on each detector.",
+    help="Reference catalogues: fetch the TIC; take TIC, CTL, Gaia or any table in; search them; list the stars on each detector.",
     invoke_without_command=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -58,7 +60,9 @@ def catalogs(context: typer.Context, workspace: Workspace = Path(), as_json: Jso
         ]
         tell(json.dumps(facts, indent=1))
     elif not found:
-        tell(f"{workspace} has no stored catalogue; make one with: cuvee catalog import FILE -w {workspace}")
+        tell(
+            f"{workspace} has no stored catalogue; make one with: cuvee catalog fetch tic -w {workspace}, or: cuvee catalog import FILE -w {workspace}"
+        )
     else:
         rows = [
             [one.name, f"{one.n_row:,}", str(len(one.columns)), str(len(one.sources)), str(folder)]
@@ -100,16 +104,21 @@ def take(
     with TerminalReporter(quiet) as reporter:
         taken = take_in(files, home, reporter, name, md5)
     for one in taken:
-        state = "taken in" if one.new else "there already"
-        proof = "its md5 is right" if one.proven else "no md5 to compare with"
-        off = f", {count(one.source.n_off, 'row')} without a position left out" if one.source.n_off else ""
-        tell(f"{one.path.name}: {one.source.n_row:,} stars {state} ({proof}{off})")
+        tell_taken(one)
     for folder in dict.fromkeys(one.folder for one in taken):
         source = folder.name if to is None else str(folder)
         if (workspace / "cuvee.toml").is_file() and name_catalog(workspace, source):
             tell(f"{folder}: cuvee.toml names it in [catalog]")
         else:
             tell(f'{folder}: name it in cuvee.toml as [catalog] files = ["{source}"]')
+
+
+def tell_taken(one: Taken) -> None:
+    """Tell what became of a file."""
+    state = "taken in" if one.new else "there already"
+    proof = "its md5 is right" if one.proven else "no md5 to compare with"
+    off = f", {count(one.source.n_off, 'row')} without a position left out" if one.source.n_off else ""
+    tell(f"{one.path.name}: {one.source.n_row:,} stars {state} ({proof}{off})")
 
 
 @catalog.command("search", short_help="Stars in a circle or a polygon of the sky.")

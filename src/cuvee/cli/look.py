@@ -12,7 +12,7 @@ from cuvee.cli.output import count, tell
 from cuvee.cli.reduce import Json, Workspace
 
 if TYPE_CHECKING:
-    from cuvee.survey import LightCurve
+    from cuvee.survey import LightCurve, Survey
 
 __all__ = ["explain", "export", "report", "show"]
 
@@ -26,6 +26,9 @@ def show(
     period: Annotated[float, typer.Option(min=0.0, help="Fold at this period (days).")] = 0.0,
     psf: Annotated[bool, typer.Option("--psf", help="Draw its pixels, the PSF model and what that leaves.")] = False,
     exposure: Annotated[str, typer.Option(help="Photons: this exposure; without, the longest.")] = "",
+    composite: Annotated[
+        bool, typer.Option("--composite", help="Photons: all exposures of one configuration, together.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture to write (png, pdf, svg).")] = None,
 ) -> None:
     """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
@@ -40,6 +43,9 @@ def show(
 
     survey = open_survey(workspace)
     light_curve = survey.light_curve(survey.resolve(star))
+    if survey.photons and composite:
+        _show_composites(survey, light_curve.id, output)
+        return
     if survey.photons:
         series = exposure or _longest(light_curve)
         points = light_curve.only(series)
@@ -52,6 +58,24 @@ def show(
     save(show_residual(survey, light_curve) if psf else show_star(survey, light_curve, period or None), path)
     good = int(light_curve.good.sum())
     tell(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good.")
+
+
+def _show_composites(survey: Survey, target: str, output: Path | None) -> None:
+    from cuvee.errors import ConfigError
+    from cuvee.quicklook import figure_composite, save
+
+    found = survey.composites(target)
+    if not found:
+        raise ConfigError(
+            f"{target} has no composite: it takes two exposures in one configuration; leave --composite out."
+        )
+    for k, (facts, points) in enumerate(found):
+        name = "-".join(word for word in (target, *facts["setting"]) if word)
+        path = output or Path(f"{name}.png")
+        if k and output is not None:
+            path = output.with_stem(f"{output.stem}-{k + 1}")
+        save(figure_composite(points, facts), path)
+        tell(f"{path}: {target}, {len(facts['members'])} exposures, {points['time'].size} bins.")
 
 
 def _longest(light_curve: LightCurve) -> str:

@@ -17,6 +17,7 @@ class Simulated(enum.StrEnum):
     """What can be simulated."""
 
     TESS = "tess"
+    COS = "cos"
 
 
 def simulate(
@@ -30,14 +31,29 @@ def simulate(
         float | None, typer.Option(min=1, max=200_000, help="Stars on a whole CCD, instead of --stars.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Only stars and background: none of what TESS adds.")] = False,
+    events: Annotated[int, typer.Option(min=100, help="cos: events of an exposure, about.")] = 200_000,
+    exposures: Annotated[int, typer.Option(min=1, help="cos: number of exposures.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Make a workspace of simulated full-frame images with catalogue and truth.
+    """Make a workspace of simulated full-frame images, or of lists of photons, with the truth.
+
+    With cos: exposures of a star with a period of 131 s and a flare, photon lists of both segments and extracted spectra.
 
     Example: cuvee simulate tess sim --frames 240 --stars 3000 --size 512, then: cuvee run -w sim
     """
     from cuvee.cli.progress import TerminalReporter
+
+    if what is Simulated.COS:
+        from cuvee.simulate.cos import simulate_cos
+
+        with TerminalReporter(quiet) as reporter:
+            reporter.begin(f"Simulating {what.value}", exposures)
+            simulate_cos(
+                out, events=events, exposures=exposures, seed=seed, progress=lambda _done, _total: reporter.advance()
+            )
+        tell(f"Made {out}: {exposures} exposures of some {events:,} events. Next: cuvee run -w {out}")
+        return
     from cuvee.simulate.params import PLAIN, SimulationParams
     from cuvee.simulate.tess import simulate as simulate_tess
     from cuvee.simulate.tess import stars_at

@@ -16,9 +16,9 @@ from cuvee.cli.output import count, table, tell
 
 if TYPE_CHECKING:
     from cuvee.reproduce import Reproduction
-    from cuvee.run.start import Reporter, RunSummary
+    from cuvee.run.start import Reporter, RunOptions, RunSummary
 
-__all__ = ["Json", "Workspace", "init", "run", "status", "trouble_lines"]
+__all__ = ["Json", "Workspace", "at_workspace", "init", "run", "status", "trouble_lines"]
 
 Workspace = Annotated[Path, typer.Option("--workspace", "-w", help="The workspace; here by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -54,9 +54,10 @@ def init(
     tables = [str(Path(item).absolute()) for item in catalog or []]
     path = write_workspace(workspace, instrument, here, tables, photons)
     if tables or photons:
-        after = f"then: cuvee run{_at(workspace)}"
+        after = f"then: cuvee run{at_workspace(workspace)}"
     else:
-        after = f"take a catalogue in with: cuvee catalog import FILE{_at(workspace)}, then: cuvee run{_at(workspace)}"
+        at = at_workspace(workspace)
+        after = f"have images (cuvee acquire{at}) and a catalogue (cuvee catalog fetch tic{at}, or import FILE), then: cuvee run{at}"
     tell(f"Made {path}; look through it, {after}")
 
 
@@ -81,7 +82,8 @@ def run(
 ) -> None:
     """Bring the workspace up to date: light curves of every star in every frame.
 
-    What [acquire] in cuvee.toml wants is fetched first, once.
+    What [acquire] in cuvee.toml wants is fetched first, once; where [catalog] names "tic", the strips of the TIC on which
+    the images lie, too.
 
     Again and again is fine: what is there and still true is left alone; a repaired or added frame remakes only what
     depends on it.
@@ -98,7 +100,7 @@ def run(
     Example: cuvee run -w my-survey --sector 8 --camera 3 --ccd 4
     """
     from cuvee.cli.progress import TerminalReporter
-    from cuvee.errors import EXIT_BAD_UNITS, ConfigError
+    from cuvee.errors import EXIT_BAD_UNITS, ConfigError, CuveeError
     from cuvee.pipeline import PIPELINE
     from cuvee.reproduce import reproduce_run
     from cuvee.run.start import RunOptions, run_workspace
@@ -132,20 +134,27 @@ def run(
         command=" ".join(sys.argv[1:]),
     )
     again: Reproduction | None = None
-    wanting = list[str]()
+    wanting, warnings = list[str](), list[str]()
     with TerminalReporter(quiet or as_json) as reporter:
-        if not reproduce and not dry_run:
-            wanting = _acquire(workspace, reporter)
-        if reproduce:
-            again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
-        summary = again.summary if again else run_workspace(workspace, PIPELINE, options, reporter)
+        try:
+            if not reproduce and not dry_run:
+                wanting = _acquire(workspace, reporter)
+                absent, warnings = _fetch_strips(workspace, reporter, options)
+                wanting += absent
+            if reproduce:
+                again = reproduce_run(workspace, reproduce, PIPELINE, options, reporter)
+            summary = again.summary if again else run_workspace(workspace, PIPELINE, options, reporter)
+        except CuveeError:
+            for line in wanting:  # what did not come may be why nothing could be done
+                typer.echo(f"cuvee: {line}", err=True)
+            raise
         report = _draw(workspace, reporter) if summary.worked and not dry_run else ""
     if as_json:
         more = {"reproduction": reproduction_json(again)} if again else {}
         tell(json.dumps({**_summary_json(summary), **more}, indent=1))
     else:
         lines = [*_summary_lines(summary, workspace, dry_run, stars), *([report] if report else [])]
-        tell("\n".join([*lines, *wanting, *(reproduction_lines(again) if again else [])]))
+        tell("\n".join([*lines, *warnings, *wanting, *(reproduction_lines(again) if again else [])]))
     if not again.comparison.exact if again else summary.bad or summary.troubled or wanting:
         raise typer.Exit(EXIT_BAD_UNITS)
 
@@ -169,8 +178,30 @@ def _acquire(workspace: Path, reporter: Reporter) -> list[str]:
     n, total = len(outcome.troubled()), len(outcome.manifest.files)
     why = outcome.offline or "; ".join(f"{len(files)} {state}" for state, files in outcome.trouble.items())
     return [
-        f"Of {count(total, 'file')} that [acquire] wants {n} are not here ({why}); see: cuvee acquire{_at(workspace)}"
+        f"Of {count(total, 'file')} that [acquire] wants {n} are not here ({why}); see: cuvee acquire{at_workspace(workspace)}"
     ]
+
+
+def _fetch_strips(workspace: Path, reporter: Reporter, options: RunOptions) -> tuple[list[str], list[str]]:
+    """Fetch the strips of the TIC that a run needs; return what has not come, and what nobody was asked for, in words."""
+    from cuvee.config import load
+
+    if not load(workspace).catalog.files:
+        return [], []  # that is said by the run
+    from cuvee.sky.strips import strips_for_run
+
+    outcome = strips_for_run(workspace, reporter, options=options)
+    if outcome is None or not outcome.trouble:
+        return [], []
+    pairs = [pair for some in outcome.trouble.values() for pair in some]
+    what, see = count(len(pairs), "strip"), f"see: cuvee catalog fetch tic{at_workspace(workspace)}"
+    if not outcome.offline and "wanted" in outcome.trouble:
+        named = ", ".join(strip.stem for strip, _ in pairs)
+        return [], [
+            f"The stored TIC lacks {what} on which images lie ({named}), and stars there have no light curves; {see}"
+        ]
+    why = outcome.offline or "; ".join(f"{strip.stem}: {message}" for strip, message in pairs)
+    return [f"{what} of the TIC did not come ({why}), and stars there have no light curves; {see}"], []
 
 
 def _draw(workspace: Path, reporter: Reporter) -> str:
@@ -187,10 +218,10 @@ def _draw(workspace: Path, reporter: Reporter) -> str:
         why = error.message.rstrip(".")
     except Exception as error:  # a page is not worth a run
         why = f"unexpected {type(error).__name__}: {error}"
-    return f"The run is complete, its report is not ({why}); try again with: cuvee report{_at(workspace)}"
+    return f"The run is complete, its report is not ({why}); try again with: cuvee report{at_workspace(workspace)}"
 
 
-def _at(workspace: Path) -> str:
+def at_workspace(workspace: Path) -> str:
     """Return the option that names the workspace, for commands that the user may copy."""
     return "" if workspace == Path() else f" -w {shlex.quote(str(workspace))}"
 
@@ -246,7 +277,7 @@ def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool, stars: S
             lines.append(f"Dropped, because nothing calls for it any more: {dropped}.")
         if any(stage == "collect" and outcome in ("done", "have") for stage, outcome in summary.counts):
             lines.append(
-                f"Look: cuvee status{_at(workspace)}, cuvee show {stars[0] if stars else 'ID'}{_at(workspace)}"
+                f"Look: cuvee status{at_workspace(workspace)}, cuvee show {stars[0] if stars else 'ID'}{at_workspace(workspace)}"
             )
     if summary.n_gone:
         lines.append(f"{count(summary.n_gone, 'file')} measured earlier, gone from disk since: the points stay.")
@@ -254,7 +285,7 @@ def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool, stars: S
     bad = [(b.reason, b.message) for b in summary.bad.values()]
     lines += trouble_lines(troubled[:_SHOWN], bad[:_SHOWN], len(troubled), len(bad), summary.n_files + len(bad))
     if max(len(troubled), len(bad)) > _SHOWN:
-        lines.append(f"All of them: cuvee status{_at(workspace)}")
+        lines.append(f"All of them: cuvee status{at_workspace(workspace)}")
     return lines
 
 
@@ -303,7 +334,7 @@ def status(workspace: Workspace = Path(), as_json: Json = False) -> None:
     if report["running"]:
         doing = f"a run is going on (process {report['running']})"
     elif not report["runs"]:
-        tell(f"Nothing has been run yet; start with: cuvee run{_at(workspace)}")
+        tell(f"Nothing has been run yet; start with: cuvee run{at_workspace(workspace)}")
         return
     else:
         last = report["runs"][-1]

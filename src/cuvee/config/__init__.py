@@ -86,7 +86,7 @@ class CatalogSources(_Section):
     Parameters
     ----------
     files : tuple of str
-        Tables with id, position and magnitude, relative to the workspace.
+        Tables with id, position and magnitude, relative to the workspace; stored catalogues by name or folder.
     """
 
     files: tuple[str, ...] = ()
@@ -179,7 +179,8 @@ instrument = "{instrument}"
 files = {data}
 
 [catalog]
-# Tables with id, ra, dec and magnitude: TIC rows, csv, ecsv, FITS, VOTable, Parquet.
+# Tables with id, ra, dec and magnitude: TIC rows, csv, ecsv, FITS, VOTable, Parquet; or a stored catalogue by its name. Of "tic", a run
+# fetches what its images need, if [acquire] wants any.
 files = {catalog}
 
 [targets]

@@ -25,7 +25,7 @@ class AcquireParams(BaseModel):
     product : tuple of str
         Kinds of files; empty: frames of sectors, light curves of TESS stars, target pixels of Kepler stars, photon lists of HST.
     archive : str
-        Base URL of a mirror that has portal, files and scripts; empty: MAST.
+        Base URL of a mirror that has portal, files, scripts and bulk catalogues; empty: MAST.
     cloud : bool
         Ask the public bucket in the cloud first, and the archive for what it does not have.
     parallel : int
@@ -58,7 +58,7 @@ class AcquireParams(BaseModel):
 
 ACQUIRE_TEMPLATE = """
 [acquire]
-# What `cuvee acquire` fetches into RAW: of "tess", "kepler" (K2 too) or "hst" ...
+# What `cuvee acquire`, or a run before all else, fetches into RAW: of "tess", "kepler" (K2 too) or "hst" ...
 # mission = "tess"
 # ... all files of sectors (1, "1-3", [1, 5]), of one camera and CCD (0: all), or of stars (ids or names).
 # sector = []

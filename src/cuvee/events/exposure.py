@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.errors import BadData
+from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
 from cuvee.events.curve import Band, band_curve, bin_edges, with_parts
@@ -21,7 +21,17 @@ from cuvee.events.trace import columns_of
 from cuvee.model import flags
 from cuvee.model.photons import Exposure, Trace
 
-__all__ = ["COLUMNS", "EventList", "PhotonCurve", "bin_exposure", "check_exposure", "facts_of_curve", "renamed"]
+__all__ = [
+    "COLUMNS",
+    "EventList",
+    "PhotonCurve",
+    "bin_exposure",
+    "check_exposure",
+    "facts_of_curve",
+    "renamed",
+    "statistics_facts",
+    "unwanted",
+]
 
 COLUMNS: dict[str, tuple[str, str]] = {
     "time": ("d", "BJD_TDB - 2457000 in the middle of the bin, at the target"),
@@ -113,33 +123,48 @@ class PhotonCurve:
         return total
 
 
-def check_exposure(exposure: Exposure, params: EventParams) -> None:
+def check_exposure(exposure: Exposure) -> None:
     """Raise `BadData` for an exposure that is to be set aside for what its headers say.
 
     Raises
     ------
     BadData
-        ``no-events``, ``bad-expflag``, ``short-exposure`` or ``bad-proposal``.
+        ``no-events`` or ``bad-expflag``.
     """
     path, cards = exposure.path, exposure.cards
-    name = path.rpartition("/")[2]
     if exposure.table.n_row == 0:
         raise BadData(f"{path} holds no events.", "no-events", path)
     if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
         raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
-    if exposure.seconds < params.least:
-        raise BadData(
-            f"{path} was exposed for {exposure.seconds:g} s, less than [events] least = {params.least:g}.",
-            "short-exposure",
-            path,
-        )
-    if cards.get("proposal", 0) in params.proposals:
-        raise BadData(
-            f"{name} is of proposal {cards['proposal']}, which [events] proposals names.", "bad-proposal", path
-        )
 
 
-def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_row: int, parts: int = 1) -> PhotonCurve:
+def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, str] | None:
+    """Return why the user does not want an exposure: reason, and the end of a sentence about it; None where he does.
+
+    Parameters
+    ----------
+    seconds : float
+        Exposure time (s).
+    proposal : int
+        Number of its proposal.
+    params : EventParams
+        What is wanted.
+    """
+    if seconds < params.least:
+        return "short-exposure", f"was exposed for {seconds:g} s, less than [events] least = {params.least:g}."
+    if proposal in params.proposals:
+        return "bad-proposal", f"is of proposal {proposal}, which [events] proposals names."
+    return None
+
+
+def bin_exposure(
+    lists: Sequence[EventList],
+    params: EventParams,
+    bits: int,
+    n_row: int,
+    parts: int = 1,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> PhotonCurve:
     """Bin the photons of one exposure.
 
     Parameters
@@ -154,6 +179,8 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
         Rows of its detector.
     parts : int
         Segments that the exposure should have.
+    limits : mapping of str to (float, float), optional
+        Wavelengths that are kept of a segment (Angstrom), within those of ``params.band``.
 
     Returns
     -------
@@ -163,10 +190,12 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
     ------
     BadData
         If a file cannot be used; with its path.
+    NoWork
+        If only the night counts, and there was none.
     """
     first = lists[0].exposure
     for one in lists:
-        check_exposure(one.exposure, params)
+        check_exposure(one.exposure)
     gti = common_gti([one.exposure.gti for one in lists])
     windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
     if params.airglow == "night":
@@ -176,9 +205,10 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
                 first.path,
             )  # fmt: skip
         gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
+    if not gti.size and params.airglow == "night":
+        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
     if not gti.size:
-        why = "at night" if params.airglow == "night" else "that all its segments share"
-        raise BadData(f"{first.path} has no good time {why}.", "no-gti", first.path)
+        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
     if gti[-1, 1] - gti[0, 0] > MOST_BINS * params.step:
         raise BadData(
             f"{first.path} has good time over {gti[-1, 1] - gti[0, 0]:.4g} s, more than {MOST_BINS:,} bins of [events] step = {params.step:g}.",
@@ -191,10 +221,14 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
     for one in lists:
         raw = bool(one.exposure.cards.get("raw"))
         pulse = one.exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
-        screen = Screen(gti, bits | params.quality, pulse, windows, params.band)
-        columns = [[columns_of(trace, *limits) for limits in bands.values()] for trace in one.traces]
+        screens = []
+        for trace in one.traces:
+            low, high = (limits or {}).get(trace.name, params.band)
+            span = max(low, params.band[0]), min(high, params.band[1])
+            screens.append(Screen(gti, bits | params.quality, pulse, windows, span))
+        columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
         traces |= {trace.name: trace for trace in one.traces}
-        sums |= _added(one, screen, columns, edges, n_row)
+        sums |= _added(one, screens, columns, edges, n_row)
     curves = {
         name: with_parts([band_curve(traces[part], sums[part], k, gti, edges) for part in traces])
         for k, name in enumerate(bands)
@@ -227,14 +261,14 @@ def bin_exposure(lists: Sequence[EventList], params: EventParams, bits: int, n_r
 
 def _added(
     one: EventList,
-    screen: Screen,
+    screens: Sequence[Screen],
     columns: Sequence[Sequence[tuple[int, int]]],
     edges: NDArray[np.float64],
     n_row: int,
 ) -> dict[str, Sums]:
     path = one.exposure.path
     try:
-        found = add_up_traces(one.chunks(), one.exposure.table, one.traces, screen, columns, edges, n_row)
+        found = add_up_traces(one.chunks(), one.exposure.table, one.traces, screens, columns, edges, n_row)
     except BadData as error:
         if error.path:
             raise
@@ -287,16 +321,20 @@ def _blocks(band: Band) -> NDArray[np.int64]:
 
 def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     """Return what is kept of a light curve beside its points, as JSON can hold it."""
-    exposure, found = curve.exposure, curve.statistics
-    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
-    numbers = {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}
+    exposure = curve.exposure
     return {
         "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
-        "statistics": numbers, "peaks": peaks,
+        **statistics_facts(curve.statistics),
     }  # fmt: skip
+
+
+def statistics_facts(found: Statistics) -> dict[str, Any]:
+    """Return statistics as JSON can hold them: numbers, and period, power and false alarm of each range."""
+    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
+    return {"statistics": {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}, "peaks": peaks}
 
 
 def renamed(curve: PhotonCurve, names: Mapping[str, str]) -> PhotonCurve:

@@ -85,7 +85,12 @@ class Statistics:
 
 
 def statistics(
-    time: FloatArray, exposure: FloatArray, gross: FloatArray, background: FloatArray, seed: int = 1
+    time: FloatArray,
+    exposure: FloatArray,
+    gross: FloatArray,
+    background: FloatArray,
+    seed: int = 1,
+    periods: bool = True,
 ) -> Statistics:
     """Return how a light curve varies.
 
@@ -98,6 +103,8 @@ def statistics(
         the longest exposure count for no period, and those without any for nothing.
     seed : int
         Of the simulations.
+    periods : bool
+        Whether to look for periods.
 
     Returns
     -------
@@ -127,7 +134,7 @@ def statistics(
     found = stats.pearsonr(time, net) if spread > 0.0 and gross.size > 2 else None
     peaks = dict(nothing)
     whole = exposure >= 0.5 * exposure.max()
-    if np.count_nonzero(whole) >= LEAST_BINS:
+    if periods and np.count_nonzero(whole) >= LEAST_BINS:
         args = time[whole], exposure[whole], gross[whole], background[whole], fake[:, whole]
         peaks = {name: _peak(*args, low, high) for name, (low, high) in PERIODS.items()}
     return Statistics(

@@ -100,14 +100,14 @@ def add_up(
     n_row: int = 1024,
 ) -> Sums:
     """Screen and bin the events of one segment; see `add_up_traces`."""
-    return add_up_traces(chunks, table, [trace], screen, [columns], edges, n_row)[0]
+    return add_up_traces(chunks, table, [trace], [screen], [columns], edges, n_row)[0]
 
 
 def add_up_traces(
     chunks: Iterable[NDArray[np.uint8]],
     table: EventTable,
     traces: Sequence[Trace],
-    screen: Screen,
+    screens: Sequence[Screen],
     columns: Sequence[Sequence[tuple[int, int]]],
     edges: NDArray[np.float64],
     n_row: int = 1024,
@@ -122,8 +122,8 @@ def add_up_traces(
         Their layout.
     traces : sequence of Trace
         Regions and wavelengths.
-    screen : Screen
-        What is left out.
+    screens : sequence of Screen
+        What is left out for each; they differ in wavelengths only.
     columns : sequence of sequences of (int, int)
         Of each trace: first and last column of each band, both included.
     edges : float64 array, shape (n_bin + 1,)
@@ -143,7 +143,7 @@ def add_up_traces(
     """
     ledgers = [
         _Ledger(trace, screen, bands, edges, n_row if k == 0 else 0)
-        for k, (trace, bands) in enumerate(zip(traces, columns, strict=True))
+        for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
     ]
     room = _Room(0)
     n_event = 0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cuvee.model.photons import Boxes, Spectrum, Trace
 
-__all__ = ["box_trace", "columns_of", "spectrum_trace"]
+__all__ = ["box_trace", "column_widths", "columns_of", "spectrum_trace"]
 
 FloatArray = NDArray[np.float64]
 
@@ -66,13 +66,28 @@ def spectrum_trace(spectrum: Spectrum, boxes: Boxes | None) -> Trace:
     if told.any():
         gain = np.interp(column, column[told], spectrum.flux[told] / spectrum.net[told])
         share = np.where(spectrum.share > 0.0, spectrum.share, 1.0)
-        gain = np.where(spectrum.wavelength > 0.0, gain * np.abs(np.gradient(spectrum.wavelength)) / share, 0.0)
+        gain = np.where(spectrum.wavelength > 0.0, gain * column_widths(spectrum.wavelength) / share, 0.0)
     behind = spectrum.behind
     if not behind.shape[0] and boxes is not None:
         behind = _behind(boxes)
     return Trace(
         spectrum.name, spectrum.low, spectrum.high, behind, spectrum.wavelength, gain, spectrum.dark, bool(told.any())
     )
+
+
+def column_widths(wavelength: FloatArray) -> FloatArray:
+    """Return the width of columns, shape (n_col,) (Angstrom): half the way to each neighbour that has a wavelength.
+
+    Parameters
+    ----------
+    wavelength : float64 array, shape (n_col,)
+        Angstrom; 0 where a column has none.
+    """
+    known = wavelength > 0.0
+    step = np.where(known[1:] & known[:-1], np.abs(np.diff(wavelength)), np.nan)
+    beside = np.stack([np.r_[np.nan, step], np.r_[step, np.nan]])
+    n = np.isfinite(beside).sum(axis=0)
+    return np.asarray(np.where(n > 0, np.nansum(beside, axis=0) / np.maximum(n, 1), 0.0))
 
 
 def _behind(boxes: Boxes) -> FloatArray:

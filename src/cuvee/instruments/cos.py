@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from cuvee.events.gti import common_gti
 from cuvee.events.trace import box_trace, spectrum_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
@@ -29,6 +30,9 @@ SERIOUS = 64 | 512 | 2048
 SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
 SAME = 0.01
 """Exposure times of a photon list and of its spectrum may differ by this share; else the spectrum is of another one."""
+
+ROUNDED = 2.0
+"""Seconds by which good time may reach beyond the start and the end that the header has."""
 
 RAW_SHIFT = 8.0
 """Rows by which raw and corrected places may differ."""
@@ -76,9 +80,11 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
         "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
         "optical": primary.text("OBSTYPE", ""), **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
     }  # fmt: skip
+    mjd = cards.real("EXPSTART")
+    span = max(seconds, 86400.0 * (cards.real("EXPEND", mjd) - mjd))
     exposure = Exposure(
         path, primary.text("ROOTNAME").lower(), part, primary.text("TARGNAME", ""), primary.real("RA_TARG"), primary.real("DEC_TARG"), setting,
-        cards.real("EXPSTART"), "utc", False, seconds, _gti(tables, path), event_table(cards, _RAWTAG if raw else _CORRTAG), kept,
+        mjd, "utc", False, seconds, _gti(tables, path, span), event_table(cards, _RAWTAG if raw else _CORRTAG), kept,
         _timeline(tables),
     )  # fmt: skip
     return exposure, tables.start
@@ -89,9 +95,13 @@ def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None
     return event_chunks(exposure.path, start, exposure.table, digest)
 
 
-def _gti(tables: Tables, path: str) -> NDArray[np.float64]:
+def _gti(tables: Tables, path: str, span: float) -> NDArray[np.float64]:
     """Return the good time of the newest table of it: later steps of the calibration append theirs."""
-    return good_times(tables, path, sorted(key for key in tables.rows if key[0] == "GTI")[-1:])
+    gti = good_times(tables, path, sorted(key for key in tables.rows if key[0] == "GTI")[-1:])
+    gti = common_gti([gti, np.array([[-ROUNDED, span + ROUNDED]])])
+    if not gti.size:
+        raise bad(path, f"has no good time (GTI) within the {span:g} s of its exposure", "no-gti")
+    return gti
 
 
 def _boxes(cards: Cards, detector: str, part: str) -> dict[str, Boxes]:

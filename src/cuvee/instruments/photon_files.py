@@ -53,5 +53,5 @@ def photon_info(
         path, instrument, rootname[:_VISIT], setting[1].lower() or instrument, "events", rootname, path.rpartition("/")[2].removesuffix(".gz"),
         Geometry(0, 0, 0, 0), Readout(0.0 if exposure is None else exposure.seconds, (), (), 0, (), 0.0),
         Moments(np.zeros(1, np.int64), start, stop, nothing, np.zeros(1, np.int32)),
-        facts={"role": role, "target": target or "unknown", "setting": "_".join(word.replace("_", "-") for word in setting)},
+        facts={"role": role, "target": target or "unknown", "proposal": str(0 if exposure is None else exposure.cards.get("proposal", 0)), "setting": "_".join(word.replace("_", "-") for word in setting)},
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Figures: one a star, one a run, one a simulation."""
 
+from cuvee.quicklook.composite import figure_composite
 from cuvee.quicklook.noise import NoiseCurve, noise_curve
 from cuvee.quicklook.photons import figure_exposure
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
@@ -16,6 +17,7 @@ __all__ = [
     "NoiseCurve",
     "Residual",
     "Stamp",
+    "figure_composite",
     "figure_exposure",
     "figure_light_curve",
     "figure_recovery",

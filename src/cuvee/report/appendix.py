@@ -31,6 +31,7 @@ _STAGES = {
     "collect": "gathered light curves from the blocks",
     "summary": "wrote the numbers of each detector's stars",
     "bin": "screened and binned the photons of exposures",
+    "composite": "binned exposures of one target together",
     "publish": "described the catalogue of light curves",
 }
 _AGAIN = "Fetch it again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee import __version__
@@ -100,10 +100,7 @@ class Driver:
         self.stock = Stock(ledger, paths)
         self.seals = Seals(ledger, str(paths.root))
         self.catalogue = ""
-        called = config.events.names
-        self.sources = Sources(
-            device, paths, self.stock, write=not options.dry_run, names=called if isinstance(called, Mapping) else {}
-        )
+        self.sources = Sources(device, paths, self.stock, write=not options.dry_run, params=config.events)
         self.summary = RunSummary()
         self.groups: dict[DataId, list[str]] = {}
         self.idle: list[Receipt] = []
@@ -117,11 +114,14 @@ class Driver:
         with self.crew, collector_paused():
             if not self.options.dry_run:
                 self._open_run()
-            self._take_inventory(raw)
-            if stored:  # whatever part of the raw files this run is for, the catalogue is one
-                ahead = [self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group]]
-                tables = [*tables, *stored_tables(stored, ahead)]
-            return self._run(tables)
+            footprints = self.look(raw)
+            # Whatever part of the raw files this run is for, the catalogue is one.
+            return self._run([*tables, *stored_tables(stored, footprints)] if stored else tables)
+
+    def look(self, raw: Sequence[str]) -> Iterator[list[Product]]:
+        """Take the inventory, and return the footprints of each group of raw files, which are found when they are asked for."""
+        self._take_inventory(raw)
+        return (self._raw_ahead(group)["footprint"] for group in sorted(self.groups) if self.groups[group])
 
     def _run(self, tables: Sequence[str]) -> RunSummary:
         home = DataId(self.device.name)
@@ -218,8 +218,8 @@ class Driver:
         for name in names:
             while True:
                 counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
-                n_bad = len(self.stock.inventory.bad)
                 everything = self.sources.photons()
+                n_bad = len(self.stock.inventory.bad)
                 raw = {kind: [p for p in found if self._wanted(p.data_id.group)] for kind, found in everything.items()}
                 self._stage(name, home, raw, groups=[group for group in self.groups if self._wanted(group)])
                 if len(self.stock.inventory.bad) == n_bad:

@@ -30,6 +30,7 @@ __all__ = [
     "facts_of",
     "facts_to_row",
     "footprint_facts",
+    "footprint_from",
     "footprint_of",
     "footprint_product",
     "frame_row",
@@ -233,6 +234,11 @@ def footprint_of(info: FileInfo) -> dict[str, Any]:
     return {**asdict(footprint), "time_ra": info.time_ra, "time_dec": info.time_dec}
 
 
+def footprint_from(facts: Mapping[str, Any]) -> Footprint:
+    """Return the footprint that `footprint_of` has the facts of."""
+    return Footprint(facts["series"], Geometry(**facts["geometry"]), facts["wcs"], facts["epoch"])
+
+
 def footprint_product(series: DataId, facts: Mapping[str, Any], cells: Sequence[int] = ()) -> Product:
     """Return the footprint of a series as a product: only facts, no file.
 
@@ -246,9 +252,7 @@ def footprint_product(series: DataId, facts: Mapping[str, Any], cells: Sequence[
         Catalogue partitions that meet it; computed where not given.
     """
     if not cells:
-        geometry = Geometry(**facts["geometry"])
-        footprint = Footprint(facts["series"], geometry, facts["wcs"], facts["epoch"])
-        cells = tuple(int(cell) for cell in footprint_pixels([footprint], FOOTPRINT_MARGIN))
+        cells = tuple(int(cell) for cell in footprint_pixels([footprint_from(facts)], FOOTPRINT_MARGIN))
     return Product("footprint", series, _footprint_hash(facts), "", {"facts": facts, "cells": cells})
 
 

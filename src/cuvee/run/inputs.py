@@ -23,9 +23,9 @@ from cuvee.model.keys import BLOCK_CADENCES
 from cuvee.model.moving import Candidates, Ephemerides, Tracks
 from cuvee.model.photons import Spectrum
 from cuvee.model.psf import StarModel
-from cuvee.model.records import FileInfo, FluxBlock, Footprint, Geometry, Neighbours, Stars, Targets
+from cuvee.model.records import FileInfo, FluxBlock, Footprint, Neighbours, Stars, Targets
 from cuvee.model.time import observer_time
-from cuvee.run.facts import footprint_facts
+from cuvee.run.facts import footprint_facts, footprint_from
 from cuvee.run.known_objects import found_tracks, read_known, tracks_over
 from cuvee.run.refset import middle_member
 from cuvee.run.stage import Product, Unit
@@ -117,7 +117,12 @@ def readers(
         "tracks": lambda: None,
         "metrics": lambda: [numbers.read_columns(root / product.path) for product in _in_order(found["metrics"])],
         "lightcurves": lambda: None,
-        "events": lambda: _photons(found["events"], found["spectrum"], device, log),
+        "composites": lambda: None,
+        "events": lambda: (
+            _photons(found["events"], found["spectrum"], device, log)
+            if "series" in unit.stage.per
+            else _all_photons(found["events"], found["spectrum"], device, log)
+        ),
         "spectrum": lambda: None,
     }
 
@@ -150,6 +155,17 @@ def _photons(
             exposure, partial(reader.chunks, exposure, start, None), reader.traces(exposure, known)
         )
     return list(opened.values()), reader.parts(next(iter(opened.values())).exposure)
+
+
+def _all_photons(
+    lists: Sequence[Product], spectra: Sequence[Product], device: Instrument, log: StreamLog
+) -> list[tuple[list[EventList], int]]:
+    """Open the lists of photons of several exposures."""
+    found = []
+    for name in sorted({product.data_id.series for product in lists}):
+        own, theirs = ([one for one in each if one.data_id.series == name] for each in (lists, spectra))
+        found.append(_photons(own, theirs, device, log))
+    return found
 
 
 def _in_order(products: Sequence[Product]) -> list[Product]:
@@ -279,8 +295,7 @@ def _footprints(products: Sequence[Product]) -> list[tuple[Footprint, float, flo
     footprints = []
     for product in products:
         facts = footprint_facts(product)
-        footprint = Footprint(facts["series"], Geometry(**facts["geometry"]), facts["wcs"], facts["epoch"])
-        footprints.append((footprint, facts["time_ra"], facts["time_dec"]))
+        footprints.append((footprint_from(facts), facts["time_ra"], facts["time_dec"]))
     return footprints
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.events.composite import Composite
 from cuvee.events.exposure import PhotonCurve
 from cuvee.model.keys import PATCH_ORDER, DataId, patch_of
 from cuvee.model.moving import Tracks
@@ -195,9 +196,31 @@ def _write_binned(unit: Unit, curve: PhotonCurve, paths: Paths) -> Written:
     return (_product("lightcurves", data_id, path, paths), _product("exposures", data_id, counted, paths)), counts
 
 
+def _write_composite(unit: Unit, found: Composite, paths: Paths) -> Written:
+    data_id = unit.data_id
+    curves = photon_curves.light_curves_of_composite(found, data_id.part)
+    patch = int(curves.targets.healpix[0]) >> 2 * (29 - PATCH_ORDER)
+    catalog = photon_curves.composites_of(data_id.instrument)
+    path = hats.patch_path(paths.light_curves, catalog, patch, curves.segment, curves.detector, data_id.part)
+    hats.write_patch(path, curves)
+    facts = paths.composite(data_id)
+    photon_curves.write_composite(facts, found)
+    products = (
+        _product("composites", data_id, path, paths),
+        _product("composites", data_id._replace(series="facts"), facts, paths),
+    )
+    return products, {"exposures": len(found.members), "points": int(curves.offsets[-1])}
+
+
 def _write_catalog(unit: Unit, instrument: str, paths: Paths) -> Written:
     written = hats.write_catalog_metadata(paths.light_curves, instrument)
-    products = [_product("catalog", DataId(instrument, part=path.name), path, paths) for path in written]
+    if any(product.kind == "composites" for product in unit.inputs):
+        written += hats.write_catalog_metadata(paths.light_curves, photon_curves.composites_of(instrument))
+    # Both catalogues have files of the same names.
+    products = [
+        _product("catalog", DataId(instrument, part=path.name, series="" if k < 4 else "composite"), path, paths)
+        for k, path in enumerate(written)
+    ]
     return tuple(products), {"files": len(unit.inputs)}
 
 
@@ -214,6 +237,7 @@ WRITERS: dict[str, Callable[[Unit, Any, Paths], Written]] = {
     "collect": _write_patch,
     "summary": _write_summary,
     "bin": _write_binned,
+    "composite": _write_composite,
     "publish": _write_catalog,
 }
 """How the output of each stage is written, by the stage's name."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee.errors import BadData
+from cuvee.events.exposure import unwanted
+from cuvee.events.params import EventParams
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.run.facts import BadFile, FileFacts, composite_key, stat_files
@@ -33,18 +35,16 @@ class Sources:
         Knows the files.
     write : bool
         Whether to write down what is chosen and found.
-    names : mapping of str to str
-        What targets of photon counters are called, by what the files call them.
+    params : EventParams
+        What photon counters' targets are called, and which exposures are not wanted.
     """
 
-    def __init__(
-        self, device: Instrument, paths: Paths, stock: Stock, write: bool, names: Mapping[str, str] = NOTHING
-    ) -> None:
+    def __init__(self, device: Instrument, paths: Paths, stock: Stock, write: bool, params: EventParams) -> None:
         self._device = device
         self._paths = paths
         self._stock = stock
         self._write = write
-        self._names = names
+        self._params = params
         self._last: tuple[Sequence[str], Mapping[DataId, ReferenceSet], int] | None = None
         self._raw: dict[str, list[Product]] = {}
 
@@ -97,11 +97,16 @@ class Sources:
     def photons(self) -> dict[str, list[Product]]:
         """Return all files of a photon counter, by kind: lists of events, and spectra that the mission extracted from them."""
         inventory = self._stock.inventory
+        names = self._params.names if isinstance(self._params.names, Mapping) else NOTHING
         found: dict[str, list[Product]] = {"events": [], "spectrum": []}
         for facts in (*inventory.good.values(), *inventory.gone.values()):
             if facts.is_photons:
                 info = facts.info
-                meta = {"facts": facts, "composite": composite_key(info.facts, self._names)}
+                why = unwanted(info.readout.exposure, int(info.facts["proposal"]), self._params)
+                if why is not None and info.facts["role"] == "events":
+                    self._stock.condemn(BadFile(facts.path, facts.stat, why[0], f"{facts.path} {why[1]}"), self._write)
+                    continue
+                meta = {"facts": facts, "composite": composite_key(info.facts, names)}
                 product = Product(info.facts["role"], facts.data_id, facts.content, facts.path, meta)
                 found[product.kind].append(product)
         return found

@@ -18,17 +18,18 @@ from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
 from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
+from cuvee.run.garbage import collector_paused
 from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.known_objects import read_known
 from cuvee.run.options import Reporter, RunOptions, RunSummary
-from cuvee.run.stage import Stage
+from cuvee.run.stage import Product, Stage
 from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
-from cuvee.store.sky_store import find_stored
+from cuvee.store.sky_store import TIC, find_stored
 
-__all__ = ["Reporter", "RunOptions", "RunSummary", "run_workspace"]
+__all__ = ["Reporter", "RunOptions", "RunSummary", "look_at_images", "run_workspace"]
 
 
 def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, reporter: Reporter) -> RunSummary:
@@ -66,13 +67,21 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     if options.until and options.until not in names:
         raise ConfigError(f"There is no stage {options.until!r}; choose from {', '.join(names)}.")
     if not config.catalog.files and device.photons is None:
-        raise ConfigError(f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars.")
+        raise ConfigError(
+            f"{root / 'cuvee.toml'} names no catalogue; set [catalog] files to a table of stars, or have the TIC fetched with: cuvee catalog fetch tic."
+        )
     _check_aperture(config)
     raw = find_files(config.data.files, device.patterns, root)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
     stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
-    tables = find_files([source for source in config.catalog.files if source not in stored], ("*",), root)
+    plain = [source for source in config.catalog.files if source not in stored]
+    if TIC in plain and not (root / TIC).exists():
+        raise ConfigError(
+            f"{root / 'cuvee.toml'} names the catalogue {TIC!r}, and nothing of it has been taken in; fetch it with: cuvee catalog fetch {TIC} "
+            f"-w {root}, or take files in that you have: cuvee catalog import FILE."
+        )
+    tables = find_files(plain, ("*",), root)
     _check_names(raw, tables)
     if config.extract.mask not in (None, "pipeline"):
         read_mask(root / str(config.extract.mask))
@@ -85,6 +94,38 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     with _ledger(paths, options.dry_run) as ledger:
         ledger.say = reporter.say
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
+
+
+def look_at_images(root: Path, reporter: Reporter, options: RunOptions | None = None) -> list[Product]:
+    """Return the footprints of all raw files of a workspace; nothing is written.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace.
+    reporter : Reporter
+        Takes the news.
+    options : RunOptions, optional
+        Those of the run that it is for, which say by how many workers headers are read.
+
+    Raises
+    ------
+    ConfigError
+        If there are no raw files, or it is no workspace.
+    """
+    config = load(root)
+    root = root.resolve()
+    device = instrument(config.workspace.instrument)
+    raw = find_files(config.data.files, device.patterns, root)
+    _check_names(raw, ())
+    space = config.workspace
+    paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
+    given = options or RunOptions()
+    only_look = RunOptions(workers=given.workers, executor=given.executor, dry_run=True)
+    with _ledger(paths, dry_run=True) as ledger:
+        driver = Driver(config, device, paths, ledger, (), only_look, reporter)
+        with driver.crew, collector_paused():
+            return [product for some in driver.look(raw) for product in some]
 
 
 @contextmanager

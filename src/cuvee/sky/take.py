@@ -11,7 +11,7 @@ from cuvee.errors import ConfigError
 from cuvee.run.options import Reporter
 from cuvee.store.sky_columns import column_types
 from cuvee.store.sky_import import import_table, md5_list
-from cuvee.store.sky_store import Source, is_stored, read_catalog
+from cuvee.store.sky_store import TIC, Source, is_stored, read_catalog
 
 __all__ = ["MD5_NAME", "Taken", "take_in"]
 
@@ -19,7 +19,7 @@ MD5_NAME = "md5sum.txt"
 """What MAST calls the list of sums beside its bulk files."""
 
 _NAMES = (
-    (re.compile(r"^tic_dec", re.IGNORECASE), "tic"),
+    (re.compile(r"^tic_dec", re.IGNORECASE), TIC),
     (re.compile(r"ctl", re.IGNORECASE), "ctl"),
     (re.compile(r"gaia", re.IGNORECASE), "gaia"),
 )

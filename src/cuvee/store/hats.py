@@ -27,7 +27,7 @@ from cuvee.model.records import LightCurves
 from cuvee.store.atomic import atomic_path
 from cuvee.store.curve_table import POINT_COLUMNS, ROW_COLUMNS, light_curve_table
 
-__all__ = ["find_star", "patch_path", "read_light_curves", "write_catalog_metadata", "write_patch"]
+__all__ = ["find_star", "has_catalog", "patch_path", "read_light_curves", "write_catalog_metadata", "write_patch"]
 
 ROW_GROUP = 100
 """Stars in a row group, the least that a reader of one star must decode."""
@@ -254,6 +254,11 @@ def write_catalog_metadata(root: Path, instrument: str) -> list[Path]:
     for path, data in contents.items():
         _write_bytes(path, data)
     return list(contents)
+
+
+def has_catalog(root: Path, instrument: str) -> bool:
+    """Tell whether there is a catalogue of that name."""
+    return bool(_files(root, instrument))
 
 
 def _patch_folder(root: Path, instrument: str, patch: int) -> Path:

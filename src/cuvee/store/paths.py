@@ -168,6 +168,10 @@ class Paths:
         """Name what was counted in an exposure of photons: its image, pulse heights, spectrum, and the numbers of its light curve."""
         return self.root / self.red / unit.segment / f"{unit.detector}-{unit.kind}" / f"{unit.series}.npz"
 
+    def composite(self, unit: DataId) -> Path:
+        """Name what is known of a composite: its exposures, its wavelengths, how it varies."""
+        return self.root / self.red / "composites" / f"{unit.part}.json"
+
     def summary(self, group: DataId, suffix: str) -> Path:
         """Name a detector's table."""
         return self.root / self.lc / group.instrument / "summary" / f"{_stem(group)}.{suffix}"

@@ -12,12 +12,22 @@ from numpy.typing import NDArray
 
 from cuvee.catalog.stars import healpix_index
 from cuvee.errors import StoreError
-from cuvee.events.exposure import PhotonCurve, facts_of_curve
+from cuvee.events.composite import Composite
+from cuvee.events.exposure import PhotonCurve, facts_of_curve, statistics_facts
 from cuvee.model.keys import DataId
 from cuvee.model.records import LightCurves, Targets
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["light_curves_of", "read_exposure", "read_facts", "write_exposure"]
+__all__ = [
+    "composites_of",
+    "light_curves_of",
+    "light_curves_of_composite",
+    "read_composite",
+    "read_exposure",
+    "read_facts",
+    "write_composite",
+    "write_exposure",
+]
 
 
 def light_curves_of(curve: PhotonCurve, data_id: DataId) -> LightCurves:
@@ -46,6 +56,65 @@ def light_curves_of(curve: PhotonCurve, data_id: DataId) -> LightCurves:
         curve.points,
         columns=curve.columns,
     )
+
+
+def composites_of(instrument: str) -> str:
+    """Name the catalogue of an instrument's composites: they hold the same photons again, and so lie apart."""
+    return f"{instrument}-composite"
+
+
+def light_curves_of_composite(found: Composite, key: str) -> LightCurves:
+    """Return a composite as the row of the store that it becomes.
+
+    Parameters
+    ----------
+    found : Composite
+        The composite.
+    key : str
+        What its exposures have in common (`cuvee.run.facts.composite_key`).
+    """
+    one = found.members[0].exposure
+    ra, dec, nan = np.array([one.ra]), np.array([one.dec]), np.array([np.nan])
+    targets = Targets(
+        np.asarray(healpix_index(ra, dec), np.int64), np.array([one.target]), ra, dec, nan, np.array([key]), nan, nan, nan[:, None],
+        np.zeros(1, np.int32), (),
+    )  # fmt: skip
+    n = found.points["time"].size
+    offsets = np.array([0, n], np.int64)
+    return LightCurves(
+        targets, "composite", one.setting[1].lower(), np.array(["band"]), offsets, found.points, columns=found.columns
+    )
+
+
+def write_composite(path: Path, found: Composite) -> None:
+    """Write what is known of a composite, atomically.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    facts = {
+        "members": [one.exposure.rootname for one in found.members], "limits": found.limits, "left_out": found.left_out,
+        **{name: value for name, value in facts_of_curve(found.members[0]).items() if name in ("target", "setting")},
+        "seconds": float(sum(np.diff(one.gti).sum() for one in found.members)), **statistics_facts(found.statistics),
+    }  # fmt: skip
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def read_composite(path: Path) -> Mapping[str, Any]:
+    """Read what `write_composite` wrote.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text())  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is missing or damaged ({error}); run again to make it anew.") from error
 
 
 def write_exposure(path: Path, curve: PhotonCurve) -> None:

@@ -37,7 +37,7 @@ from cuvee.store.sky_store import (
     write_catalog,
 )
 
-__all__ = ["import_table", "md5_list"]
+__all__ = ["import_table", "md5_list", "taking_folder"]
 
 PART = 300_000
 """Rows that are sorted together: of the TIC some 300 MB, three of which are in memory."""
@@ -80,6 +80,11 @@ def md5_list(path: Path) -> dict[str, str]:
     return found
 
 
+def taking_folder(folder: Path, name: str) -> Path:
+    """Return where the rows of a file are until all of them are there; what lies there after a kill is of no use."""
+    return folder / f".taking-{name}"
+
+
 def import_table(path: Path, folder: Path, name: str, md5: str, progress: Progress) -> Source:
     """Take one file into a stored catalogue.
 
@@ -113,7 +118,7 @@ def import_table(path: Path, folder: Path, name: str, md5: str, progress: Progre
     if known is not None:
         _check_same(path, known, types)
     with ExitStack() as stack:
-        temporary = folder / f".taking-{path.name}"
+        temporary = taking_folder(folder, path.name)
         shutil.rmtree(temporary, ignore_errors=True)
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         source = _take(path, temporary, types, roles, progress)

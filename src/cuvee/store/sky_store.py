@@ -17,12 +17,14 @@ from cuvee.errors import StoreError
 from cuvee.store.atomic import atomic_path
 
 __all__ = [
-    "INDEX", "PIXEL_COLUMN", "STORE_ORDER", "Source", "StoredCatalog", "cell_file", "find_stored", "is_stored", "read_catalog", "stored_files",
+    "INDEX", "PIXEL_COLUMN", "STORE_ORDER", "TIC", "Source", "StoredCatalog", "cell_file", "find_stored", "is_stored", "read_catalog", "stored_files",
     "write_catalog",
 ]  # fmt: skip
 
 INDEX = "catalog.json"
 PIXEL_COLUMN = "_healpix_29"
+TIC = "tic"
+"""What the TESS Input Catalog is called, in whatever workspace."""
 STORE_ORDER = 5
 """HEALPix order of the cells, as of the partitions that a run makes: 12,288 of them, 1.8 deg wide."""
 

@@ -21,7 +21,7 @@ from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
-from cuvee.store.photon_curves import read_exposure
+from cuvee.store.photon_curves import composites_of, read_composite, read_exposure
 from cuvee.store.references import read_reference
 from cuvee.store.star_models import read_star_model
 from cuvee.store.targets import read_targets
@@ -174,6 +174,32 @@ class Survey:
             raise ConfigError(f"There is no exposure {series!r} in {self.path}; cuvee status says what there is.")
         unit = DataId(self.instrument, row[0]["segment"], row[0]["detector"], "events", series)
         return read_exposure(self.paths.exposure(unit))
+
+    def composites(self, target: str = "") -> list[tuple[Mapping[str, Any], dict[str, np.ndarray[Any, Any]]]]:
+        """Return composites of photons: what is known of each, and its columns by name.
+
+        Parameters
+        ----------
+        target : str
+            Only those of this target; empty for all.
+
+        Returns
+        -------
+        list of (mapping, dict of str to array)
+            In the order of their names; none where no target was exposed twice in one configuration.
+        """
+        from cuvee.store.hats import has_catalog
+
+        catalog = composites_of(self.instrument)
+        if not has_catalog(self.paths.light_curves, catalog):
+            return []
+        table = read_light_curves(self.paths.light_curves, catalog, None, [target] if target else None)
+        found = sorted(observations(table), key=lambda one: str(one.row["series"]))
+        units = [DataId(self.instrument, part=str(one.row["series"])) for one in found]
+        return [
+            (read_composite(self.paths.composite(unit)), dict(one.points))
+            for unit, one in zip(units, found, strict=True)
+        ]
 
     def diagnostics(self, ids: Iterable[int] | None = None, segment: str = "", detector: str = "") -> pa.Table:
         """Return what sums up light curves, one row a star and observation: noise, TASOC's diagnostics, what went wrong.

@@ -13,6 +13,7 @@ from pathlib import Path
 from cuvee.acquire.api import paths_of
 from cuvee.acquire.journal import HAVE
 from cuvee.acquire.names import identify
+from cuvee.acquire.strips import SUMS, strip_of
 from cuvee.config import load
 from cuvee.errors import ConfigError
 from cuvee.instruments.registry import find_files, instrument
@@ -111,7 +112,7 @@ def _sorted_out(paths: Iterable[str], patterns: Iterable[str]) -> tuple[list[str
     known, foreign = [], []
     for path in paths:
         name = os.path.basename(path)
-        if name.startswith(".") or name.endswith(_OURS):
+        if name.startswith(".") or name.endswith(_OURS) or name == SUMS or strip_of(name):
             continue
         named = identify(name)
         if named is not None or (name.endswith(_FITS) and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)):

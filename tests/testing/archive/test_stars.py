@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.testing.archive.asking import ask, invoke
 
-from cuvee.testing.archive import LoopbackArchive
+from cuvee.testing.archive import Fault, LoopbackArchive
 from cuvee.testing.archive.columns import STARS
 
 STARS_OF = [(101, 359.9999, -75.5, 9.0, 0.001), (102, 0.0001, -75.5, 12.0, None), (103, 10.0, -74.5, 15.0, 0.5)]
@@ -65,3 +65,27 @@ def test_what_is_there_is_served_as_it_is(tables: Path) -> None:
         assert ask(archive, "/missions/tess/catalogs/tic_v82/header.csv").body == b"[ID]:Integer\n"
         assert ask(archive, "/missions/tess/catalogs/tic_v82/md5sum.txt").body == b"0 *x\n"
         assert ask(archive, "/missions/tess/catalogs/tic_v82/nothing.csv").status == 404
+
+
+def test_a_band_comes_in_parts_and_under_faults_as_any_file(tables: Path) -> None:
+    name = "tic_dec76_00S__74_00S.csv.gz"
+    path, data = f"/missions/tess/catalogs/tic_v82/{name}", (tables / "tic_v82" / name).read_bytes()
+    with LoopbackArchive(tables.parent / "served", catalogs=tables) as archive:
+        head = ask(archive, path, method="HEAD")
+        assert (head.status, head.headers["Content-Length"], head.body) == (200, str(len(data)), b"")
+        part = ask(archive, path, Range="bytes=10-", If_Range=head.headers["ETag"])
+        assert (part.status, part.headers["Content-Range"]) == (206, f"bytes 10-{len(data) - 1}/{len(data)}")
+        assert part.body == data[10:]
+        assert ask(archive, path, Range="bytes=10-", If_Range='"another"').body == data
+        archive.faults = [
+            Fault("truncate", name, times=1),
+            Fault("flip", name, times=1),
+            Fault("503", "md5sum.txt", times=1),
+        ]
+        # Both strike the one request that has a body; a HEAD tells the whole length, and uses nothing up.
+        assert int(ask(archive, path, method="HEAD").headers["Content-Length"]) == len(data)
+        assert ask(archive, path).body not in data
+        assert ask(archive, path).body == data
+        sums = "/missions/tess/catalogs/tic_v82/md5sum.txt"
+        assert [ask(archive, sums).status for _ in range(2)] == [503, 200]
+        assert ask(archive, sums, method="HEAD").headers["Content-Length"] == str(len(ask(archive, sums).body))
