@@ -158,6 +158,14 @@ def test_an_echelle_s_orders_are_the_mission_s(echelle: tuple[PhotonCurve, list[
         assert mean(curve, f"{name.lower()}_flux") == pytest.approx(used, rel=0.02), name
 
 
+def test_errors_are_right_where_each_order_has_an_event_or_none(tmp_path: Path) -> None:
+    write_exposure(tmp_path, Scene(ECHELLE, flux=5e-16, dark=1e-6, gti=((0.0, 4000.0),)))
+    points = binned(tmp_path).points
+    assert 20.0 < points["gross"].mean() < 120.0  # of 40 orders
+    assert points["flux_err"].mean() == pytest.approx(points["flux"].std(), rel=0.12)  # 400 bins tell it to 4 %
+    assert points["net_err"].mean() == pytest.approx(points["net"].std(), rel=0.12)
+
+
 def test_orders_that_are_counted_together_are_what_each_is_alone(
     echelle: tuple[PhotonCurve, list[dict[str, object]], Scene], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
-from cuvee.events.curve import Band, band_curve, bin_edges, with_parts
+from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
 from cuvee.events.gti import common_gti, night_gti, open_times
 from cuvee.events.params import AIRGLOW, EventParams
 from cuvee.events.statistics import Statistics, statistics
@@ -230,7 +230,7 @@ def bin_exposure(
         traces |= {trace.name: trace for trace in one.traces}
         sums |= _added(one, screens, columns, edges, n_row)
     curves = {
-        name: with_parts([band_curve(traces[part], sums[part], k, gti, edges) for part in traces])
+        name: parts_curve([(traces[part], sums[part]) for part in traces], k, gti, edges)
         for k, name in enumerate(bands)
     }
     whole = curves.pop("")
