@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from astropy.io import fits
+from numpy.typing import NDArray
 from tests.events.stis_files import (
     ECHELLE,
     LOW,
@@ -23,13 +24,13 @@ from tests.events.stis_files import (
     write_tag,
     write_x1d,
 )
-from tests.events.survey_of_photons import bad_files, survey_of
+from tests.events.survey_of_photons import bad_files, reduce, survey_of
 
 from cuvee.errors import BadData
 from cuvee.events.curve import bin_edges
 from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
-from cuvee.events.sums import Screen, add_up, add_up_traces
+from cuvee.events.sums import Screen, Sums, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags
 
@@ -47,6 +48,10 @@ def binned(
     spectra = stis.read_spectra(str(x1d))[1] if x1d else {}
     one = EventList(exposure, partial(stis.chunks, exposure, start, None), stis.traces(exposure, spectra))
     return bin_exposure([one], EventParams(step=10.0, bands=bands, airglow=airglow), 0, stis.N_COL)
+
+
+def by_column(sums: Sums) -> NDArray[np.float64]:
+    return np.asarray(np.atleast_2d(sums.spectrum)[0], np.float64)
 
 
 def mean(curve: PhotonCurve, name: str) -> float:
@@ -92,7 +97,7 @@ def test_events_fall_into_the_mission_s_columns(
     first_order: tuple[PhotonCurve, list[dict[str, object]], Scene],
 ) -> None:
     curve, spectra, scene = first_order
-    ours = curve.sums["ORDER1"].spectrum[0].reshape(LOW, 2).sum(axis=1)
+    ours = by_column(curve.sums["ORDER1"]).reshape(LOW, 2).sum(axis=1)
     theirs = np.asarray(spectra[0]["GROSS"]) * scene.seconds
     # Not the same rows to a fraction of one, so not each event; but one column off would be far worse.
     assert np.abs(ours - theirs).mean() < 0.15 * np.abs(np.roll(ours, 1) - theirs).mean()
@@ -107,7 +112,7 @@ def test_a_line_in_one_pixel_of_the_spectrum_has_its_wavelength(tmp_path: Path) 
     units[1].data["AXIS1"] = np.where(np.arange(len(units[1].data)) % 2, 2 * pixel - 1, 2 * pixel)
     save(path, units)
     curve = binned(tmp_path, airglow="keep")
-    counted = np.flatnonzero(curve.sums["ORDER1"].spectrum[0])
+    counted = np.flatnonzero(by_column(curve.sums["ORDER1"]))
     assert counted.tolist() == [2 * pixel - 2, 2 * pixel - 1]
     wavelength = curve.traces["ORDER1"].wavelength[counted]
     assert wavelength.mean() == pytest.approx(np.asarray(spectra[0]["WAVELENGTH"])[pixel - 1], abs=1e-9)
@@ -153,7 +158,7 @@ def test_an_echelle_s_orders_are_the_mission_s(echelle: tuple[PhotonCurve, list[
         name = f"ORDER{row['SPORDER']}"
         kept = curve.sums[name].kept
         theirs = np.repeat(np.asarray(row["GROSS"]) * scene.seconds / 2.0, 2)[kept].sum()
-        assert curve.sums[name].spectrum[0].sum() == pytest.approx(theirs, abs=4.0 + 0.02 * theirs), name
+        assert by_column(curve.sums[name]).sum() == pytest.approx(theirs, abs=4.0 + 0.02 * theirs), name
         used = np.repeat(np.asarray(row["FLUX"]) * ECHELLE[0].step / 2.0, 2)[kept].sum()
         assert mean(curve, f"{name.lower()}_flux") == pytest.approx(used, rel=0.02), name
 
@@ -196,7 +201,7 @@ def test_the_light_of_one_order_is_in_no_other(tmp_path: Path) -> None:
     (tmp_path / "osim01010_tag.fits").unlink()
     write_tag(tmp_path / "osim01010_tag.fits", Scene(ECHELLE, flux=2e-13, dark=0.0, only=107))
     curve = binned(tmp_path)
-    counts = {name: int(sums.spectrum[0].sum()) for name, sums in curve.sums.items()}
+    counts = {name: int(by_column(sums).sum()) for name, sums in curve.sums.items()}
     assert counts.pop("ORDER107") > 5000
     assert sum(counts.values()) == 0
 
@@ -276,6 +281,17 @@ def test_an_echelle_goes_the_whole_way(tmp_path: Path) -> None:
     facts, arrays = survey.exposure("osim01010")
     assert len(facts["segments"]) == 40
     assert arrays[f"{facts['segments'][0]}.image"].sum() > 0
+
+
+def test_what_the_configuration_asks_in_vain_is_forgotten_with_it(tmp_path: Path) -> None:
+    write_exposure(tmp_path, Scene())
+    assert [one.reason for one in reduce("stis", tmp_path, 'airglow = "night"').bad.values()] == ["no-timeline"]
+    config = tmp_path / "w" / "cuvee.toml"
+    config.write_text(config.read_text().replace('airglow = "night"', "step = 1e-5"))
+    assert [one.reason for one in reduce("stis", tmp_path).bad.values()] == ["too-long"]
+    config.write_text(config.read_text().replace("step = 1e-5", "step = 5.0"))
+    assert not reduce("stis", tmp_path).bad
+    assert survey_of("stis", tmp_path, run=False).light_curve("HD-SIM").points["time"].size == 300
 
 
 def broken(folder: Path, name: str, change: object) -> None:

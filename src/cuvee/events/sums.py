@@ -196,12 +196,13 @@ class _Ledger:
         edges_of_regions = edges_of_regions[np.isfinite(edges_of_regions)]
         # No event beyond lies in a region; half a row more, for kernels round.
         self.reach = edges_of_regions.min(initial=np.inf) - 1.0, edges_of_regions.max(initial=-np.inf) + 1.0
-        self.n_kept = 0
+        self.n_seen = 0
 
     def add(self, rows: NDArray[np.uint8], table: EventTable, room: _Room) -> None:
         from cuvee.kernels import photons
 
         trace, screen = self.trace, self.screen
+        self.n_seen += len(rows)
         n = photons.screen_rows(
             rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.reason, trace.low, trace.high,
             self.behind_rows, room.time, room.column, room.row, room.region, room.weight, self.counts, self.order, self.image, self.pulses,
@@ -210,13 +211,13 @@ class _Ledger:
             n, room.time, room.column, room.row, room.region, room.weight, trace.gain, self.first, self.last, self.start, self.step,
             self.bins, self.behind, self.spectrum,
         )  # fmt: skip
-        self.n_kept += n
 
     def take_over(self, first: _Ledger, n_event: int) -> None:
         """Count the reasons for events that lay too far off to be looked at: those that are the same for all traces, else ``outside``."""
         self.order = first.order
+        n_kept = self.n_seen - int(self.counts.sum())
         self.counts[:N_SAME] = first.counts[:N_SAME]
-        self.counts[-1] += n_event - self.n_kept - int(self.counts.sum())
+        self.counts[-1] += n_event - n_kept - int(self.counts.sum())
 
     def sums(self, n_event: int) -> Sums:
         return Sums(

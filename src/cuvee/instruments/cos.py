@@ -22,7 +22,7 @@ from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["COS", "SERIOUS", "chunks", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
+__all__ = ["COS", "SERIOUS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
 
 SERIOUS = 64 | 512 | 2048
 """Burst, pulse height, bad time: bits that calcos leaves events out for, and that SDQFLAGS lacks."""

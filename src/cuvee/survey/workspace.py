@@ -22,9 +22,7 @@ from cuvee.model.keys import DataId
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
 from cuvee.store.photon_curves import composites_of, read_composite, read_exposure
-from cuvee.store.references import read_reference
-from cuvee.store.star_models import read_star_model
-from cuvee.store.targets import read_targets
+from cuvee.survey import pixels
 from cuvee.survey.light_curve import LightCurve
 from cuvee.survey.raw_series import raw_series
 
@@ -39,7 +37,6 @@ _NEAR = 21.0
 _BATCH = 500
 """Stars whose light curves are in memory at once while they are exported."""
 _STAR = ("id", "ra", "dec", "mag")
-_HALF_STAMP = 7
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
@@ -363,64 +360,12 @@ class Survey:
                 yield self.light_curves(None, stars[i : i + _BATCH], **row)
 
     def stamp(self, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
-        """Cut the surroundings of a star out of its reference image.
-
-        Parameters
-        ----------
-        light_curve : LightCurve
-            The star.
-        observation : int
-            Which of its observations.
-
-        Returns
-        -------
-        Stamp or None
-            Image, apertures and the neighbours that have light curves; None where the workspace no longer has them.
-        """
-        from cuvee.quicklook import Stamp
-
-        row = light_curve.observations[observation]
-        for unit in self._series(row):
-            image, stars = self.paths.reference(unit), self.paths.targets(unit.group)
-            if image.exists() and stars.exists():
-                reference, targets = read_reference(image), read_targets(stars)
-                # Only a circle has a known share of light; a given mask has no shape here.
-                best = str(row["best"]) if np.isfinite(float(row["crowding"])) else "mask"
-                return Stamp.cut(reference, targets, light_curve.id, best, _HALF_STAMP)
-        return None
+        """Cut the surroundings of a star out of its reference image; see `cuvee.survey.pixels.stamp`."""
+        return pixels.stamp(self.paths, self.instrument, light_curve, observation)
 
     def residual(self, light_curve: LightCurve, observation: int = 0) -> Residual | None:
-        """Return a star's mean pixels beside the PSF model of them.
-
-        Parameters
-        ----------
-        light_curve : LightCurve
-            The star.
-        observation : int
-            Which of its observations.
-
-        Returns
-        -------
-        Residual or None
-            Of a small stamp the mean that the stars were fitted to, else a part of the reference image; None where the workspace has no model.
-        """
-        from cuvee.quicklook import Residual
-
-        row = light_curve.observations[observation]
-        for unit in self._series(row):
-            model, image = self.paths.stars(unit), self.paths.reference(unit)
-            if model.exists() and image.exists():
-                place = float(row["col"]), float(row["row"])
-                return Residual.around(
-                    read_star_model(model), read_reference(image), light_curve.id, *place, _HALF_STAMP
-                )
-        return None
-
-    def _series(self, row: Mapping[str, Any]) -> Iterator[DataId]:
-        """Name the series that a row may belong to: it does not say of which kind its files were."""
-        segment, detector, series = str(row["segment"]), str(row["detector"]), str(row["series"])
-        for folder in sorted((self.paths.root / self.paths.red / segment).glob(f"{detector}-*")):
-            yield DataId(self.instrument, segment, detector, folder.name.removeprefix(f"{detector}-"), series)
+        """Return a star's mean pixels beside the PSF model of them; see `cuvee.survey.pixels.residual`."""
+        return pixels.residual(self.paths, self.instrument, light_curve, observation)
 
 
 def _plain(name: str) -> str:
