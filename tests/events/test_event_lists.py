@@ -211,6 +211,8 @@ def test_bad_lists_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) ->
     write(tmp_path / "k.evt", times, gti, {"TIMEUNIT": "d"})
     write(tmp_path / "l.evt", times, gti, {"RA_OBJ": None})
     write(tmp_path / "m.evt", times, gti, {"TIMEREF": "HELIOCENTRIC"})
+    write(tmp_path / "t.evt", times, gti, {"MJDREFI": 55197000})
+    write(tmp_path / "u.evt", times, gti, {"DEC_OBJ": 122.0})
     whole = (tmp_path / "good.evt").read_bytes()
     (tmp_path / "n.evt").write_bytes(whole[:20000])
     (tmp_path / "o.evt.gz").write_bytes(gzip.compress(whole)[:3000])
@@ -222,7 +224,8 @@ def test_bad_lists_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) ->
     assert {name.partition(".")[0]: reason for name, (reason, _) in found.items()} == {
         "a": "no-gti", "b": "no-gti", "c": "no-gti", "d": "too-long", "e": "non-linear-time", "f": "no-events", "g": "singular-event",
         "h": "singular-event", "i": "header", "j": "header", "k": "header", "l": "header", "m": "header", "n": "truncated",
-        "o": "truncated", "p": "not-fits", "q": "empty", "r": "no-events", "s": "wrong-shape",
+        "o": "truncated", "p": "not-fits", "q": "empty", "r": "no-events", "s": "wrong-shape", "t": "header",
+        "u": "header",
     }  # fmt: skip
     for name, (_, message) in found.items():
         assert name in message

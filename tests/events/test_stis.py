@@ -368,3 +368,21 @@ def test_a_spectrum_without_its_columns_says_which(tmp_path: Path) -> None:
     write_x1d(tmp_path / "o_x1d.fits", scene, rows)
     with pytest.raises(BadData, match="EXTRLOCY"):
         stis.read_spectra(str(tmp_path / "o_x1d.fits"))
+
+
+def test_a_spectrum_with_a_region_of_no_height_is_not_used(tmp_path: Path) -> None:
+    scene = Scene()
+    rows = extract(scene, *draw(scene)[1:])
+    for height in (np.nan, 0.0, 1e30):
+        write_x1d(tmp_path / "o_x1d.fits", scene, [row | {"EXTRSIZE": height} for row in rows])
+        with pytest.raises(BadData, match="pixels high in order 1"):
+            stis.read_spectra(str(tmp_path / "o_x1d.fits"))
+
+
+def test_a_spectrum_with_an_absurd_background_stops_nothing(tmp_path: Path) -> None:
+    scene = Scene(flux=2e-15, dark=1e-7)
+    rows = extract(scene, *write_tag(tmp_path / "osim01010_tag.fits", scene)[1:])
+    background = np.asarray(rows[0]["BACKGROUND"]).copy()
+    background[700] = 3e37
+    write_x1d(tmp_path / "osim01010_x1d.fits", scene, [rows[0] | {"BACKGROUND": background}])
+    assert binned(tmp_path).statistics.total > 0

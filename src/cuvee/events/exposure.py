@@ -51,6 +51,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
 }
 """Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
 
+DATES = (36_934.0, 88_069.0)
+"""The years 1960 to 2099 (MJD): UTC has leap seconds from the first on, and what lies beyond the last is damage."""
+
 MOST_BINS = 2_000_000
 """Bins of a light curve, at most: some 100 bytes each, and a damaged table of good times asks for any number."""
 
@@ -129,11 +132,17 @@ def check_exposure(exposure: Exposure) -> None:
     Raises
     ------
     BadData
-        ``no-events`` or ``bad-expflag``.
+        ``no-events``, ``header`` or ``bad-expflag``.
     """
     path, cards = exposure.path, exposure.cards
     if exposure.table.n_row == 0:
         raise BadData(f"{path} holds no events.", "no-events", path)
+    if not DATES[0] < exposure.mjd < DATES[1]:
+        raise BadData(f"{path} cannot be from MJD {exposure.mjd:g}, when its times begin.", "header", path)
+    if not (abs(exposure.ra) <= 360.0 and abs(exposure.dec) <= 90.0):
+        raise BadData(
+            f"{path} cannot look at right ascension {exposure.ra:g} and declination {exposure.dec:g}.", "header", path
+        )
     if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
         raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
 

@@ -136,6 +136,13 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
         for row in rows:
             if N_COL % max(row["NET"].size, 1) or row["WAVELENGTH"].size != row["NET"].size:
                 raise bad(path, f"has spectra of {row['NET'].size} columns, not of 1024 or 2048", "wrong-shape")
+            heights = np.array([row[name] for name in ("EXTRSIZE", "BK1SIZE", "BK2SIZE")], np.float64)
+            if not (heights[0] > 0.0 and ((heights >= 0.0) & (heights <= N_COL)).all()):
+                raise bad(
+                    path,
+                    f"has a region that is {heights.tolist()} pixels high in order {row['SPORDER']}",
+                    "wrong-shape",
+                )
             spectrum = _spectrum(row, seconds)
             repeats.setdefault(spectrum.name, []).append(spectrum)
     return primary.text("ROOTNAME").lower(), {name: _mean(several) for name, several in repeats.items()}
