@@ -379,10 +379,11 @@ def test_a_spectrum_with_a_region_of_no_height_is_not_used(tmp_path: Path) -> No
             stis.read_spectra(str(tmp_path / "o_x1d.fits"))
 
 
-def test_a_spectrum_with_an_absurd_background_stops_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("absurd", [3e37, -3e37])
+def test_a_spectrum_with_an_absurd_background_stops_nothing(tmp_path: Path, absurd: float) -> None:
     scene = Scene(flux=2e-15, dark=1e-7)
     rows = extract(scene, *write_tag(tmp_path / "osim01010_tag.fits", scene)[1:])
     background = np.asarray(rows[0]["BACKGROUND"]).copy()
-    background[700] = 3e37
+    background[700] = absurd
     write_x1d(tmp_path / "osim01010_x1d.fits", scene, [rows[0] | {"BACKGROUND": background}])
     assert binned(tmp_path).statistics.total > 0

@@ -175,10 +175,10 @@ def _constancy(gross: FloatArray, expected: FloatArray, fake: FloatArray) -> flo
 
     ours, theirs = float(_deviance(gross, expected)), _deviance(fake, expected)
     share = (np.count_nonzero(theirs >= ours) + 1) / (len(theirs) + 1)
-    if share > 5.0 / len(theirs):
+    mean, variance = float(theirs.mean()), float(theirs.var())
+    if share > 5.0 / len(theirs) or mean <= 0.0 or variance <= 0.0:
         return float(share)
     # A gamma distribution with the mean and the variance of the simulated ones: chi2 where counts are many.
-    mean, variance = float(theirs.mean()), float(theirs.var())
     return float(stats.gamma.sf(ours, mean**2 / variance, scale=variance / mean))
 
 
