@@ -379,11 +379,14 @@ def test_a_spectrum_with_a_region_of_no_height_is_not_used(tmp_path: Path) -> No
             stis.read_spectra(str(tmp_path / "o_x1d.fits"))
 
 
-@pytest.mark.parametrize("absurd", [3e37, -3e37])
-def test_a_spectrum_with_an_absurd_background_stops_nothing(tmp_path: Path, absurd: float) -> None:
+@pytest.mark.parametrize("column", ["NET", "BACKGROUND"])
+def test_a_spectrum_of_absurd_rates_is_damaged(tmp_path: Path, column: str) -> None:
     scene = Scene(flux=2e-15, dark=1e-7)
     rows = extract(scene, *write_tag(tmp_path / "osim01010_tag.fits", scene)[1:])
-    background = np.asarray(rows[0]["BACKGROUND"]).copy()
-    background[700] = absurd
-    write_x1d(tmp_path / "osim01010_x1d.fits", scene, [rows[0] | {"BACKGROUND": background}])
-    assert binned(tmp_path).statistics.total > 0
+    rates = np.asarray(rows[0][column]).copy()
+    rates[700] = -3e37
+    write_x1d(tmp_path / "osim01010_x1d.fits", scene, [rows[0] | {column: rates}])
+    summary = reduce("stis", tmp_path)
+    assert [(Path(path).name, one.reason) for path, one in summary.bad.items()] == [("osim01010_x1d.fits", "damaged")]
+    points = survey_of("stis", tmp_path, run=False).light_curve("HD-SIM").points
+    assert (points["flag"] & flags.NO_CALIBRATION > 0).all()  # what is left without it

@@ -17,7 +17,7 @@ from cuvee.events.gti import common_gti
 from cuvee.events.trace import box_trace, spectrum_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import photon_info
+from cuvee.instruments.photon_files import check_rates, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
 from cuvee.model.records import FileInfo, Pixels
@@ -189,6 +189,7 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
             name, float(row["EXPTIME"]), column("WAVELENGTH"), column("FLUX"), column("NET"), column("BACKGROUND"), column("ACTUAL_EE", 1.0),
             column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)),
         )  # fmt: skip
+    check_rates(path, spectra.values())
     return primary.text("ROOTNAME").lower(), spectra
 
 

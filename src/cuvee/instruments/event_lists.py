@@ -28,7 +28,7 @@ from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Trace
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["EVENTS", "chunks", "read_exposure", "scan", "traces"]
+__all__ = ["EVENTS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "traces"]
 
 GOOD_TIMES = ("GTI", "STDGTI")
 """Names of tables of good times, before a number: some missions have one for each chip."""

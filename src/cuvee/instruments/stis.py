@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from cuvee.events.trace import box_trace, spectrum_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import photon_info
+from cuvee.instruments.photon_files import check_rates, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Trace
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["STIS", "chunks", "read_exposure", "read_spectra", "scan", "traces"]
+__all__ = ["STIS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "traces"]
 
 SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
 N_COL = 2048
@@ -145,7 +145,9 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
                 )
             spectrum = _spectrum(row, seconds)
             repeats.setdefault(spectrum.name, []).append(spectrum)
-    return primary.text("ROOTNAME").lower(), {name: _mean(several) for name, several in repeats.items()}
+    spectra = {name: _mean(several) for name, several in repeats.items()}
+    check_rates(path, spectra.values())
+    return primary.text("ROOTNAME").lower(), spectra
 
 
 def _spectrum(row: np.void, seconds: float) -> Spectrum:
