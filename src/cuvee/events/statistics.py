@@ -120,7 +120,7 @@ def statistics(
     if gross.size < 2:
         return Statistics(int(gross.sum()), nan, nan, nan, nan, nan, nan, nan, nan, nothing)
     rate = _constant_rate(exposure, gross, background)
-    expected = rate * exposure + background
+    expected = np.maximum(rate * exposure + background, 0.0)
     net = (gross - background) / exposure
     mean = float(np.average(net, weights=exposure))
     spread = float(np.sqrt(np.average((net - mean) ** 2, weights=exposure)))
@@ -262,7 +262,7 @@ def _peak(
     best = int(power[0].argmax())
     theirs = power[1:].max(axis=1)
     share = float((np.count_nonzero(theirs >= power[0, best]) + 1) / (len(theirs) + 1))
-    if share <= 5.0 / len(theirs) and theirs.std() > 0.0:
+    if share <= 5.0 / len(theirs) and np.ptp(theirs) > 1e-9:  # they are shares of one
         place, scale = stats.gumbel_r.fit(theirs)
         share = float(stats.gumbel_r.sf(power[0, best], place, scale))
     return Peak(float(period[best]), float(power[0, best]), float(share))
