@@ -11,12 +11,23 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData
 from cuvee.model.photons import REASONS, EventTable, Trace
 
-__all__ = ["Screen", "Sums", "add_up"]
+__all__ = ["Screen", "Sums", "add_up", "places"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
 
 IMAGE_COLUMNS = 512
+NOT_ONE_BY_ONE = (
+    np.empty(0),
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.uint8),
+    np.empty(0, np.float32),
+)
+"""Where the kernel could put events, where it need not."""
+
+ROWS = 32000
+"""Rows that no detector has; where a region has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,8 @@ class Sums:
         Events in the source's region, their weights, energies, squared energies, and rows.
     behind : int64 array, shape (n_band, n_bin)
         Events in the background's regions.
-    spectrum : float64 array, shape (2, n_col)
-        Events and weights in the source's region, by column.
+    spectrum : int64 array, shape (n_col,)
+        Events in the source's region, by column.
     reasons : dict of str to int
         Events that were left out, by reason.
     n_event : int
@@ -74,7 +85,7 @@ class Sums:
 
     bins: NDArray[np.float64]
     behind: NDArray[np.int64]
-    spectrum: NDArray[np.float64]
+    spectrum: NDArray[np.int64]
     reasons: dict[str, int]
     n_event: int
     kept: NDArray[np.bool_]
@@ -127,43 +138,47 @@ def add_up(
     reason = _column_reasons(trace, screen)
     bands = np.array(columns, np.int64).reshape(-1, 2)
     first, last = (np.ascontiguousarray(bands[:, k]) for k in (0, 1))
-    sums = np.zeros((len(bands), 5, n_bin))
-    behind, spectrum = np.zeros((len(bands), n_bin), np.int64), np.zeros((2, n_col))
+    sums = np.zeros((len(bands), n_bin, 5))
+    behind, spectrum = np.zeros((len(bands), n_bin), np.int64), np.zeros(n_col, np.int64)
     counts, order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
-    image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
+    place, gti = places(trace, reason), np.ascontiguousarray(screen.gti)
+    image = np.zeros((-(-n_row // 4), int(place[-1, 7]) + 1), np.int32)
     pulses = np.zeros(256, np.int64)
-    room = _Room(0)
-    regions = np.ascontiguousarray(trace.behind)
-    gti = np.ascontiguousarray(screen.gti)
     step = float(edges[1] - edges[0])
     n_event = 0
     for rows in chunks:
-        if len(rows) > room.size:
-            room = _Room(len(rows))
-        n = photons.screen_rows(
-            rows, table.fields, table.scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, reason, trace.low, trace.high,
-            regions, room.time, room.column, room.row, room.region, room.weight, counts, order, image, pulses,
-        )  # fmt: skip
-        photons.add_to_bins(
-            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, first, last, float(edges[0]), step,
-            sums, behind, spectrum,
+        photons.count_rows(
+            rows, table.fields, table.scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, first, last,
+            float(edges[0]), step, sums, behind, spectrum, counts, pulses, image, order, *NOT_ONE_BY_ONE,
         )  # fmt: skip
         n_event += len(rows)
     _check(n_event, order)
     return Sums(
-        sums, behind, spectrum, dict(zip(REASONS, counts.tolist(), strict=True)), n_event, reason == 0, bands, image, pulses,
+        np.ascontiguousarray(sums.transpose(0, 2, 1)), behind, spectrum, dict(zip(REASONS, counts.tolist(), strict=True)), n_event, reason == 0, bands, image, pulses,
         (float(order[0]), float(order[1])),
     )  # fmt: skip
 
 
-class _Room:
-    """Where a chunk's events go that are kept."""
+def places(trace: Trace, reason: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return what the kernels want to know of each column, shape (n_col, 8): rows of source and background, and why it is not used.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.time, self.column = np.empty(size), np.empty(size, np.int32)
-        self.row, self.weight = np.empty(size, np.float32), np.empty(size, np.float32)
-        self.region = np.empty(size, np.uint8)
+    Raises
+    ------
+    ValueError
+        If there are more than two background regions.
+    """
+    if trace.behind.shape[0] > 2:
+        raise ValueError(f"{trace.name} has {trace.behind.shape[0]} background regions, and two are the most")
+    place = np.zeros((trace.low.size, 8), np.int16)
+    place[:, 2] = place[:, 4] = 1  # regions that end before they start
+    regions = [(trace.low, trace.high), *trace.behind]
+    for k, (low, high) in enumerate(regions):
+        for column, rows in ((2 * k, np.ceil(low)), (2 * k + 1, np.floor(high))):
+            place[:, column] = np.clip(np.nan_to_num(rows, nan=1.0 if column % 2 == 0 else 0.0), -ROWS, ROWS)
+    place[:, 6] = reason
+    n_col = place.shape[0]
+    place[:, 7] = np.arange(n_col) // -(-n_col // IMAGE_COLUMNS)
+    return place
 
 
 def _check(n_event: int, order: NDArray[np.float64]) -> None:

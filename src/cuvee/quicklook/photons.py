@@ -127,7 +127,7 @@ def _image(ax: Axes, segment: str, arrays: Mapping[str, NDArray[Any]]) -> None:
 def _spectrum(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     by_wavelength = all((arrays[f"{name}.wavelength"] > 0.0).any() for name in facts["segments"])
     for name, colour in zip(facts["segments"], (BLUE, VERMILION, ORANGE) * 20, strict=False):
-        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"][0]
+        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"]
         used = wavelength > 0.0 if by_wavelength else np.ones(counts.size, np.bool_)
         x = (wavelength if by_wavelength else np.arange(counts.size, dtype=np.float64))[used]
         n = -(-x.size // MOST_COLUMNS)
