@@ -201,7 +201,7 @@ def write_workspace(
         events=default.events,
         band=list(default.events.band),
         instrument=instrument,
-        acquire_section=ACQUIRE_TEMPLATE.format(acquire=default.acquire),
+        acquire_section=_acquire_section(instrument, default.acquire),
         data=json.dumps(list(data)),
         catalog=json.dumps(list(catalog)),
         targets=default.targets,
@@ -225,6 +225,16 @@ def write_workspace(
     except OSError as error:
         raise StoreError(f"Cannot make the workspace {folder}: {error.strerror}.") from error
     return path
+
+
+_MISSIONS = {"kepler": "kepler", "cos": "hst", "stis": "hst"}
+"""Whose files an instrument's are, where it is not TESS."""
+
+
+def _acquire_section(instrument: str, default: AcquireParams) -> str:
+    text = ACQUIRE_TEMPLATE.format(acquire=default)
+    mission = _MISSIONS.get(instrument)
+    return text if mission is None else text.replace(f'# mission = "{default.mission}"', f'mission = "{mission}"')
 
 
 def _nearest(word: str, choices: Sequence[str]) -> str:

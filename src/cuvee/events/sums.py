@@ -11,12 +11,23 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData
 from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
-__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "places"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
 
 IMAGE_COLUMNS = 512
+NOT_ONE_BY_ONE = (
+    np.empty(0),
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.uint8),
+    np.empty(0, np.float32),
+)
+"""Where the kernel could put events, where it need not."""
+
+ROWS = 32000
+"""Rows that no detector has; where a region has no end."""
 
 N_SAME = 5
 """How many of the first `REASONS` do not depend on where the regions lie."""
@@ -59,8 +70,8 @@ class Sums:
         Events in the source's region, their weights, energies, squared energies, and rows.
     behind : int64 array, shape (n_band, n_bin)
         Events in the background's regions.
-    spectrum : float64 array, shape (2, n_col)
-        Events and weights in the source's region, by column.
+    spectrum : int64 array, shape (n_col,)
+        Events in the source's region, by column.
     reasons : dict of str to int
         Events that were left out, by reason.
     n_event : int
@@ -80,7 +91,7 @@ class Sums:
 
     bins: NDArray[np.float64]
     behind: NDArray[np.int64]
-    spectrum: NDArray[np.float64]
+    spectrum: NDArray[np.int64]
     reasons: dict[str, int]
     n_event: int
     kept: NDArray[np.bool_]
@@ -145,19 +156,16 @@ def add_up_traces(
         _Ledger(trace, screen, bands, edges, n_row if k == 0 else 0)
         for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
     ]
-    room = _Room(0)
     n_event = 0
     first, *others = ledgers
     for rows in chunks:
-        if len(rows) > room.size:
-            room = _Room(len(rows))
-        first.add(rows, table, room)
+        first.add(rows, table)
         n_event += len(rows)
         if others:
             y = _rows_of(rows, table)
             for ledger in others:
                 low, high = ledger.reach
-                ledger.add(rows[(y >= low) & (y <= high)], table, room)
+                ledger.add(rows[(y >= low) & (y <= high)], table)
     _check(n_event, first.order)
     for ledger in others:
         ledger.take_over(first, n_event)
@@ -181,16 +189,16 @@ class _Ledger:
         n_col, n_bin = trace.low.size, edges.size - 1
         self.trace, self.screen = trace, screen
         self.gti = np.ascontiguousarray(screen.gti)
-        self.behind_rows = np.ascontiguousarray(trace.behind)
         self.reason = _column_reasons(trace, screen)
+        self.place = places(trace, self.reason)
         self.bands = np.array(columns, np.int64).reshape(-1, 2)
         self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
         self.start, self.step = float(edges[0]), float(edges[1] - edges[0])
-        self.bins = np.zeros((len(self.bands), 5, n_bin))
+        self.bins = np.zeros((len(self.bands), n_bin, 5))
         self.behind = np.zeros((len(self.bands), n_bin), np.int64)
-        self.spectrum = np.zeros((2, n_col))
+        self.spectrum = np.zeros(n_col, np.int64)
         self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
-        self.image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
+        self.image = np.zeros((-(-n_row // 4), int(self.place[-1, 7]) + 1), np.int32)
         self.pulses = np.zeros(256, np.int64)
         edges_of_regions = np.concatenate([trace.low, trace.high, trace.behind.ravel()])
         edges_of_regions = edges_of_regions[np.isfinite(edges_of_regions)]
@@ -198,18 +206,15 @@ class _Ledger:
         self.reach = edges_of_regions.min(initial=np.inf) - 1.0, edges_of_regions.max(initial=-np.inf) + 1.0
         self.n_seen = 0
 
-    def add(self, rows: NDArray[np.uint8], table: EventTable, room: _Room) -> None:
+    def add(self, rows: NDArray[np.uint8], table: EventTable) -> None:
         from cuvee.kernels import photons
 
-        trace, screen = self.trace, self.screen
+        screen = self.screen
         self.n_seen += len(rows)
-        n = photons.screen_rows(
-            rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.reason, trace.low, trace.high,
-            self.behind_rows, room.time, room.column, room.row, room.region, room.weight, self.counts, self.order, self.image, self.pulses,
-        )  # fmt: skip
-        photons.add_to_bins(
-            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, self.first, self.last, self.start, self.step,
-            self.bins, self.behind, self.spectrum,
+        photons.count_rows(
+            rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.place, self.trace.gain, self.first,
+            self.last, self.start, self.step, self.bins, self.behind, self.spectrum, self.counts, self.pulses, self.image, self.order,
+            *NOT_ONE_BY_ONE,
         )  # fmt: skip
 
     def take_over(self, first: _Ledger, n_event: int) -> None:
@@ -221,19 +226,31 @@ class _Ledger:
 
     def sums(self, n_event: int) -> Sums:
         return Sums(
-            self.bins, self.behind, self.spectrum, dict(zip(REASONS, self.counts.tolist(), strict=True)), n_event, self.reason == 0,
+            np.ascontiguousarray(self.bins.transpose(0, 2, 1)), self.behind, self.spectrum, dict(zip(REASONS, self.counts.tolist(), strict=True)), n_event, self.reason == 0,
             self.bands, self.image, self.pulses, (float(self.order[0]), float(self.order[1])),
         )  # fmt: skip
 
 
-class _Room:
-    """Where a chunk's events go that are kept."""
+def places(trace: Trace, reason: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return what the kernels want to know of each column, shape (n_col, 8): rows of source and background, and why it is not used.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.time, self.column = np.empty(size), np.empty(size, np.int32)
-        self.row, self.weight = np.empty(size, np.float32), np.empty(size, np.float32)
-        self.region = np.empty(size, np.uint8)
+    Raises
+    ------
+    ValueError
+        If there are more than two background regions.
+    """
+    if trace.behind.shape[0] > 2:
+        raise ValueError(f"{trace.name} has {trace.behind.shape[0]} background regions, and two are the most")
+    place = np.zeros((trace.low.size, 8), np.int16)
+    place[:, 2] = place[:, 4] = 1  # regions that end before they start
+    regions = [(trace.low, trace.high), *trace.behind]
+    for k, (low, high) in enumerate(regions):
+        for column, rows in ((2 * k, np.ceil(low)), (2 * k + 1, np.floor(high))):
+            place[:, column] = np.clip(np.nan_to_num(rows, nan=1.0 if column % 2 == 0 else 0.0), -ROWS, ROWS)
+    place[:, 6] = reason
+    n_col = place.shape[0]
+    place[:, 7] = np.arange(n_col) // -(-n_col // IMAGE_COLUMNS)
+    return place
 
 
 def _check(n_event: int, order: NDArray[np.float64]) -> None:

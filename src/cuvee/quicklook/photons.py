@@ -138,7 +138,7 @@ def _image(ax: Axes, segments: Sequence[str], arrays: Mapping[str, NDArray[Any]]
 def _spectrum(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     by_wavelength = all((arrays[f"{name}.wavelength"] > 0.0).any() for name in facts["segments"])
     for name, colour in zip(facts["segments"], (BLUE, VERMILION, ORANGE) * 20, strict=False):
-        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"][0]
+        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"]
         used = wavelength > 0.0 if by_wavelength else np.ones(counts.size, np.bool_)
         if np.count_nonzero(used) < 2:
             continue
