@@ -369,7 +369,7 @@ class Survey:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "", name).upper()
+    return re.sub(r"[\s_-]+", "", name).upper()
 
 
 def open_survey(path: str | Path) -> Survey:
