@@ -31,6 +31,20 @@ def test_the_template_is_valid_and_shows_the_true_defaults(tmp_path: Path) -> No
     assert load(workspace(path.parent, shown)) == config
     # And all of them are there, and may be taken in together.
     everything = tomllib.loads(setting.sub(r"\1", text))
+    photons = write_workspace(tmp_path / "p", "cos", ["RAW"], [], photons=True)
+    assert load(photons.parent).workspace.instrument == "cos"
+    of_photons = tomllib.loads(setting.sub(r"\1", photons.read_text()))
+    assert (
+        load(
+            workspace(
+                photons.parent,
+                setting.sub(lambda found: "" if found[1].startswith("url") else found[1], photons.read_text()),
+            )
+        ).events.step
+        == 2.0
+    )
+    assert set(of_photons) < set(Config.model_fields)
+    everything["events"] = of_photons["events"]
     for name, section in Config.model_fields.items():
         assert section.annotation is not None
         assert set(everything[name]) == set(section.annotation.model_fields), name

@@ -17,7 +17,7 @@ from cuvee.run.stage import DIMENSIONS, Product, Stage, Unit, units_of
 from cuvee.run.streams import StreamLog
 from cuvee.store.paths import Paths
 
-RAW = {"table", "frame", "member", "stamp", "footprint"}
+RAW = {"table", "frame", "member", "stamp", "footprint", "events", "spectrum"}
 BY_NAME = {stage.name: stage for stage in PIPELINE}
 
 

@@ -56,37 +56,37 @@ def ledger(paths: Paths) -> Iterator[Ledger]:
 
 
 def test_what_is_settled_is_not_planned_again_until_its_product_changes(paths: Paths, ledger: Ledger) -> None:
-    plan = make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(5), {})
+    plan = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(5), {})
     assert len(plan.todo) == 5
     Stock(ledger, paths).settle([(unit, done(paths, unit)) for unit in plan.todo])
-    again = make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(5), {})
+    again = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(5), {})
     assert (again.todo, len(again.settled)) == ([], 5)
-    assert len(make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(5), {"radius": 2}).todo) == 5
+    assert len(make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(5), {"radius": 2}).todo) == 5
     paths.fluxes(plan.todo[0].data_id).write_text("something else")
     paths.fluxes(plan.todo[1].data_id).unlink()
-    assert make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(5), {}).todo == plan.todo[:2]
-    fewer = make_plan(Stock(ledger, paths), EXTRACT, GROUP, {**raw(3)}, {})
+    assert make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(5), {}).todo == plan.todo[:2]
+    fewer = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], {**raw(3)}, {})
     assert [receipt.data_id.series for receipt in fewer.dropped] == ["stamp3", "stamp4"]
 
 
 def test_receipts_that_the_ledger_missed_are_taken_in(paths: Paths, ledger: Ledger) -> None:
-    units = make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(4), {}).todo
+    units = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(4), {}).todo
     for unit in units[:3]:
         write_receipt(paths.receipt(unit.stage.name, unit.data_id), done(paths, unit))
     stock = Stock(ledger, paths)
-    assert make_plan(stock, EXTRACT, GROUP, raw(4), {}).todo == units[3:]
+    assert make_plan(stock, EXTRACT, [GROUP], raw(4), {}).todo == units[3:]
     stock.adopt()
     assert [row["data_id"] for row in ledger.units()] == [str(unit.data_id) for unit in units[:3]]
 
 
 def test_products_that_were_copied_are_told_by_their_bytes_and_remembered(paths: Paths, ledger: Ledger) -> None:
-    units = make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(4), {}).todo
+    units = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(4), {}).todo
     Stock(ledger, paths).settle([(unit, done(paths, unit)) for unit in units])
     for unit in units:
         path = paths.fluxes(unit.data_id)
         os.utime(path, ns=(1, 1))
     stock = Stock(ledger, paths)
-    assert make_plan(stock, EXTRACT, GROUP, raw(4), {}).todo == []
+    assert make_plan(stock, EXTRACT, [GROUP], raw(4), {}).todo == []
     with counted() as statements:
         stock.adopt()
     assert [statement.split()[0] for statement in statements] == ["BEGIN", "INSERT"]
@@ -95,7 +95,7 @@ def test_products_that_were_copied_are_told_by_their_bytes_and_remembered(paths:
 
 def test_lineage_holds_what_was_read_last(paths: Paths, ledger: Ledger) -> None:
     stock = Stock(ledger, paths)
-    (unit,) = make_plan(stock, EXTRACT, GROUP, raw(1), {}).todo
+    (unit,) = make_plan(stock, EXTRACT, [GROUP], raw(1), {}).todo
     more = unit._replace(inputs=(*unit.inputs, Product("stamp", GROUP._replace(series="other"), "c", "/raw/other")))
     stock.settle([(more, done(paths, more))])
     assert len(ledger.lineage("fluxes", str(unit.data_id))) == 3
@@ -125,12 +125,12 @@ def test_the_ledger_is_asked_and_told_as_often_for_many_units_as_for_few(tmp_pat
         paths = Paths(tmp_path / str(n))
         paths.root.mkdir()
         with Ledger.open(paths.ledger) as ledger:
-            units = make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(n), {}).todo
+            units = make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(n), {}).todo
             receipts = [(unit, done(paths, unit)) for unit in units]
             with counted() as told:
                 Stock(ledger, paths).settle(receipts)
             with counted() as asked:
-                assert len(make_plan(Stock(ledger, paths), EXTRACT, GROUP, raw(n), {}).settled) == n
+                assert len(make_plan(Stock(ledger, paths), EXTRACT, [GROUP], raw(n), {}).settled) == n
         found.append((told, asked))
     assert found[0] == found[1]
 

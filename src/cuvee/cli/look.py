@@ -33,7 +33,7 @@ def show(
 ) -> None:
     """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
 
-    With --psf its mean pixels, the model of all stars and what this leaves, instead. Of photons (cos) an exposure is drawn: light curve,
+    With --psf its mean pixels, the model of all stars and what this leaves, instead. Of photons (cos, stis, events) an exposure is drawn: light curve,
     counts on the detector, spectrum, pulse heights, cumulative counts.
 
     Example: cuvee show 144996772 -w my-survey --period 0.76 -o star.png

@@ -31,7 +31,7 @@ _LONGEST_ID = 18
 
 def init(
     workspace: Annotated[Path, typer.Argument(help="Folder to make.")],
-    instrument: Annotated[str, typer.Option(help="tess, kepler (K2 too), or cos.")] = "tess",
+    instrument: Annotated[str, typer.Option(help="tess, kepler (K2 too), cos, stis, or events.")] = "tess",
     data: Annotated[
         list[str] | None, typer.Option(help="Folder, file or 'glob' of raw data; may be given again. They stay there.")
     ] = None,

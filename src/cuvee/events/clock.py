@@ -18,7 +18,7 @@ from cuvee.model.photons import Timeline
 from cuvee.model.records import BJD_OFFSET
 from cuvee.model.time import DAY, earth_position
 
-__all__ = ["HEIGHT", "barycentric", "clock_error"]
+__all__ = ["HEIGHT", "LOW_ORBIT", "barycentric", "clock_error"]
 
 FloatArray = NDArray[np.float64]
 
@@ -28,6 +28,8 @@ HEIGHT = 540e3
 LIGHT = 299792458.0
 EARTH = 6378137.0
 FLATTENING = 1.0 / 298.257223563
+LOW_ORBIT = EARTH + HEIGHT
+"""How far from the Earth's centre an observatory in a low orbit gets (m)."""
 
 
 def barycentric(
@@ -92,8 +94,18 @@ def _place(seconds: FloatArray, mjd: float, scale: str, timeline: Timeline) -> F
     return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1)
 
 
-def clock_error(timeline: Timeline | None, barycentred: bool = False) -> float:
-    """Return within how many seconds the way of the light is known; the observatory's own clock comes on top."""
+def clock_error(timeline: Timeline | None, barycentred: bool = False, reach: float = LOW_ORBIT) -> float:
+    """Return within how many seconds the way of the light is known; the observatory's own clock comes on top.
+
+    Parameters
+    ----------
+    timeline : Timeline, optional
+        Where the observatory was.
+    barycentred : bool
+        Whether times are those at the barycentre already.
+    reach : float
+        How far from the Earth's centre the observatory gets (m).
+    """
     if barycentred:
         return 0.0
-    return 2e-4 if timeline is not None else (EARTH + HEIGHT) / LIGHT
+    return 2e-4 if timeline is not None else reach / LIGHT

@@ -13,7 +13,7 @@ from cuvee.events.limits import weighted_errors
 from cuvee.events.sums import Sums
 from cuvee.model.photons import Trace
 
-__all__ = ["LEAST_BEHIND", "Band", "band_curve", "bin_edges", "columns_of_bands", "with_parts"]
+__all__ = ["LEAST_BEHIND", "Band", "band_curve", "bin_edges", "columns_of_bands", "parts_curve"]
 
 FloatArray = NDArray[np.float64]
 
@@ -95,27 +95,58 @@ def band_curve(trace: Trace, sums: Sums, band: int, gti: FloatArray, edges: Floa
     Band
         NaN where a bin has no good time, and where no calibration exists.
     """
+    return parts_curve([(trace, sums)], band, gti, edges)
+
+
+def parts_curve(parts: Sequence[tuple[Trace, Sums]], band: int, gti: FloatArray, edges: FloatArray) -> Band:
+    """Return the light curve of one band of several segments or orders that were open at the same time.
+
+    Errors are those of all their events together: each order of an echelle may have one or none.
+
+    Parameters
+    ----------
+    parts : sequence of (Trace, Sums)
+        The segments.
+    band, gti, edges
+        As in `band_curve`.
+
+    Returns
+    -------
+    Band
+        The mean row is that of the first.
+    """
     exposure = open_times(gti, edges)
     some = exposure > 0.0
-    gross, weights, energy, squares, rows = sums.bins[band]
-    rate, of_energy, rate_err = _behind(trace, sums, band, exposure)
-    n_all = gross.sum()
-    ratio = weights.sum() / n_all if n_all else 1.0
+    n_bin = exposure.size
+    gross, weights, spread, energy, squares, rate, of_energy, expected = np.zeros((8, n_bin))
+    rate_var, energy_var = np.zeros((2, n_bin))
+    gains = []
+    for trace, sums in parts:
+        events, weight, worth, worth_squared, _ = sums.bins[band]
+        level, level_energy, level_err = _behind(trace, sums, band, exposure)
+        n_all = events.sum()
+        ratio = weight.sum() / n_all if n_all else 1.0
+        gross, weights, energy, squares = gross + events, weights + weight, energy + worth, squares + worth_squared
+        # The weights within a bin hardly differ, and the background is weighted as the source is.
+        spread = spread + np.where(events > 0.0, weight**2 / np.maximum(events, 1.0), 0.0)
+        rate, of_energy, expected = rate + level, of_energy + level_energy, expected + level * exposure / ratio
+        rate_var, energy_var = rate_var + (level * level_err) ** 2, energy_var + (level_energy * level_err) ** 2
+        gains.append(_mean_gain(trace, sums, band) * ratio)
+    total = gross.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         time = np.where(some, exposure, np.nan)
-        # The weights within a bin hardly differ, and the background is weighted as the source is.
-        low, high = weighted_errors(weights, np.where(gross > 0.0, weights**2 / np.maximum(gross, 1.0), 0.0), ratio)
-        net_err = np.hypot(0.5 * (low + high) / time, rate * rate_err)
-        per_event = energy.sum() / n_all if n_all else _mean_gain(trace, sums, band) * ratio
-        low, high = weighted_errors(energy, squares, per_event)
+        low, high = weighted_errors(weights, spread, weights.sum() / total if total else 1.0)
+        net_err = np.hypot(0.5 * (low + high) / time, np.sqrt(rate_var))
+        low, high = weighted_errors(energy, squares, energy.sum() / total if total else float(np.mean(gains)))
         flux = energy / time - of_energy
-        below, above = (np.hypot(one / time, of_energy * rate_err) for one in (low, high))
-        if not trace.calibrated:
-            flux, below, above = (np.full(time.size, np.nan) for _ in range(3))
-        where = np.where(gross > 0.0, rows / np.maximum(gross, 1.0), np.nan)
+        below, above = (np.hypot(one / time, np.sqrt(energy_var)) for one in (low, high))
+        if not all(trace.calibrated for trace, _ in parts):
+            flux, below, above = (np.full(n_bin, np.nan) for _ in range(3))
+        events, rows = parts[0][1].bins[band, 0], parts[0][1].bins[band, 4]
+        where = np.where(events > 0.0, rows / np.maximum(events, 1.0), np.nan)
         return Band(
-            exposure, np.where(some, gross, np.nan), np.where(some, rate * exposure / ratio, np.nan), weights / time - rate, net_err,
-            flux, below, above, where,
+            exposure, np.where(some, gross, np.nan), np.where(some, expected, np.nan), weights / time - rate, net_err, flux, below, above,
+            where,
         )  # fmt: skip
 
 
@@ -169,23 +200,6 @@ def _drift(behind: NDArray[np.int64], exposure: FloatArray) -> tuple[FloatArray,
     level *= seconds / float((level * exposure).sum())
     error = np.interp(np.arange(exposure.size), at, 1.0 / np.sqrt(np.maximum(counts[good], 1.0)))
     return level, error
-
-
-def with_parts(parts: Sequence[Band]) -> Band:
-    """Return the sum of several segments that were open at the same time."""
-    if len(parts) == 1:
-        return parts[0]
-
-    def total(name: str) -> FloatArray:
-        return np.asarray(sum(getattr(part, name) for part in parts))
-
-    def quadrature(name: str) -> FloatArray:
-        return np.asarray(np.sqrt(sum(getattr(part, name) ** 2 for part in parts)))
-
-    return Band(
-        parts[0].exposure, total("gross"), total("background"), total("net"), quadrature("net_err"), total("flux"),
-        quadrature("flux_err_low"), quadrature("flux_err_high"), parts[0].row,
-    )  # fmt: skip
 
 
 def columns_of_bands(bands: Mapping[str, Band]) -> dict[str, FloatArray]:

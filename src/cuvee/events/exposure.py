@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
-from cuvee.events.clock import barycentric, clock_error
-from cuvee.events.curve import Band, band_curve, bin_edges, with_parts
+from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
+from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
 from cuvee.events.gti import common_gti, night_gti, open_times
 from cuvee.events.params import AIRGLOW, EventParams
 from cuvee.events.statistics import Statistics, statistics
-from cuvee.events.sums import Screen, Sums, add_up
+from cuvee.events.sums import GTI_TOLERANCE, Screen, Sums, add_up_traces
 from cuvee.events.trace import columns_of
 from cuvee.model import flags
 from cuvee.model.photons import Exposure, Trace
@@ -52,6 +52,12 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "flag": ("", "cuvee's flag bits"),
 }
 """Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
+
+DATES = (36_934.0, 88_069.0)
+"""The years 1960 to 2099 (MJD): UTC has leap seconds from the first on, and what lies beyond the last is damage."""
+
+MOST_BINS = 2_000_000
+"""Bins of a light curve, at most: some 100 bytes each, and a damaged table of good times asks for any number."""
 
 PARTIAL = 0.99
 """Share of a bin's length that its good time must reach to be all of it."""
@@ -139,11 +145,17 @@ def check_exposure(exposure: Exposure) -> None:
     Raises
     ------
     BadData
-        ``no-events`` or ``bad-expflag``.
+        ``no-events``, ``header`` or ``bad-expflag``.
     """
     path, cards = exposure.path, exposure.cards
     if exposure.table.n_row == 0:
         raise BadData(f"{path} holds no events.", "no-events", path)
+    if not DATES[0] < exposure.mjd < DATES[1]:
+        raise BadData(f"{path} cannot be from MJD {exposure.mjd:g}, when its times begin.", "header", path)
+    if not (abs(exposure.ra) <= 360.0 and abs(exposure.dec) <= 90.0):
+        raise BadData(
+            f"{path} cannot look at right ascension {exposure.ra:g} and declination {exposure.dec:g}.", "header", path
+        )
     if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
         raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
 
@@ -190,6 +202,11 @@ def good_time(lists: Sequence[EventList], params: EventParams) -> NDArray[np.flo
         raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
     if not gti.size:
         raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
+    if gti[-1, 1] - gti[0, 0] > MOST_BINS * params.step:
+        raise BadData(
+            f"{first.path} has good time over {gti[-1, 1] - gti[0, 0]:.4g} s, more than {MOST_BINS:,} bins of [events] step = {params.step:g}.",
+            "too-long", first.path,
+        )  # fmt: skip
     return gti
 
 
@@ -252,13 +269,12 @@ def bin_exposure(
     traces: dict[str, Trace] = {}
     sums: dict[str, Sums] = {}
     for one in lists:
-        for trace in one.traces:
-            screen = screen_of(one.exposure, trace, gti, params, bits, limits)
-            columns = [columns_of(trace, *edge) for edge in bands.values()]
-            traces[trace.name] = trace
-            sums[trace.name] = _added(one, trace, screen, columns, edges, n_row)
+        screens = [screen_of(one.exposure, trace, gti, params, bits, limits) for trace in one.traces]
+        columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
+        traces |= {trace.name: trace for trace in one.traces}
+        sums |= _added(one, screens, columns, edges, n_row)
     curves = {
-        name: with_parts([band_curve(traces[part], sums[part], k, gti, edges) for part in traces])
+        name: parts_curve([(traces[part], sums[part]) for part in traces], k, gti, edges)
         for k, name in enumerate(bands)
     }
     whole = curves.pop("")
@@ -283,27 +299,30 @@ def bin_exposure(
         columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
     return PhotonCurve(
         first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
-        _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred),
+        _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step,
     )  # fmt: skip
 
 
 def _added(
     one: EventList,
-    trace: Trace,
-    screen: Screen,
-    columns: Sequence[tuple[int, int]],
+    screens: Sequence[Screen],
+    columns: Sequence[Sequence[tuple[int, int]]],
     edges: NDArray[np.float64],
     n_row: int,
-) -> Sums:
+) -> dict[str, Sums]:
+    path = one.exposure.path
     try:
-        return add_up(one.chunks(), one.exposure.table, trace, screen, columns, edges, n_row)
+        found = add_up_traces(one.chunks(), one.exposure.table, one.traces, screens, columns, edges, n_row)
     except BadData as error:
         if error.path:
             raise
-        raise BadData(
-            f"{one.exposure.path} cannot be used: {error.message}", error.reason, one.exposure.path
-        ) from error
+        raise BadData(f"{path} cannot be used: {error.message}", error.reason, path) from error
+    gti, span = one.exposure.gti, found[0].span
+    if span[1] < gti[0, 0] - GTI_TOLERANCE or span[0] > gti[-1, 1] + GTI_TOLERANCE:
+        message = f"its events lie from {span[0]:.6g} to {span[1]:.6g} s, its good time from {gti[0, 0]:.6g} to {gti[-1, 1]:.6g} s."
+        raise BadData(f"{path} cannot be used: {message}", "no-gti", path)
+    return {trace.name: sums for trace, sums in zip(one.traces, found, strict=True)}
 
 
 def _points(band: Band, middle: NDArray[np.float64], exposure: Exposure, step: float) -> dict[str, NDArray[Any]]:

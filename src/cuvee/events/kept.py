@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.events.curve import bin_edges
 from cuvee.events.exposure import EventList, good_time, screen_of
 from cuvee.events.params import EventParams
-from cuvee.events.sums import GTI_TOLERANCE, Screen, column_reasons
+from cuvee.events.sums import GTI_TOLERANCE, Screen, column_reasons, places
 from cuvee.model.photons import FIELDS, REASONS, Trace
 
 __all__ = ["KeptEvents", "kept_events"]
@@ -69,29 +68,24 @@ def kept_events(
         As `cuvee.events.exposure.bin_exposure`.
     """
     gti = good_time(lists, params)
-    edges = bin_edges(gti, params.step)
     parts = [(one, trace) for one in lists for trace in one.traces]
     streams = [
-        _part_events(
-            one, trace, screen_of(one.exposure, trace, gti, params, bits), k, float(edges[0]), float(edges[-1])
-        )
+        _part_events(one, trace, screen_of(one.exposure, trace, gti, params, bits), k)
         for k, (one, trace) in enumerate(parts)
     ]
     return gti, [trace.name for _, trace in parts], _in_order(streams)
 
 
-def _part_events(
-    one: EventList, trace: Trace, screen: Screen, part: int, start: float, stop: float
-) -> Iterator[KeptEvents]:
+def _part_events(one: EventList, trace: Trace, screen: Screen, part: int) -> Iterator[KeptEvents]:
     from cuvee.kernels import photons
 
     table = one.exposure.table
     # A second look at the same rows asks for the pulse height where the first asks for the weight.
     heights, height_scale = table.fields.copy(), table.scale.copy()
     heights[WEIGHT], height_scale[WEIGHT] = heights[PULSE], height_scale[PULSE]
-    gti, behind = np.ascontiguousarray(screen.gti), np.ascontiguousarray(trace.behind)
-    reason = column_reasons(trace, screen)
+    gti, place = np.ascontiguousarray(screen.gti), places(trace, column_reasons(trace, screen))
     wavelength = np.where(trace.wavelength > 0.0, trace.wavelength, np.nan).astype(np.float32)
+    none, bins = np.zeros(0, np.int64), (np.zeros((0, 0, 5)), np.zeros((0, 0), np.int64))
     for rows in one.chunks():
         n_row = len(rows)
         time, column, row = np.empty(n_row), np.empty(n_row, np.int32), np.empty(n_row, np.float32)
@@ -99,14 +93,14 @@ def _part_events(
         found = []
         for fields, scale in ((table.fields, table.scale), (heights, height_scale)):
             value = np.empty(n_row, np.float32)
-            n = photons.screen_rows(
-                rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, reason, trace.low, trace.high, behind,
-                time, column, row, region, value, np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0]),
-                np.zeros((1, 1), np.int32), np.zeros(256, np.int64),
+            n = photons.count_rows(
+                rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, none, none, 0.0, 1.0, *bins, none,
+                np.zeros(len(REASONS), np.int64), np.zeros(256, np.int64), np.zeros((0, 0), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]),
+                time, column, row, region, value,
             )  # fmt: skip
             found.append(value[:n])
         weight, pulse = found
-        mine = (region[:n] == 1) & (time[:n] >= start) & (time[:n] <= stop)
+        mine = region[:n] == 1
         height = pulse[mine] if table.fields[PULSE, 1] else np.zeros(np.count_nonzero(mine), np.float32)
         yield KeptEvents(
             time[:n][mine], wavelength[column[:n][mine]], weight[mine], height, np.full(height.size, part, np.int16)

@@ -120,7 +120,7 @@ def statistics(
     if gross.size < 2:
         return Statistics(int(gross.sum()), nan, nan, nan, nan, nan, nan, nan, nan, nothing)
     rate = _constant_rate(exposure, gross, background)
-    expected = rate * exposure + background
+    expected = np.maximum(rate * exposure + background, 0.0)
     net = (gross - background) / exposure
     mean = float(np.average(net, weights=exposure))
     spread = float(np.sqrt(np.average((net - mean) ** 2, weights=exposure)))
@@ -176,6 +176,8 @@ def _constancy(gross: FloatArray, expected: FloatArray, fake: FloatArray) -> flo
         return float(share)
     # A gamma distribution with the mean and the variance of the simulated ones: chi2 where counts are many.
     mean, variance = float(theirs.mean()), float(theirs.var())
+    if variance <= 0.0:
+        return float(share)
     return float(stats.gamma.sf(ours, mean**2 / variance, scale=variance / mean))
 
 
@@ -260,7 +262,7 @@ def _peak(
     best = int(power[0].argmax())
     theirs = power[1:].max(axis=1)
     share = float((np.count_nonzero(theirs >= power[0, best]) + 1) / (len(theirs) + 1))
-    if share <= 5.0 / len(theirs):
+    if share <= 5.0 / len(theirs) and np.ptp(theirs) > 1e-9:  # they are shares of one
         place, scale = stats.gumbel_r.fit(theirs)
         share = float(stats.gumbel_r.sf(power[0, best], place, scale))
     return Peak(float(period[best]), float(power[0, best]), float(share))

@@ -9,14 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import BadData
-from cuvee.model.photons import REASONS, EventTable, Trace
+from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
-__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "column_reasons"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "column_reasons", "places"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
 
 IMAGE_COLUMNS = 512
+NOT_ONE_BY_ONE = (
+    np.empty(0),
+    np.empty(0, np.int32),
+    np.empty(0, np.float32),
+    np.empty(0, np.uint8),
+    np.empty(0, np.float32),
+)
+"""Where the kernel could put events, where it need not."""
+
+ROWS = 32000
+"""Rows that no detector has; where a region has no end."""
+
+N_SAME = 5
+"""How many of the first `REASONS` do not depend on where the regions lie."""
+
+_NUMPY = {1: ">u1", 2: ">i2", 3: ">i4", 4: ">f4", 5: ">f8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +70,8 @@ class Sums:
         Events in the source's region, their weights, energies, squared energies, and rows.
     behind : int64 array, shape (n_band, n_bin)
         Events in the background's regions.
-    spectrum : float64 array, shape (2, n_col)
-        Events and weights in the source's region, by column.
+    spectrum : int64 array, shape (n_col,)
+        Events in the source's region, by column.
     reasons : dict of str to int
         Events that were left out, by reason.
     n_event : int
@@ -65,7 +81,8 @@ class Sums:
     columns : int64 array, shape (n_band, 2)
         First and last column of each band.
     image : int32 array, shape (n_image_row, 512)
-        Events of good time, quality and pulse height, on a grid of 4 rows.
+        Events of good time, quality and pulse height, on a grid of 4 rows; without rows for all but the first of a list's traces,
+        which have the same one.
     pulses : int64 array, shape (256,)
         Pulse heights in the source's region.
     span : tuple of float
@@ -74,7 +91,7 @@ class Sums:
 
     bins: NDArray[np.float64]
     behind: NDArray[np.int64]
-    spectrum: NDArray[np.float64]
+    spectrum: NDArray[np.int64]
     reasons: dict[str, int]
     n_event: int
     kept: NDArray[np.bool_]
@@ -93,7 +110,20 @@ def add_up(
     edges: NDArray[np.float64],
     n_row: int = 1024,
 ) -> Sums:
-    """Screen and bin the events of one segment.
+    """Screen and bin the events of one segment; see `add_up_traces`."""
+    return add_up_traces(chunks, table, [trace], [screen], [columns], edges, n_row)[0]
+
+
+def add_up_traces(
+    chunks: Iterable[NDArray[np.uint8]],
+    table: EventTable,
+    traces: Sequence[Trace],
+    screens: Sequence[Screen],
+    columns: Sequence[Sequence[tuple[int, int]]],
+    edges: NDArray[np.float64],
+    n_row: int = 1024,
+) -> list[Sums]:
+    """Screen and bin the events of one list for all its stripes or orders; it is read once.
 
     Parameters
     ----------
@@ -101,12 +131,12 @@ def add_up(
         Rows of the table, in order.
     table : EventTable
         Their layout.
-    trace : Trace
+    traces : sequence of Trace
         Regions and wavelengths.
-    screen : Screen
-        What is left out.
-    columns : sequence of (int, int)
-        First and last column of each band, both included.
+    screens : sequence of Screen
+        What is left out for each; they differ in wavelengths only.
+    columns : sequence of sequences of (int, int)
+        Of each trace: first and last column of each band, both included.
     edges : float64 array, shape (n_bin + 1,)
         Of bins of equal length (s).
     n_row : int
@@ -114,56 +144,113 @@ def add_up(
 
     Returns
     -------
-    Sums
+    list of Sums
+        One a trace. An event is kept or left out for each of them anew.
 
     Raises
     ------
     BadData
         ``no-events``, ``singular-event`` (all at one time), or ``non-linear-time`` (times run backwards).
     """
-    from cuvee.kernels import photons
-
-    n_col, n_bin = trace.low.size, edges.size - 1
-    reason = column_reasons(trace, screen)
-    bands = np.array(columns, np.int64).reshape(-1, 2)
-    first, last = (np.ascontiguousarray(bands[:, k]) for k in (0, 1))
-    sums = np.zeros((len(bands), 5, n_bin))
-    behind, spectrum = np.zeros((len(bands), n_bin), np.int64), np.zeros((2, n_col))
-    counts, order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
-    image = np.zeros((-(-n_row // 4), min(IMAGE_COLUMNS, n_col)), np.int32)
-    pulses = np.zeros(256, np.int64)
-    room = _Room(0)
-    regions = np.ascontiguousarray(trace.behind)
-    gti = np.ascontiguousarray(screen.gti)
-    step = float(edges[1] - edges[0])
+    ledgers = [
+        _Ledger(trace, screen, bands, edges, n_row if k == 0 else 0)
+        for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
+    ]
     n_event = 0
+    first, *others = ledgers
     for rows in chunks:
-        if len(rows) > room.size:
-            room = _Room(len(rows))
-        n = photons.screen_rows(
-            rows, table.fields, table.scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, reason, trace.low, trace.high,
-            regions, room.time, room.column, room.row, room.region, room.weight, counts, order, image, pulses,
-        )  # fmt: skip
-        photons.add_to_bins(
-            n, room.time, room.column, room.row, room.region, room.weight, trace.gain, first, last, float(edges[0]), step,
-            sums, behind, spectrum,
-        )  # fmt: skip
+        first.add(rows, table)
         n_event += len(rows)
-    _check(n_event, order)
-    return Sums(
-        sums, behind, spectrum, dict(zip(REASONS, counts.tolist(), strict=True)), n_event, reason == 0, bands, image, pulses,
-        (float(order[0]), float(order[1])),
-    )  # fmt: skip
+        if others:
+            y = _rows_of(rows, table)
+            for ledger in others:
+                low, high = ledger.reach
+                ledger.add(rows[(y >= low) & (y <= high)], table)
+    _check(n_event, first.order)
+    for ledger in others:
+        ledger.take_over(first, n_event)
+    return [ledger.sums(n_event) for ledger in ledgers]
 
 
-class _Room:
-    """Where a chunk's events go that are kept."""
+def _rows_of(rows: NDArray[np.uint8], table: EventTable) -> NDArray[np.float64]:
+    """Return the detector's rows of events, shape (n,)."""
+    at = FIELDS.index("y")
+    offset, code = (int(one) for one in table.fields[at])
+    record = np.dtype({"names": ["y"], "formats": [_NUMPY[code]], "offsets": [offset], "itemsize": table.width})
+    return np.asarray(rows.view(record)["y"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.time, self.column = np.empty(size), np.empty(size, np.int32)
-        self.row, self.weight = np.empty(size, np.float32), np.empty(size, np.float32)
-        self.region = np.empty(size, np.uint8)
+
+class _Ledger:
+    """What the events of one trace add up to, chunk by chunk."""
+
+    def __init__(
+        self, trace: Trace, screen: Screen, columns: Sequence[tuple[int, int]], edges: NDArray[np.float64], n_row: int
+    ) -> None:
+        n_col, n_bin = trace.low.size, edges.size - 1
+        self.trace, self.screen = trace, screen
+        self.gti = np.ascontiguousarray(screen.gti)
+        self.reason = column_reasons(trace, screen)
+        self.place = places(trace, self.reason)
+        self.bands = np.array(columns, np.int64).reshape(-1, 2)
+        self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
+        self.start, self.step = float(edges[0]), float(edges[1] - edges[0])
+        self.bins = np.zeros((len(self.bands), n_bin, 5))
+        self.behind = np.zeros((len(self.bands), n_bin), np.int64)
+        self.spectrum = np.zeros(n_col, np.int64)
+        self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
+        self.image = np.zeros((-(-n_row // 4), int(self.place[-1, 7]) + 1), np.int32)
+        self.pulses = np.zeros(256, np.int64)
+        edges_of_regions = np.concatenate([trace.low, trace.high, trace.behind.ravel()])
+        edges_of_regions = edges_of_regions[np.isfinite(edges_of_regions)]
+        # No event beyond lies in a region; half a row more, for kernels round.
+        self.reach = edges_of_regions.min(initial=np.inf) - 1.0, edges_of_regions.max(initial=-np.inf) + 1.0
+        self.n_seen = 0
+
+    def add(self, rows: NDArray[np.uint8], table: EventTable) -> None:
+        from cuvee.kernels import photons
+
+        screen = self.screen
+        self.n_seen += len(rows)
+        photons.count_rows(
+            rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.place, self.trace.gain, self.first,
+            self.last, self.start, self.step, self.bins, self.behind, self.spectrum, self.counts, self.pulses, self.image, self.order,
+            *NOT_ONE_BY_ONE,
+        )  # fmt: skip
+
+    def take_over(self, first: _Ledger, n_event: int) -> None:
+        """Count the reasons for events that lay too far off to be looked at: those that are the same for all traces, else ``outside``."""
+        self.order = first.order
+        n_kept = self.n_seen - int(self.counts.sum())
+        self.counts[:N_SAME] = first.counts[:N_SAME]
+        self.counts[-1] += n_event - n_kept - int(self.counts.sum())
+
+    def sums(self, n_event: int) -> Sums:
+        return Sums(
+            np.ascontiguousarray(self.bins.transpose(0, 2, 1)), self.behind, self.spectrum, dict(zip(REASONS, self.counts.tolist(), strict=True)), n_event, self.reason == 0,
+            self.bands, self.image, self.pulses, (float(self.order[0]), float(self.order[1])),
+        )  # fmt: skip
+
+
+def places(trace: Trace, reason: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return what the kernels want to know of each column, shape (n_col, 8): rows of source and background, and why it is not used.
+
+    Raises
+    ------
+    ValueError
+        If there are more than two background regions.
+    """
+    if trace.behind.shape[0] > 2:
+        raise ValueError(f"{trace.name} has {trace.behind.shape[0]} background regions, and two are the most")
+    place = np.zeros((trace.low.size, 8), np.int16)
+    place[:, 2] = place[:, 4] = 1  # regions that end before they start
+    regions = [(trace.low, trace.high), *trace.behind]
+    for k, (low, high) in enumerate(regions):
+        for column, rows in ((2 * k, np.ceil(low)), (2 * k + 1, np.floor(high))):
+            place[:, column] = np.clip(np.nan_to_num(rows, nan=1.0 if column % 2 == 0 else 0.0), -ROWS, ROWS)
+    place[:, 6] = reason
+    n_col = place.shape[0]
+    place[:, 7] = np.arange(n_col) // -(-n_col // IMAGE_COLUMNS)
+    return place
 
 
 def _check(n_event: int, order: NDArray[np.float64]) -> None:

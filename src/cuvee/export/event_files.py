@@ -157,9 +157,11 @@ def _write(
         *who,
     ]
     file.write(hdu_bytes(header_text(first)))
-    kind = np.dtype([(name, form) for name, form, *_ in _COLUMNS])
+    known = any((trace.wavelength > 0.0).any() for one in lists for trace in one.traces)
+    columns = [one for one in _COLUMNS if known or one[0] not in ("WAVELENGTH", "ENERGY")]
+    kind = np.dtype([(name, form) for name, form, *_ in columns])
     cards = [
-        *_column_cards(),
+        *_column_cards(columns),
         ("EXTNAME", "EVENTS", "name of this extension"),
         ("HDUCLASS", "OGIP", "format"),
         ("HDUCLAS1", "EVENTS", "list of events"),
@@ -191,17 +193,18 @@ def _write(
 def _rows(piece: KeptEvents, clock: _Clock, kind: np.dtype[Any]) -> NDArray[np.void]:
     rows = np.empty(piece.time.size, kind)
     rows["TIME"] = clock.seconds(piece.time)
-    rows["WAVELENGTH"] = piece.wavelength
-    rows["ENERGY"] = _ANGSTROM_KEV / piece.wavelength
+    if "WAVELENGTH" in (kind.names or ()):
+        rows["WAVELENGTH"] = piece.wavelength
+        rows["ENERGY"] = _ANGSTROM_KEV / piece.wavelength
     rows["WEIGHT"] = piece.weight
     rows["PI"] = np.clip(piece.pulse, -32768, 32767)
     rows["PART"] = piece.part
     return rows
 
 
-def _column_cards() -> list[Card]:
-    cards: list[Card] = [("TFIELDS", len(_COLUMNS), "number of columns")]
-    for i, (name, _, form, unit, meaning) in enumerate(_COLUMNS, 1):
+def _column_cards(columns: Sequence[tuple[str, str, str, str, str]]) -> list[Card]:
+    cards: list[Card] = [("TFIELDS", len(columns), "number of columns")]
+    for i, (name, _, form, unit, meaning) in enumerate(columns, 1):
         cards += [(f"TTYPE{i}", name, meaning), (f"TFORM{i}", form, "column format")]
         cards += [(f"TUNIT{i}", unit, "unit of the column")] if unit else []
     return cards

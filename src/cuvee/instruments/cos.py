@@ -13,16 +13,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cuvee.events.gti import common_gti, tidy_gti
+from cuvee.events.gti import common_gti
 from cuvee.events.trace import box_trace, spectrum_trace
-from cuvee.instruments.events_fits import Tables, event_chunks, event_table, read_tables
+from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import photon_info
+from cuvee.instruments.photon_files import check_rates, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
 from cuvee.model.records import FileInfo, Pixels
 
-__all__ = ["COS", "SERIOUS", "chunks", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
+__all__ = ["COS", "SERIOUS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
 
 SERIOUS = 64 | 512 | 2048
 """Burst, pulse height, bad time: bits that calcos leaves events out for, and that SDQFLAGS lacks."""
@@ -97,13 +97,7 @@ def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None
 
 def _gti(tables: Tables, path: str, span: float) -> NDArray[np.float64]:
     """Return the good time of the newest table of it: later steps of the calibration append theirs."""
-    versions = sorted(version for name, version in tables.rows if name == "GTI")
-    if not versions:
-        raise bad(path, "has no table of good time intervals (GTI)", "no-gti")
-    rows = tables.rows["GTI", versions[-1]]
-    if not rows.size or not {"START", "STOP"} <= set(rows.dtype.names or ()):
-        raise bad(path, "has an empty table of good time intervals (GTI)", "no-gti")
-    gti = tidy_gti(np.column_stack([rows["START"], rows["STOP"]]).astype(np.float64))
+    gti = good_times(tables, path, sorted(key for key in tables.rows if key[0] == "GTI")[-1:])
     gti = common_gti([gti, np.array([[-ROUNDED, span + ROUNDED]])])
     if not gti.size:
         raise bad(path, f"has no good time (GTI) within the {span:g} s of its exposure", "no-gti")
@@ -195,6 +189,7 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
             name, float(row["EXPTIME"]), column("WAVELENGTH"), column("FLUX"), column("NET"), column("BACKGROUND"), column("ACTUAL_EE", 1.0),
             column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)),
         )  # fmt: skip
+    check_rates(path, spectra.values())
     return primary.text("ROOTNAME").lower(), spectra
 
 

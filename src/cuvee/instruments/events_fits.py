@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import IO
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from cuvee.events.gti import tidy_gti
 from cuvee.instruments.bintable import table_rows
 from cuvee.instruments.fits_bytes import BLOCK, Cards, bad, data_size, open_stream, read_exactly, read_header
 from cuvee.model.photons import FIELDS, EventTable
 
-__all__ = ["CHUNK_BYTES", "Tables", "event_chunks", "event_table", "read_tables"]
+__all__ = ["CHUNK_BYTES", "Tables", "event_chunks", "event_table", "good_times", "number_columns", "read_tables"]
 
 CHUNK_BYTES = 8 << 20
 """Bytes of rows that are read at a time."""
@@ -37,12 +39,18 @@ class Tables:
         Small tables by name and version.
     start : int
         Where the events' rows begin in the uncompressed file.
+    cards : dict of (str, int) to Cards
+        The headers of the small tables.
+    more : list of (int, int)
+        Header and first byte of further tables of events.
     """
 
     headers: list[Cards]
     events: int
     rows: dict[tuple[str, int], NDArray[np.void]]
     start: int
+    cards: dict[tuple[str, int], Cards]
+    more: list[tuple[int, int]]
 
 
 def read_tables(path: str, events: str = "EVENTS", small: Sequence[str] = ("GTI", "TIMELINE")) -> Tables:
@@ -55,7 +63,7 @@ def read_tables(path: str, events: str = "EVENTS", small: Sequence[str] = ("GTI"
     events : str
         Name of the table that is not read.
     small : sequence of str
-        Names of the tables that are.
+        Names of the tables that are, or patterns of names. Of two of one name and version the later one gets the next version.
 
     Returns
     -------
@@ -68,7 +76,9 @@ def read_tables(path: str, events: str = "EVENTS", small: Sequence[str] = ("GTI"
     """
     headers: list[Cards] = []
     rows: dict[tuple[str, int], NDArray[np.void]] = {}
-    found, start, at = -1, 0, 0
+    small_cards: dict[tuple[str, int], Cards] = {}
+    lists: list[tuple[int, int]] = []
+    at = 0
     with open_stream(path) as (stream, size):
         while (header := read_header(stream, path, first=not headers)) is not None:
             cards, length = header
@@ -82,17 +92,60 @@ def read_tables(path: str, events: str = "EVENTS", small: Sequence[str] = ("GTI"
                     f"is cut short: it has {size} of the {at + padded} bytes that its headers promise",
                     "truncated",
                 )
-            if name == events and found < 0:
-                found, start = len(headers), at
+            if events and name == events:
+                lists.append((len(headers), at))
                 _skip(stream, padded, size, path)
-            elif name in small:
+            elif any(fnmatchcase(name, one) for one in small):
                 data = read_exactly(stream, padded, path)
-                rows[name, cards.whole("EXTVER", 1)] = table_rows(cards, data)
+                version = cards.whole("EXTVER", 1)
+                while (name, version) in rows:
+                    version += 1
+                rows[name, version] = table_rows(cards, data)
+                small_cards[name, version] = cards
             else:
                 _skip(stream, padded, size, path)
             at += padded
             headers.append(cards)
-    return Tables(headers, found, rows, start)
+    found, start = lists[0] if lists else (-1, 0)
+    return Tables(headers, found, rows, start, small_cards, lists[1:])
+
+
+def good_times(tables: Tables, path: str, keys: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
+    """Return the time that any of some tables calls good.
+
+    Parameters
+    ----------
+    tables : Tables
+        Of the file.
+    path : str
+        The file, for messages.
+    keys : sequence of (str, int)
+        Which tables, by name and version.
+
+    Returns
+    -------
+    float64 array, shape (n, 2)
+        Tidy intervals, as the tables count time (s).
+
+    Raises
+    ------
+    BadData
+        ``no-gti``, if there is none, or none that has any length.
+    """
+    if not keys:
+        raise bad(path, "has no table of good time intervals (GTI)", "no-gti")
+    intervals = []
+    for key in keys:
+        rows = tables.rows[key]
+        columns = {name.upper(): name for name in rows.dtype.names or ()}
+        if rows.size and {"START", "STOP"} <= set(columns):
+            intervals.append(np.column_stack([rows[columns["START"]], rows[columns["STOP"]]]).astype(np.float64))
+    if not intervals:
+        raise bad(path, f"has an empty table of good time intervals ({keys[0][0]})", "no-gti")
+    gti = tidy_gti(np.concatenate(intervals))
+    if not gti.size:
+        raise bad(path, "has good time intervals (GTI) without any length", "no-gti")
+    return gti
 
 
 def _skip(stream: IO[bytes], n: int, size: int, path: str) -> None:
@@ -104,6 +157,16 @@ def _skip(stream: IO[bytes], n: int, size: int, path: str) -> None:
         if not piece:
             raise bad(path, f"is cut short: its headers promise {n} bytes more", "truncated")
         n -= len(piece)
+
+
+def number_columns(cards: Cards) -> list[str]:
+    """Return the names (in capitals) of the columns of a table that hold one number a row, of a type that events are read from."""
+    found = []
+    for number in range(1, cards.within("TFIELDS", 1, 999) + 1):
+        form = cards.text(f"TFORM{number}")
+        if form.removeprefix("1")[:1] in _CODES:
+            found.append(cards.text(f"TTYPE{number}", "").upper())
+    return found
 
 
 def event_table(cards: Cards, names: Mapping[str, str]) -> EventTable:

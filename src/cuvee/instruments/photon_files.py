@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cuvee.model.photons import Exposure, setting_words
+from cuvee.instruments.fits_bytes import bad
+from cuvee.model.photons import Exposure, Spectrum, setting_words
 from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Readout
 
-__all__ = ["photon_info"]
+__all__ = ["check_rates", "photon_info"]
+
+MOST_RATE = 1e6
+"""Count rate that no column of a detector bears (count/s): they are switched off long before."""
 
 _VISIT = 6
 """Characters of an HST exposure's name that all exposures of a visit share."""
+
+
+def check_rates(path: str, spectra: Iterable[Spectrum]) -> None:
+    """Raise `BadData` (``damaged``) if a spectrum has rates that no detector bears; what is not a number is none."""
+    for one in spectra:
+        for name, rates in (("NET", one.net), ("BACKGROUND", one.dark)):
+            if (np.abs(rates) > MOST_RATE).any():
+                raise bad(
+                    path, f"is damaged: {name} of {one.name} reaches {np.nanmax(np.abs(rates)):.3g} counts/s", "damaged"
+                )
 
 
 def photon_info(

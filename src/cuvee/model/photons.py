@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIELDS", "REASONS", "Boxes", "EventTable", "Exposure", "Spectrum", "Timeline", "Trace", "setting_words"]
+__all__ = [
+    "FIELDS",
+    "REASONS",
+    "Boxes",
+    "EventTable",
+    "Exposure",
+    "Spectrum",
+    "Timeline",
+    "Trace",
+    "composite_key",
+    "setting_words",
+]
 
 FIELDS = ("time", "x", "y", "weight", "quality", "pulse_height")
 """What is taken of an event, in the order of `EventTable.fields`."""
@@ -209,6 +221,22 @@ class Trace:
     gain: NDArray[np.float64]
     dark: NDArray[np.float64]
     calibrated: bool
+
+
+def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Return what exposures have in common that make one composite: instrument, detector, target, grating, central wavelength, aperture.
+
+    Parameters
+    ----------
+    facts : mapping
+        `cuvee.model.records.FileInfo.facts` of a file of photons.
+    names : mapping of str to str
+        What targets are called, by what the files call them.
+    """
+    instrument, detector, *rest = facts["setting"].split("_")
+    target = names.get(facts["target"], facts["target"])
+    words = "_".join(word or "none" for word in (f"{instrument}-{detector}", target, *rest))
+    return re.sub(r"[^a-z0-9_.+-]+", "-", words.lower())
 
 
 def setting_words(setting: Sequence[str]) -> str:

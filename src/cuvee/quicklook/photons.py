@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,14 @@ def figure_exposure(points: Mapping[str, NDArray[Any]], counted: Counted) -> Fig
     words = " ".join(word for word in (instrument, detector, grating, cenwave, aperture) if word)
     figure = slide(f"{facts['target']}   {words}   {facts['rootname']}")
     _light_curve(place(figure, 1.15, 12.95, 4.35, 6.6), points, facts)
-    _image(place(figure, 1.15, 4.35, 0.75, 3.35), facts["segments"][0], arrays)
-    _spectrum(place(figure, 5.35, 8.35, 0.75, 3.35), facts, arrays)
-    _pulses(place(figure, 9.15, 10.85, 0.75, 3.35), facts, arrays)
+    has_places = arrays[f"{facts['segments'][0]}.wavelength"].size > 1
+    has_pulses = any(arrays[f"{name}.pulses"].any() for name in facts["segments"])
+    right = 8.35 if has_pulses else 10.85
+    if has_places:
+        _image(place(figure, 1.15, 4.35, 0.75, 3.35), facts["segments"], arrays)
+        _spectrum(place(figure, 5.35, right, 0.75, 3.35), facts, arrays)
+    if has_pulses:
+        _pulses(place(figure, 9.15 if has_places else 1.15, 10.85, 0.75, 3.35), facts, arrays)
     _cumulative(place(figure, 11.65, 12.95, 0.75, 3.35), points)
     return figure
 
@@ -98,44 +103,53 @@ def _light_curve(ax: Axes, points: Mapping[str, NDArray[Any]], facts: Mapping[st
     tidy(ax)
 
 
-def _image(ax: Axes, segment: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _image(ax: Axes, segments: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Draw the first segment's image with its regions; where others lie on the same image, with the source's of all."""
+    segment = segments[0]
     image = arrays[f"{segment}.image"]
     n_col = arrays[f"{segment}.wavelength"].size
-    rows = arrays[f"{segment}.rows"]
+    others = [name for name in segments[1:] if not arrays[f"{name}.image"].size]
     ax.imshow(
         np.maximum(image, 0.5), norm=LogNorm(vmin=0.5, vmax=max(2.0, float(image.max()))), origin="lower", aspect="auto", cmap="Greys",
         extent=(0, n_col, 0, 4 * image.shape[0]), interpolation="nearest",
     )  # fmt: skip
     column = np.arange(n_col)
-    shown = rows[1] > rows[0]
-    for edge in rows:
-        ax.plot(column[shown], edge[shown], color=BLUE, lw=1.2)
+    around = []
+    for name in (segment, *others):
+        rows = arrays[f"{name}.rows"]
+        shown = rows[1] > rows[0]
+        around.append(rows[:, shown].ravel())
+        for edge in rows:
+            ax.plot(column[shown], edge[shown], color=BLUE, lw=0.3 if others else 1.2)
     behind = arrays[f"{segment}.behind"]
-    for low, high in behind:
-        for edge in (low, high):
-            ax.plot(column, edge, color=ORANGE, lw=1.2)
-    around = np.concatenate([rows[:, shown].ravel(), behind.ravel()])
-    around = around[np.isfinite(around)]
-    if around.size:
-        ax.set_ylim(max(0.0, around.min() - 60.0), min(4.0 * image.shape[0], around.max() + 60.0))
+    for edge in behind.reshape(-1, n_col) if not others else ():
+        ax.plot(column, edge, color=ORANGE, lw=1.2)
+    shown_rows = np.concatenate([*around, behind.ravel()])
+    shown_rows = shown_rows[np.isfinite(shown_rows)]
+    if shown_rows.size:
+        ax.set_ylim(max(0.0, shown_rows.min() - 60.0), min(4.0 * image.shape[0], shown_rows.max() + 60.0))
     ax.set_xlabel("column (px)")
     ax.set_ylabel("row (px)")
-    ax.set_title(f"{segment}: source (blue), background", fontsize=12.5, color=GREY)
+    words = f"{segment}: source (blue), background" if not others else f"{len(others) + 1} orders or stripes"
+    ax.set_title(words, fontsize=12.5, color=GREY)
     ax.grid(visible=False)
 
 
 def _spectrum(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     by_wavelength = all((arrays[f"{name}.wavelength"] > 0.0).any() for name in facts["segments"])
     for name, colour in zip(facts["segments"], (BLUE, VERMILION, ORANGE) * 20, strict=False):
-        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"][0]
+        wavelength, counts = arrays[f"{name}.wavelength"], arrays[f"{name}.spectrum"]
         used = wavelength > 0.0 if by_wavelength else np.ones(counts.size, np.bool_)
+        if np.count_nonzero(used) < 2:
+            continue
         x = (wavelength if by_wavelength else np.arange(counts.size, dtype=np.float64))[used]
         n = -(-x.size // MOST_COLUMNS)
         starts = np.arange(0, x.size, n)
-        value = np.add.reduceat(counts[used], starts) / max(facts["seconds"], 1e-9)
+        width = np.add.reduceat(np.abs(np.gradient(x)), starts) if by_wavelength else 1.0
+        value = np.add.reduceat(counts[used], starts) / max(facts["seconds"], 1e-9) / width
         ax.step(x[starts], value, where="post", color=colour, lw=1.0, label=name)
     ax.set_xlabel("wavelength (Å)" if by_wavelength else "column (px)")
-    ax.set_ylabel("counts/s a step")
+    ax.set_ylabel("counts/s/Å" if by_wavelength else "counts/s a step")
     if len(facts["segments"]) <= 3:
         ax.legend(loc="upper right", fontsize=11)
     ax.set_title("spectrum, airglow left out", fontsize=12.5, color=GREY)
@@ -146,9 +160,10 @@ def _pulses(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any
     total = np.sum([arrays[f"{name}.pulses"] for name in facts["segments"]], axis=0)
     last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
     ax.step(np.arange(max(last, 32)), total[: max(last, 32)] / 1e3, where="mid", color=BLUE)
-    ax.set_xlabel("pulse height")
+    ax.set_xlabel("pulse height" if last < total.size else "pulse height (up to 255)")
     ax.set_ylabel("thousand events")
-    ax.set_title("in source region", fontsize=12.5, color=GREY)
+    everywhere = arrays[f"{facts['segments'][0]}.wavelength"].size == 1
+    ax.set_title("all events" if everywhere else "in source region", fontsize=12.5, color=GREY)
     tidy(ax)
 
 

@@ -15,22 +15,14 @@ from cuvee.run.chosen import check_targets, only_patches, places_of_stars
 from cuvee.run.disk.forecast import Forecast
 from cuvee.run.disk.outlook import Outlook
 from cuvee.run.executors import Crew, SerialExecutor, cores, open_executor
-from cuvee.run.facts import (
-    FILE_COLUMNS,
-    bad_file_from_row,
-    bad_file_to_row,
-    facts_from_columns,
-    facts_to_row,
-    frame_row,
-)
 from cuvee.run.garbage import collector_paused, collector_running
-from cuvee.run.inventory import take_inventory
 from cuvee.run.options import Reporter, RunOptions, RunSummary
 from cuvee.run.params import known_params, params_of
 from cuvee.run.perform import Task, perform, receipt_of
 from cuvee.run.plan import is_gone, make_plan
 from cuvee.run.receipts import Receipt
 from cuvee.run.refset import ReferenceSet
+from cuvee.run.scanning import scan_raw_files
 from cuvee.run.seals import Seals, inputs_hash, seal_of
 from cuvee.run.sources import Sources, stored_tables
 from cuvee.run.stage import Product, Stage, Unit, units_of
@@ -168,28 +160,9 @@ class Driver:
     # -- raw files -----------------------------------------------------------------------------------------------
 
     def _take_inventory(self, raw: Sequence[str]) -> None:
-        known = facts_from_columns(self.ledger.columns("files", FILE_COLUMNS, as_text=("info",)))
-        quarantined = {row["path"]: bad_file_from_row(row) for row in self.ledger.quarantined()}
-        read = 0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal read
-            if not read:
-                self.reporter.begin("Reading headers", total)
-            self.reporter.advance(done - read)
-            read = done
-
-        inventory = take_inventory(raw, self.device.scan, known, quarantined, self.crew, progress)
-        if read:
-            self.reporter.end()
+        run_id = None if self.options.dry_run else self.stock.run_id
+        inventory = scan_raw_files(raw, self.device, self.ledger, self.crew, self.reporter, run_id)
         self.stock.inventory = inventory
-        if not self.options.dry_run:
-            with self.ledger.batch():
-                self.ledger.drop_files(inventory.dropped)
-                self.ledger.put("files", [facts_to_row(facts) for facts in inventory.fresh])
-                self.ledger.put("frames", [frame_row(facts) for facts in inventory.fresh if facts.is_frame])
-                rows = [bad_file_to_row(bad, self.stock.run_id) for bad in inventory.bad.values()]
-                self.ledger.replace_quarantine(rows)
         self.groups = inventory.groups()
         if not any(map(self._wanted, self.groups)) and (self.options.segment or self.options.detector):
             if not self.options.dry_run:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -25,7 +24,6 @@ __all__ = [
     "Stat",
     "bad_file_from_row",
     "bad_file_to_row",
-    "composite_key",
     "facts_from_columns",
     "facts_of",
     "facts_to_row",
@@ -189,22 +187,6 @@ def facts_of(info: FileInfo, state: Stat) -> FileFacts:
     return FileFacts(
         info.path, data_id, state, info, "", "", has_wcs, cells, content, n_frame, first, last
     )  # fmt: skip
-
-
-def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
-    """Return what exposures have in common that make one composite: instrument, detector, target, grating, central wavelength, aperture.
-
-    Parameters
-    ----------
-    facts : mapping
-        `FileInfo.facts` of a file of photons.
-    names : mapping of str to str
-        What targets are called, by what the files call them.
-    """
-    instrument, detector, *rest = facts["setting"].split("_")
-    target = names.get(facts["target"], facts["target"])
-    words = "_".join(word or "none" for word in (f"{instrument}-{detector}", target, *rest))
-    return re.sub(r"[^a-z0-9_.+-]+", "-", words.lower())
 
 
 def stat_files(paths: Iterable[str]) -> dict[str, Stat]:

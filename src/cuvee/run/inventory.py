@@ -22,7 +22,7 @@ __all__ = ["Inventory", "scan_files", "take_inventory"]
 _CHUNK = 64
 """Files that one scanning task opens."""
 
-_LOOK_AGAIN = ("clock", "duplicate", "unreadable", "short-exposure", "bad-proposal")
+_LOOK_AGAIN = ("clock", "duplicate", "unreadable", "short-exposure", "bad-proposal", "no-timeline", "too-long")
 """Reasons that may pass without the file changing: other files come or are repaired, permissions or a disk are mended, or the
 configuration asks for something else."""
 

@@ -12,8 +12,7 @@ import numpy as np
 from cuvee.catalog.stars import healpix_index
 from cuvee.model.flags import FLAGS, default_mask, describe
 from cuvee.model.keys import PATCH_ORDER, DataId
-from cuvee.model.photons import setting_words
-from cuvee.run.facts import composite_key
+from cuvee.model.photons import composite_key, setting_words
 from cuvee.run.receipts import Receipt
 from cuvee.run.stage import NOTHING, Product, Unit
 from cuvee.store.hats import patch_path

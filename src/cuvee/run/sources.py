@@ -11,7 +11,8 @@ from cuvee.events.exposure import unwanted
 from cuvee.events.params import EventParams
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.run.facts import BadFile, FileFacts, composite_key, stat_files
+from cuvee.model.photons import composite_key
+from cuvee.run.facts import BadFile, FileFacts, stat_files
 from cuvee.run.refset import ReferenceSet, reference_set
 from cuvee.run.stage import NOTHING, Product
 from cuvee.run.stock import Stock

@@ -71,7 +71,7 @@ def light_curves_of_composite(found: Composite, key: str) -> LightCurves:
     found : Composite
         The composite.
     key : str
-        What its exposures have in common (`cuvee.run.facts.composite_key`).
+        What its exposures have in common (`cuvee.model.photons.composite_key`).
     """
     one = found.members[0].exposure
     ra, dec, nan = np.array([one.ra]), np.array([one.dec]), np.array([np.nan])

@@ -29,10 +29,10 @@ from cuvee.instruments.registry import instrument
 from cuvee.model.instrument import Instrument
 from cuvee.store.hats import find_star, read_light_curves
 from cuvee.store.paths import Paths
+from cuvee.survey import pixels
 from cuvee.survey.exposures import Exposures, batches_of
 from cuvee.survey.light_curve import LightCurve
 from cuvee.survey.raw_series import raw_series
-from cuvee.survey.surroundings import residual_of, stamp_of
 
 if TYPE_CHECKING:
     from cuvee.quicklook import Residual, Stamp
@@ -337,16 +337,16 @@ class Survey:
         return batches_of(self.paths, self.instrument, self.index(ids))
 
     def stamp(self, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
-        """Cut the surroundings of a star in one of its observations out of the reference image; see `cuvee.survey.surroundings`."""
-        return stamp_of(self.paths, light_curve, observation)
+        """Cut the surroundings of a star out of its reference image; see `cuvee.survey.pixels.stamp`."""
+        return pixels.stamp(self.paths, self.instrument, light_curve, observation)
 
     def residual(self, light_curve: LightCurve, observation: int = 0) -> Residual | None:
-        """Return a star's mean pixels beside the PSF model of them; see `cuvee.survey.surroundings`."""
-        return residual_of(self.paths, light_curve, observation)
+        """Return a star's mean pixels beside the PSF model of them; see `cuvee.survey.pixels.residual`."""
+        return pixels.residual(self.paths, self.instrument, light_curve, observation)
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "", name).upper()
+    return re.sub(r"[\s_-]+", "", name).upper()
 
 
 def open_survey(path: str | Path) -> Survey:

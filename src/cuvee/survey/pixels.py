@@ -1,4 +1,4 @@
-"""The pixels around a star, and the PSF model of them."""
+"""The pixels around a star, as figures show them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from cuvee.survey.light_curve import LightCurve
 if TYPE_CHECKING:
     from cuvee.quicklook import Residual, Stamp
 
-__all__ = ["residual_of", "stamp_of"]
+__all__ = ["residual", "stamp"]
 
 _HALF_STAMP = 7
 
 
-def stamp_of(paths: Paths, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
+def stamp(paths: Paths, instrument: str, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
     """Cut the surroundings of a star out of its reference image.
 
     Parameters
     ----------
     paths : Paths
-        Of the workspace.
+        Where things lie.
+    instrument : str
+        Name of the instrument.
     light_curve : LightCurve
         The star.
     observation : int
@@ -42,7 +44,7 @@ def stamp_of(paths: Paths, light_curve: LightCurve, observation: int = 0) -> Sta
     from cuvee.quicklook import Stamp
 
     row = light_curve.observations[observation]
-    for unit in _series(paths, light_curve.instrument, row):
+    for unit in _series(paths, instrument, row):
         image, stars = paths.reference(unit), paths.targets(unit.group)
         if image.exists() and stars.exists():
             reference, targets = read_reference(image), read_targets(stars)
@@ -52,17 +54,13 @@ def stamp_of(paths: Paths, light_curve: LightCurve, observation: int = 0) -> Sta
     return None
 
 
-def residual_of(paths: Paths, light_curve: LightCurve, observation: int = 0) -> Residual | None:
+def residual(paths: Paths, instrument: str, light_curve: LightCurve, observation: int = 0) -> Residual | None:
     """Return a star's mean pixels beside the PSF model of them.
 
     Parameters
     ----------
-    paths : Paths
-        Of the workspace.
-    light_curve : LightCurve
-        The star.
-    observation : int
-        Which of its observations.
+    paths, instrument, light_curve, observation
+        As for `stamp`.
 
     Returns
     -------
@@ -72,7 +70,7 @@ def residual_of(paths: Paths, light_curve: LightCurve, observation: int = 0) -> 
     from cuvee.quicklook import Residual
 
     row = light_curve.observations[observation]
-    for unit in _series(paths, light_curve.instrument, row):
+    for unit in _series(paths, instrument, row):
         model, image = paths.stars(unit), paths.reference(unit)
         if model.exists() and image.exists():
             place = float(row["col"]), float(row["row"])
