@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cuvee import __version__
-from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce, strips
+from cuvee.cli import archive, catalog, check, database, fetch, look, make, reduce, reset, strips
 
 __all__ = ["app"]
 
@@ -46,6 +46,7 @@ for command, what in (
     (check.verify, "Look at every raw file; have broken ones fetched again."),
     (reduce.run, "Bring it up to date: light curves of every star."),
     (reduce.status, "Show what has been done, and what is in trouble."),
+    (reset.reset, "Take away what was made, to begin again."),
     (look.show, "Draw a star's light curve and its pixels."),
     (look.explain, "Say where a star's fluxes come from."),
     (look.report, "Write one page about a run, for colleagues."),

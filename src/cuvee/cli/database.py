@@ -89,7 +89,7 @@ def load(
 
 @database.command()
 def views(workspace: Workspace = Path()) -> None:
-    """Make views with the tables and columns of Vineyard, pipe-trex and TASOC; again after new sectors.
+    """Make views with the tables and columns of Vineyard, pipe-trex, TASOC and hstlc; again after new sectors.
 
     Example: cuvee database views -w my-survey
     """

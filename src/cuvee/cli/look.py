@@ -88,7 +88,7 @@ def _longest(light_curve: LightCurve) -> str:
 
 
 def explain(
-    star: Annotated[str, typer.Argument(help="Catalogue id, or 'RA DEC' in degrees.")],
+    star: Annotated[str, typer.Argument(help="Catalogue id, 'RA DEC' in degrees, or a target's name.")],
     workspace: Workspace = Path(),
     time: Annotated[float | None, typer.Option(help="Explain the point nearest this time (BTJD or BJD).")] = None,
     as_json: Json = False,
@@ -96,16 +96,21 @@ def explain(
     """Say where a star's fluxes come from: products, files, parameters, versions, and every flag in words.
 
     With a time, the flux of that point is written out, so that you can do the sum again by hand: pixels, weights, background, error and
-    time; cuvee does it again, too, and says whether what is stored comes out. --json has all of it, and every pixel.
+    time; cuvee does it again, too, and says whether what is stored comes out. --json has all of it, and every pixel. Of photons (cos): which
+    files, which events were left out and why; with a time, a bin's events, background and flux.
 
     Example: cuvee explain 144996772 -w my-survey --time 2458530.3
     """
-    from cuvee.provenance import explain_star, format_explanation
+    from cuvee.provenance import explain_star, explain_target, format_explanation, format_target
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
     if time is not None and time > _BJD_START:
         time -= 2_457_000.0
+    if survey.photons:
+        target = explain_target(survey, survey.resolve(star), time)
+        tell(json.dumps(target, indent=1, allow_nan=False) if as_json else format_target(target))
+        return
     facts = explain_star(survey, survey.resolve(star), time)
     tell(json.dumps(facts, indent=1, allow_nan=False) if as_json else format_explanation(facts))
 
@@ -128,10 +133,10 @@ def report(
 
 
 def export(
-    stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids; none: all stars.")] = None,
+    stars: Annotated[list[str] | None, typer.Argument(help="Catalogue ids, or targets' names; none: all.")] = None,
     workspace: Workspace = Path(),
     format_: Annotated[
-        str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5.")
+        str, typer.Option("--format", "-f", help="fits, csv, ecsv, votable; pixels: tpf, hdf5; photons: events.")
     ] = "fits",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")] = Path("export"),
     size: Annotated[int | None, typer.Option(help="Pixels a side, odd, for tpf (11 by default) and hdf5 (13).")] = None,
@@ -141,6 +146,9 @@ def export(
 
     With --format tpf the pixels around the stars, cut out of the raw frames: target pixel files, less the background
     that the light curve subtracted. With hdf5 the raw pixels as Vineyard's stamps.
+
+    Of photons (cos) one file an exposure, and one of each composite. With events the source's events themselves, screened as for the light
+    curve, at the barycentre: what stingray's EventList.read opens.
 
     Example: cuvee export 144996772 -w my-survey --format fits -o out
     """

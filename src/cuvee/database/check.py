@@ -36,6 +36,26 @@ _KNOWN = {
         "variance",
         "flag",
     ),
+    "exposures": (
+        "target",
+        "composite",
+        "ra",
+        "decl",
+        "grating",
+        "cenwave",
+        "aperture",
+        "proposal",
+        "n_exposure",
+        "mjd",
+        "seconds",
+        "events",
+        "total",
+        "mean",
+        "constant",
+        "period",
+        "calibrated",
+        "path",
+    ),
 }
 """What receipts and products tell, by table."""
 

@@ -28,7 +28,9 @@ __all__ = [
     "bin_exposure",
     "check_exposure",
     "facts_of_curve",
+    "good_time",
     "renamed",
+    "screen_of",
     "statistics_facts",
     "unwanted",
 ]
@@ -104,6 +106,8 @@ class PhotonCurve:
         Bins at which Bayesian blocks begin; empty where they were not asked for.
     clock_error : float
         Within how many seconds the way of the light is known.
+    start, step : float
+        Where the first bin begins, since the exposure's zero, and how long each is (s).
     """
 
     exposure: Exposure
@@ -115,6 +119,15 @@ class PhotonCurve:
     gti: NDArray[np.float64]
     blocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     clock_error: float = 0.0
+    start: float = 0.0
+    step: float = 0.0
+
+    @property
+    def wavelengths(self) -> tuple[float, float]:
+        """Shortest and longest wavelength that is used (Angstrom); 0, 0 where none is known."""
+        used = [self.traces[name].wavelength[sums.kept] for name, sums in self.sums.items()]
+        known = np.concatenate([one[one > 0.0] for one in used])
+        return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -166,6 +179,53 @@ def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, s
     return None
 
 
+def good_time(lists: Sequence[EventList], params: EventParams) -> NDArray[np.float64]:
+    """Return the good time that all lists of an exposure share, shape (n, 2) (s), after a look at their headers.
+
+    Raises
+    ------
+    BadData, NoWork
+        As `bin_exposure`.
+    """
+    first = lists[0].exposure
+    for one in lists:
+        check_exposure(one.exposure)
+    gti = common_gti([one.exposure.gti for one in lists])
+    if params.airglow == "night":
+        if first.timeline is None:
+            raise BadData(
+                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
+                first.path,
+            )  # fmt: skip
+        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
+    if not gti.size and params.airglow == "night":
+        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
+    if not gti.size:
+        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
+    if gti[-1, 1] - gti[0, 0] > MOST_BINS * params.step:
+        raise BadData(
+            f"{first.path} has good time over {gti[-1, 1] - gti[0, 0]:.4g} s, more than {MOST_BINS:,} bins of [events] step = {params.step:g}.",
+            "too-long", first.path,
+        )  # fmt: skip
+    return gti
+
+
+def screen_of(
+    exposure: Exposure,
+    trace: Trace,
+    gti: NDArray[np.float64],
+    params: EventParams,
+    bits: int,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> Screen:
+    """Return what is left out of the events of a segment, stripe or order; arguments as `bin_exposure` has them."""
+    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
+    raw = bool(exposure.cards.get("raw"))
+    pulse = exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
+    low, high = (limits or {}).get(trace.name, params.band)
+    return Screen(gti, bits | params.quality, pulse, windows, (max(low, params.band[0]), min(high, params.band[1])))
+
+
 def bin_exposure(
     lists: Sequence[EventList],
     params: EventParams,
@@ -203,38 +263,13 @@ def bin_exposure(
         If only the night counts, and there was none.
     """
     first = lists[0].exposure
-    for one in lists:
-        check_exposure(one.exposure)
-    gti = common_gti([one.exposure.gti for one in lists])
-    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
-    if params.airglow == "night":
-        if first.timeline is None:
-            raise BadData(
-                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
-                first.path,
-            )  # fmt: skip
-        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
-    if not gti.size and params.airglow == "night":
-        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
-    if not gti.size:
-        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
-    if gti[-1, 1] - gti[0, 0] > MOST_BINS * params.step:
-        raise BadData(
-            f"{first.path} has good time over {gti[-1, 1] - gti[0, 0]:.4g} s, more than {MOST_BINS:,} bins of [events] step = {params.step:g}.",
-            "too-long", first.path,
-        )  # fmt: skip
+    gti = good_time(lists, params)
     edges = bin_edges(gti, params.step)
     bands = {"": params.band, **params.bands}
     traces: dict[str, Trace] = {}
     sums: dict[str, Sums] = {}
     for one in lists:
-        raw = bool(one.exposure.cards.get("raw"))
-        pulse = one.exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
-        screens = []
-        for trace in one.traces:
-            low, high = (limits or {}).get(trace.name, params.band)
-            span = max(low, params.band[0]), min(high, params.band[1])
-            screens.append(Screen(gti, bits | params.quality, pulse, windows, span))
+        screens = [screen_of(one.exposure, trace, gti, params, bits, limits) for trace in one.traces]
         columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
         traces |= {trace.name: trace for trace in one.traces}
         sums |= _added(one, screens, columns, edges, n_row)
@@ -265,6 +300,7 @@ def bin_exposure(
     return PhotonCurve(
         first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
+        float(edges[0]), params.step,
     )  # fmt: skip
 
 
@@ -333,6 +369,8 @@ def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     exposure = curve.exposure
     return {
         "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
+        "ra": exposure.ra, "dec": exposure.dec,
+        "scale": exposure.scale, "start": curve.start, "step": curve.step, "wavelengths": list(curve.wavelengths),
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData
 from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
-__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "places"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "column_reasons", "places"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
@@ -189,7 +189,7 @@ class _Ledger:
         n_col, n_bin = trace.low.size, edges.size - 1
         self.trace, self.screen = trace, screen
         self.gti = np.ascontiguousarray(screen.gti)
-        self.reason = _column_reasons(trace, screen)
+        self.reason = column_reasons(trace, screen)
         self.place = places(trace, self.reason)
         self.bands = np.array(columns, np.int64).reshape(-1, 2)
         self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
@@ -262,7 +262,7 @@ def _check(n_event: int, order: NDArray[np.float64]) -> None:
         raise BadData("all its events have the same time.", "singular-event")
 
 
-def _column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
+def column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
     """Return why a column is not used, 0 where it is; the number is the reason's place in `REASONS`, from 1."""
     names = list(REASONS)
     reason = np.zeros(trace.low.size, np.uint8)

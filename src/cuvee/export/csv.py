@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from cuvee import __version__
-from cuvee.export.rows import Observation, column_order, star_name
-from cuvee.store.curve_table import ROW_COLUMNS
+from cuvee.export.rows import Observation, column_order, star_title
 
 __all__ = ["csv_bytes"]
 
@@ -32,12 +31,12 @@ def csv_bytes(instrument: str, observation: Observation) -> bytes:
     bytes
         The file. The same row always gives the same bytes.
     """
-    catalog, star = star_name(instrument, int(observation.row["id"]))
+    star = star_title(instrument, observation.row["id"])
     names = column_order(observation.points)
-    lines = [f"# light curve of {catalog} {star}, made by cuvee {__version__}"]
+    lines = [f"# light curve of {star}, made by cuvee {__version__}"]
     for name, value in observation.row.items():
         if not name.startswith("_"):
-            unit, meaning = ROW_COLUMNS.get(name, ("", name))
+            unit, meaning = observation.about(name)
             lines.append(f"# {name} = {value}{f' {unit}' if unit else ''} ({meaning})")
     if observation.rounding:
         lines.append(f"# flux and background are {observation.rounding}")

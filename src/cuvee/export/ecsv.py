@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from cuvee import __version__
-from cuvee.export.rows import Observation, column_order, star_name
+from cuvee.export.rows import Observation, column_order, star_title
 from cuvee.model.records import BJD_OFFSET
 
 __all__ = ["ecsv_bytes"]
@@ -39,9 +39,9 @@ def ecsv_bytes(instrument: str, observation: Observation) -> bytes:
     import astropy.units as u
     from astropy.table import Column, Table
 
-    catalog, star = star_name(instrument, int(observation.row["id"]))
+    star = star_title(instrument, observation.row["id"])
     names = column_order(observation.points)
-    meta: dict[str, Any] = {"object": f"{catalog} {star}", "creator": f"cuvee {__version__}", "instrument": instrument}
+    meta: dict[str, Any] = {"object": star, "creator": f"cuvee {__version__}", "instrument": instrument}
     meta |= {name: value for name, value in observation.row.items() if not name.startswith("_")}
     meta |= {"time_scale": "tdb", "time_reference": "barycenter", "time_zero_jd": BJD_OFFSET}
     if observation.rounding:

@@ -13,11 +13,12 @@ from cuvee.errors import ConfigError
 from cuvee.export.csv import csv_bytes
 from cuvee.export.ecsv import ecsv_bytes
 from cuvee.export.fits import fits_bytes
+from cuvee.export.photons import photon_fits_bytes, photon_name, photon_observation
 from cuvee.export.rows import Observation, observations, star_name
 from cuvee.export.votable import votable_bytes
 from cuvee.store.atomic import atomic_path
 
-__all__ = ["FORMATS", "LightCurveSource", "export", "file_name"]
+__all__ = ["FORMATS", "LightCurveSource", "PhotonSource", "export", "export_photons", "file_name"]
 
 FORMATS: dict[str, Callable[[str, Observation], bytes]] = {
     "fits": fits_bytes,
@@ -29,6 +30,20 @@ FORMATS: dict[str, Callable[[str, Observation], bytes]] = {
 
 SUFFIXES = {"votable": "vot"}
 """Suffix of the files of a format, where it is not the format's name."""
+
+
+class PhotonSource(Protocol):
+    """Where light curves of photons come from; `cuvee.survey.Survey` is one."""
+
+    @property
+    def instrument(self) -> str:
+        """Name of the instrument."""
+
+    def count_exposures(self, ids: Collection[Any] | None = None) -> int:
+        """Return how many exposures and composites there are (of some targets)."""
+
+    def exposures(self, ids: Collection[Any] | None = None) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
+        """Walk through them, each with what is known of it."""
 
 
 class LightCurveSource(Protocol):
@@ -109,10 +124,7 @@ def export(
     StoreError
         If there are no light curves, or the disk is full, or the folder cannot be written.
     """
-    if format not in FORMATS:
-        raise ConfigError(f"There is no export format {format!r}; choose from {', '.join(FORMATS)}.")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; name a folder to export to.")
+    _check(format, folder)
     index = survey.index(ids)
     rows = Counter(zip(index["id"].to_pylist(), index["segment"].to_pylist(), strict=True))
     count = 0
@@ -128,3 +140,53 @@ def export(
             if progress is not None:
                 progress(1, index.num_rows)
     return count
+
+
+def export_photons(
+    survey: PhotonSource,
+    ids: Collection[Any] | None,
+    format: str,  # noqa: A002 (the word of the command line)
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write one file an exposure of photons, and one a composite.
+
+    Parameters
+    ----------
+    survey : PhotonSource
+        The survey.
+    ids, format, folder, progress
+        As in `export`.
+
+    Returns
+    -------
+    int
+        Number of files.
+
+    Raises
+    ------
+    ConfigError, StoreError
+        As `export`; or if what was counted in an exposure is gone.
+    """
+    _check(format, folder)
+    total, count = survey.count_exposures(ids), 0
+    for stored, facts in survey.exposures(ids):
+        observation = photon_observation(stored, facts)
+        if format == "fits":
+            content = photon_fits_bytes(survey.instrument, observation, facts)
+        else:
+            content = FORMATS[format](survey.instrument, observation)
+        name = photon_name(survey.instrument, observation.row, facts, SUFFIXES.get(format, format))
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(content)
+        count += 1
+        if progress is not None:
+            progress(1, total)
+    return count
+
+
+def _check(format: str, folder: Path) -> None:  # noqa: A002
+    if format not in FORMATS:
+        raise ConfigError(f"There is no export format {format!r}; choose from {', '.join(FORMATS)}.")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; name a folder to export to.")

@@ -24,11 +24,16 @@ from cuvee.export.rows import Observation, column_order
 from cuvee.export.star_cards import finite, primary_cards, table_cards
 from cuvee.model.flags import FLAGS, QUALITY
 
-__all__ = ["fits_bytes"]
+__all__ = ["fits_bytes", "light_curve_file"]
 
 _NAMES = {"cadence": "CADENCENO"}
-_UNITS = {"electron/s": "e-/s", "electron/(s pixel)": "e-/s"}
-"""Both readers know the mission's "e-/s", which is outside the FITS Standard, but nothing built from it."""
+_UNITS = {
+    "electron/s": "e-/s",
+    "electron/(s pixel)": "e-/s",
+    "erg/(cm2 s)": "erg s-1 cm-2",
+    "count/s": "count s-1",
+}
+"""Both readers know the mission's "e-/s", which is outside the FITS Standard, but nothing built from it; the others as the standard writes them."""
 _FORMATS = {"f8": "D", "f4": "E", "i8": "K", "i4": "J", "i2": "I"}
 
 
@@ -82,6 +87,24 @@ def fits_bytes(instrument: str, observation: Observation) -> bytes:
     bytes
         The file: an empty primary HDU and the table LIGHTCURVE, with checksums. The same row always gives the same bytes.
     """
+    first = [*EMPTY, ("CREATOR", "cuvee", "program that made this file"), *primary_cards(instrument, observation.row)]
+    return light_curve_file(
+        instrument, observation, first, table_cards(instrument, observation.row) + _cards(observation.row)
+    )
+
+
+def light_curve_file(instrument: str, observation: Observation, first: list[Card], table: list[Card]) -> bytes:
+    """Write an empty primary HDU and the table LIGHTCURVE.
+
+    Parameters
+    ----------
+    instrument : str
+        Whose quality bits to name.
+    observation : Observation
+        The points; those without a finite time are left out.
+    first, table : list of (keyword, value, comment)
+        All of the primary header, and what the table's says beside its columns and flags.
+    """
     keep = np.isfinite(observation.points["time"])
     names = column_order(observation.points)
     types = [observation.points[name].dtype.newbyteorder(">") for name in names]
@@ -95,7 +118,5 @@ def fits_bytes(instrument: str, observation: Observation) -> bytes:
     if observation.rounding:
         said = textwrap.wrap(f"Flux and background are {observation.rounding}.", 72)
         words += header_text([("COMMENT", line, "") for line in said])
-    first = [*EMPTY, ("CREATOR", "cuvee", "program that made this file"), *primary_cards(instrument, observation.row)]
-    table = table_cards(instrument, observation.row) + _cards(observation.row)
     second = header_text(table_shape(data.itemsize, data.size)) + columns + header_text(table) + words
     return hdu_bytes(header_text(first)) + hdu_bytes(second, data.tobytes())

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from astropy.io import fits
 
-__all__ = ["EMPTY", "Card", "hdu_bytes", "header_text", "table_shape"]
+__all__ = ["EMPTY", "RECORD", "Card", "closed_header", "hdu_bytes", "header_text", "sum32", "table_shape"]
 
 Card = tuple[str, int | float | str | None, str]
 """Keyword, value, comment."""
@@ -25,7 +25,8 @@ EMPTY: list[Card] = [
 ]
 """What a primary header without data begins with."""
 
-_RECORD = 2880
+RECORD = 2880
+"""Bytes to a multiple of which headers and data are filled."""
 
 
 def table_shape(row_bytes: int, n_row: int) -> list[Card]:
@@ -59,12 +60,15 @@ def header_text(cards: Iterable[Card]) -> str:
 def _padded(text: str) -> bytes:
     """Close a header and fill its last record."""
     text += "END".ljust(80)
-    return text.ljust(-(-len(text) // _RECORD) * _RECORD).encode("ascii")
+    return text.ljust(-(-len(text) // RECORD) * RECORD).encode("ascii")
 
 
-def _sum32(data: bytes) -> int:
-    """Return the 32-bit ones'-complement sum of whole FITS records (FITS Standard 4.0, section 4.4.2.7)."""
-    total = int(np.frombuffer(data, ">u4").sum(dtype=np.uint64))
+def sum32(data: bytes, before: int = 0) -> int:
+    """Return the 32-bit ones'-complement sum of whole words, on top of that of those before (FITS Standard 4.0, section 4.4.2.7)."""
+    return _folded(before + int(np.frombuffer(data, ">u4").sum(dtype=np.uint64)))
+
+
+def _folded(total: int) -> int:
     while total >> 32:
         total = (total & 0xFFFFFFFF) + (total >> 32)
     return total
@@ -96,9 +100,27 @@ def hdu_bytes(cards: str, data: bytes = b"") -> bytes:
     data : bytes
         In the order of FITS: big-endian.
     """
-    data += bytes(-len(data) % _RECORD)
-    total = _sum32(data)
+    data += bytes(-len(data) % RECORD)
+    return closed_header(cards, sum32(data)) + data
+
+
+def closed_header(cards: str, total: int) -> bytes:
+    """Close a header with a valid CHECKSUM and DATASUM.
+
+    Parameters
+    ----------
+    cards : str
+        From `header_text`.
+    total : int
+        `sum32` of the data behind it, filled to whole records.
+
+    Returns
+    -------
+    bytes
+        Whole records; as many whatever the sum is.
+    """
+    # The card has the same length whatever the number is.
     cards += header_text([("DATASUM", str(total), "sum of the data, 32-bit ones' complement")])
     blank = header_text([("CHECKSUM", "0" * 16, "makes the sum over this HDU -0")])
-    right = _encode(0xFFFFFFFF - _sum32(_padded(cards + blank) + data))
-    return _padded(cards + blank.replace("0" * 16, right)) + data
+    right = _encode(0xFFFFFFFF - _folded(sum32(_padded(cards + blank)) + total))
+    return _padded(cards + blank.replace("0" * 16, right))

@@ -10,13 +10,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cuvee.store.curve_table import point_column
+from cuvee.store.curve_table import ROW_COLUMNS, point_column
 
-__all__ = ["Observation", "column_order", "observations", "star_name"]
+__all__ = ["Observation", "column_order", "observations", "star_name", "star_title"]
 
 _CATALOG = {"tess": "TIC", "kepler": "KIC"}
 _FIRST_K2_ID = 200_000_000
-_FIRST = ("time", "flux", "flux_err", "quality", "flag", "cadence", "background", "centroid_col", "centroid_row")
+_FIRST = (
+    "time",
+    "flux",
+    "flux_err",
+    "quality",
+    "flag",
+    "cadence",
+    "exposure",
+    "background",
+    "centroid_col",
+    "centroid_row",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,10 @@ class Observation:
     def describe(self, name: str) -> tuple[str, str]:
         """Return unit and meaning of a nested column; the unit is empty where there is none."""
         return self.columns.get(name) or point_column(name)
+
+    def about(self, name: str) -> tuple[str, str]:
+        """Return unit and meaning of a plain column."""
+        return self.columns.get(name) or ROW_COLUMNS.get(name, ("", name))
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a nested column, NaN where this observation has none of that name."""
@@ -81,6 +96,11 @@ def observations(table: pa.Table) -> Iterator[Observation]:
         for i, row in enumerate(rows):
             points = {name: values[name][offsets[name][i] : offsets[name][i + 1]] for name in lists if known[name][i]}
             yield Observation(row, points, columns, rounding)
+
+
+def star_title(instrument: str, star: int | str) -> str:
+    """Return what a star is called: ``TIC 25155310``; of a photon counter the target's name."""
+    return star if isinstance(star, str) else "{} {}".format(*star_name(instrument, int(star)))
 
 
 def star_name(instrument: str, star: int) -> tuple[str, int]:

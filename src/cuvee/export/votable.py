@@ -15,15 +15,19 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from cuvee import __version__
-from cuvee.export.rows import Observation, column_order, star_name
+from cuvee.export.rows import Observation, column_order, star_title
 from cuvee.model.flags import FLAGS, QUALITY
 from cuvee.model.records import BJD_OFFSET
-from cuvee.store.curve_table import ROW_COLUMNS
 
 __all__ = ["votable_bytes"]
 
 _TYPES = {"f8": "double", "f4": "float", "i8": "long", "i4": "int", "i2": "short"}
-_UNITS = {"electron/s": "'electron'.s**-1", "electron/(s pixel)": "'electron'.s**-1.pixel**-1"}
+_UNITS = {
+    "electron/s": "'electron'.s**-1",
+    "electron/(s pixel)": "'electron'.s**-1.pixel**-1",
+    "count/s": "count.s**-1",
+    "erg/(cm2 s)": "mW.m**-2",  # the same; VOUnits deprecates the erg
+}
 _UCD = {
     "time": "time.epoch;meta.main",
     "cadence": "meta.id;obs.exposure",
@@ -43,20 +47,37 @@ _UCD = {
     "row": "pos.cartesian.y;instr.det",
     "crowding": "phot.flux;arith.ratio",
     "best": "meta.id",
+    "exposure": "time.duration;obs.exposure",
+    "dataset": "meta.id;obs",
+    "gross": "phot.count",
+    "net": "arith.rate;phot.count",
+    "grating": "instr.dispersion",
+    "cenwave": "em.wl.central",
+    "aperture": "instr.setup",
+    "proposal": "meta.id;obs.proposal",
+    "mjd": "time.start;obs.exposure",
+    "seconds": "time.duration;obs.exposure",
 }
 
 
-def _ucd(name: str) -> str:
+def _ucd(name: str, unit: str) -> str:
     """Return the UCD of a column: what kind of quantity it is, in the Virtual Observatory's words."""
+    if unit == "erg/(cm2 s)":  # of photons, in whatever band
+        return _UCD["flux"].replace("em.opt;", "") if name == "flux" else _stat(name, "phot.flux")
+    if unit.startswith("count"):
+        return _UCD.get(name) or _stat(name, f"phot.count{';instr.background' if name == 'background' else ''}")
     if name in _UCD:
         return _UCD[name]
     plain = name.removesuffix("_err")
     word = "phot.flux;instr.background" if plain.startswith("background") else "phot.flux;em.opt"
-    return f"stat.error;{word}" if plain != name else word
+    return _stat(name, word)
 
 
-def _param(name: str, value: Any) -> str:
-    unit, meaning = ROW_COLUMNS.get(name, ("", ""))
+def _stat(name: str, word: str) -> str:
+    return f"stat.error;{word}" if "_err" in name else word
+
+
+def _param(name: str, value: Any, unit: str, meaning: str) -> str:
     if isinstance(value, int):
         kind, text = 'datatype="long"', str(value)
     elif isinstance(value, str):
@@ -70,7 +91,7 @@ def _param(name: str, value: Any) -> str:
 def _element(tag: str, name: str, kind: str, unit: str, meaning: str, rest: str = "") -> str:
     said = f" unit={quoteattr(_UNITS.get(unit, unit))}" if unit else ""
     words = f"<DESCRIPTION>{escape(meaning)}</DESCRIPTION>" if meaning else ""
-    return f'<{tag} name={quoteattr(name)} {kind}{said} ucd="{_ucd(name)}"{rest}>{words}</{tag}>'
+    return f'<{tag} name={quoteattr(name)} {kind}{said} ucd="{_ucd(name, unit)}"{rest}>{words}</{tag}>'
 
 
 def _bits(instrument: str) -> list[str]:
@@ -98,7 +119,7 @@ def votable_bytes(instrument: str, observation: Observation) -> bytes:
         The file: one table, the star's facts as PARAM, the points in BINARY2, so every number is exact; the column ``time`` refers to a TIMESYS.
         The same row always gives the same bytes.
     """
-    catalog, star = star_name(instrument, int(observation.row["id"]))
+    star = star_title(instrument, observation.row["id"])
     names = column_order(observation.points)
     size = observation.points["time"].size
     # Ahead of each row BINARY2 has a bit a column that says whether the value is missing. A float that is missing is NaN.
@@ -112,7 +133,7 @@ def votable_bytes(instrument: str, observation: Observation) -> bytes:
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">',
         '<RESOURCE type="results">',
-        f"<DESCRIPTION>Light curve of {catalog} {star}</DESCRIPTION>",
+        f"<DESCRIPTION>Light curve of {star}</DESCRIPTION>",
         f'<INFO name="creator" value="cuvee {__version__}"/>',
         f'<INFO name="instrument" value={quoteattr(instrument)}/>',
         *([f'<INFO name="rounding" value={quoteattr(rounding)}/>'] if observation.rounding else []),
@@ -120,7 +141,11 @@ def votable_bytes(instrument: str, observation: Observation) -> bytes:
         '<COOSYS ID="icrs" system="ICRS" epoch="J2000.0"/>',
         f'<TIMESYS ID="btjd" timeorigin="{BJD_OFFSET!r}" timescale="TDB" refposition="BARYCENTER"/>',
         f'<TABLE name="light_curve" nrows="{size}">',
-        *(_param(name, value) for name, value in observation.row.items() if not name.startswith("_")),
+        *(
+            _param(name, value, *observation.about(name))
+            for name, value in observation.row.items()
+            if not name.startswith("_")
+        ),
     ]
     for name in names:
         kind = f'datatype="{_TYPES[observation.points[name].dtype.str[1:]]}"'

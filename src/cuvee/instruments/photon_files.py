@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from cuvee.instruments.fits_bytes import bad
-from cuvee.model.photons import Exposure, Spectrum
+from cuvee.model.photons import Exposure, Spectrum, setting_words
 from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Readout
 
 __all__ = ["check_rates", "photon_info"]
@@ -67,5 +67,5 @@ def photon_info(
         path, instrument, rootname[:_VISIT], setting[1].lower() or instrument, "events", rootname, path.rpartition("/")[2].removesuffix(".gz"),
         Geometry(0, 0, 0, 0), Readout(0.0 if exposure is None else exposure.seconds, (), (), 0, (), 0.0),
         Moments(np.zeros(1, np.int64), start, stop, nothing, np.zeros(1, np.int32)),
-        facts={"role": role, "target": target or "unknown", "proposal": str(0 if exposure is None else exposure.cards.get("proposal", 0)), "setting": "_".join(word.replace("_", "-") for word in setting)},
+        facts={"role": role, "target": target or "unknown", "proposal": str(0 if exposure is None else exposure.cards.get("proposal", 0)), "setting": setting_words(setting)},
     )  # fmt: skip

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FIELDS", "REASONS", "Boxes", "EventTable", "Exposure", "Spectrum", "Timeline", "Trace", "composite_key"]
+__all__ = [
+    "FIELDS",
+    "REASONS",
+    "Boxes",
+    "EventTable",
+    "Exposure",
+    "Spectrum",
+    "Timeline",
+    "Trace",
+    "composite_key",
+    "setting_words",
+]
 
 FIELDS = ("time", "x", "y", "weight", "quality", "pulse_height")
 """What is taken of an event, in the order of `EventTable.fields`."""
@@ -226,3 +237,8 @@ def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
     target = names.get(facts["target"], facts["target"])
     words = "_".join(word or "none" for word in (f"{instrument}-{detector}", target, *rest))
     return re.sub(r"[^a-z0-9_.+-]+", "-", words.lower())
+
+
+def setting_words(setting: Sequence[str]) -> str:
+    """Join what makes exposures comparable to one text, of which no word is lost."""
+    return "_".join(word.replace("_", "-") for word in setting)

@@ -163,6 +163,10 @@ class Chain:
             todo = new + todo
         return steps
 
+    def step(self, kind: str, unit: DataId) -> dict[str, Any] | None:
+        """Return one product, with what made it; None where the ledger has none."""
+        return self._step(kind, str(unit), unit.group)
+
     def _step(self, kind: str, data_id: str, group: DataId) -> dict[str, Any] | None:
         products = self._ledger.rows("products", kind=kind, data_id=data_id)
         if not products:
@@ -209,7 +213,7 @@ class Chain:
                     found = []
                 self._tables = {Path(path).name: path for path in found}
             return self._tables.get(DataId.parse(data_id).part, "")
-        if kind not in ("frame", "member", "stamp"):
+        if kind not in ("frame", "member", "stamp", "events", "spectrum"):
             return next((str(row["path"]) for row in self._ledger.rows("products", kind=kind, data_id=data_id)), "")
         if group not in self._files:
             rows = self._ledger.rows("files", segment=group.segment, detector=group.detector, kind=group.kind)

@@ -19,7 +19,7 @@ from cuvee.run.software import software_versions
 from cuvee.store.own_ledger import open_ledger
 from cuvee.survey import LightCurve, Survey
 
-__all__ = ["explain_star"]
+__all__ = ["explain_star", "nearest", "plain_facts", "points_of"]
 
 _FAR = 0.5
 """A time further than this from every point of a star (d) is a slip of the user's."""
@@ -127,13 +127,13 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
     }
     with open_ledger(survey.paths, read_only=True) as ledger:
         rows = {(row["segment"], row["detector"], row["series"]): row for row in ledger.light_curves(star)}
-        chosen = None if time is None else _nearest(curve, time)
+        chosen = None if time is None else nearest(curve, time)
         chain = Chain(survey, ledger)
         for i, seen in enumerate(curve.observations):
             if chosen is not None and curve.observation[chosen] != i:
                 continue
             here: dict[str, Any] = {name: value for name, value in seen.items() if name != "lc"}
-            here |= _points_of(curve, i)
+            here |= points_of(curve, i)
             row = rows.get((seen["segment"], seen["detector"], seen["series"]))
             if row is not None:
                 here["light_curves"] = row["path"]
@@ -145,11 +145,17 @@ def explain_star(survey: Survey, star: int, time: float | None = None) -> dict[s
                     here["point"] = explain_point(survey, curve, chosen, here["chain"], file, block)
             facts["observations"].append(here)
     facts["runs"] = [chain.runs[number] for number in sorted(chain.runs)]
+    return plain_facts(facts)
+
+
+def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts as JSON can hold them, None for what is not a number."""
     plain: dict[str, Any] = _plain(facts)
     return plain
 
 
-def _nearest(curve: LightCurve, time: float) -> int:
+def nearest(curve: LightCurve, time: float) -> int:
+    """Return the point of a star that is nearest to a time; raises ConfigError where none is near."""
     distance = np.abs(curve.time - time)
     if not np.isfinite(distance).any():
         raise ConfigError(f"No point of star {curve.id} has a time.")
@@ -173,7 +179,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _points_of(curve: LightCurve, i: int) -> dict[str, Any]:
+def points_of(curve: LightCurve, i: int) -> dict[str, Any]:
     """Count the points of an observation, and say in words how many carry which bit."""
     mine = curve.observation == i
 

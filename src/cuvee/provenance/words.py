@@ -11,9 +11,11 @@ from typing import Any
 from cuvee.model.records import BJD_OFFSET
 from cuvee.provenance.sum_words import aperture_lines, choice_lines, file_lines, time_lines
 
-__all__ = ["format_explanation"]
+__all__ = ["format_explanation", "run_lines", "step_lines", "wrapped"]
 
 _NOUNS = {
+    "events": ("list of photons", "lists of photons"),
+    "spectrum": ("extracted spectrum", "extracted spectra"),
     "candidates": ("list of what may be moving", "lists of what may be moving"),
     "fluxes": ("flux block", "flux blocks"),
     "frame": ("frame", "frames"),
@@ -74,13 +76,13 @@ def format_explanation(facts: dict[str, Any]) -> str:
             lines += _point_lines(seen["point"], seen)
             lines += ["", "  WHAT IT WAS MADE FROM"]
         for step in seen.get("chain", []):
-            lines += _step_lines(step, in_full)
+            lines += step_lines(step, in_full)
     for run in facts["runs"]:
-        lines += ["", *_run_lines(run, facts, in_full)]
-    return "\n".join(piece for line in lines for piece in _wrapped(line))
+        lines += ["", *run_lines(run, facts, in_full)]
+    return "\n".join(piece for line in lines for piece in wrapped(line))
 
 
-def _wrapped(line: str) -> list[str]:
+def wrapped(line: str) -> list[str]:
     """Break a line that a terminal of 100 columns would break; names of files stay whole."""
     if len(line) <= _WIDTH:
         return [line]
@@ -122,7 +124,8 @@ def _bit_lines(column: str, words: Sequence[str]) -> list[str]:
     return [f"    {column} {word}" for word in words] or [f"    {column} 0: nothing to report"]
 
 
-def _step_lines(step: Mapping[str, Any], in_full: bool) -> list[str]:
+def step_lines(step: Mapping[str, Any], in_full: bool) -> list[str]:
+    """Say what a product is, and what it was made of."""
     kinds = Counter(source["input_kind"] for source in step["inputs"])
     tables = [source["input_id"].rpartition("/")[2] for source in step["inputs"] if source["input_kind"] == "table"]
     sources = ", ".join(tables) or ", ".join(
@@ -154,7 +157,8 @@ def _input_lines(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _run_lines(run: Mapping[str, Any], facts: Mapping[str, Any], in_full: bool) -> list[str]:
+def run_lines(run: Mapping[str, Any], facts: Mapping[str, Any], in_full: bool) -> list[str]:
+    """Say when a run was, with what software, and where its parameters were set."""
     typed = f", typed: cuvee {run['command']}" if run["command"] else ""
     lines = [f"Run {run['id']} of {run['started']}, cuvee {run['version']}{typed}"]
     if run["software"]:

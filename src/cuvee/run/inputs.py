@@ -35,7 +35,7 @@ from cuvee.store import targets as target_table
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
 
-__all__ = ["get_inputs", "prf_paths", "read_mask", "readers"]
+__all__ = ["get_inputs", "open_photons", "prf_paths", "read_mask", "readers"]
 
 
 def get_inputs(unit: Unit, device: Instrument, config: Config, paths: Paths, log: StreamLog) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def readers(
         "lightcurves": lambda: None,
         "composites": lambda: None,
         "events": lambda: (
-            _photons(found["events"], found["spectrum"], device, log)
+            open_photons(found["events"], found["spectrum"], device, log)
             if "series" in unit.stage.per
             else _all_photons(found["events"], found["spectrum"], device, log)
         ),
@@ -127,7 +127,7 @@ def readers(
     }
 
 
-def _photons(
+def open_photons(
     lists: Sequence[Product], spectra: Sequence[Product], device: Instrument, log: StreamLog
 ) -> tuple[list[EventList], int]:
     """Open the lists of photons of one exposure, and return how many its detector's segments should give."""
@@ -164,7 +164,7 @@ def _all_photons(
     found = []
     for name in sorted({product.data_id.series for product in lists}):
         own, theirs = ([one for one in each if one.data_id.series == name] for each in (lists, spectra))
-        found.append(_photons(own, theirs, device, log))
+        found.append(open_photons(own, theirs, device, log))
     return found
 
 

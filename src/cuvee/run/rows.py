@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cuvee.catalog.stars import healpix_index
 from cuvee.model.flags import FLAGS, default_mask, describe
-from cuvee.model.keys import DataId
+from cuvee.model.keys import PATCH_ORDER, DataId
+from cuvee.model.photons import composite_key, setting_words
 from cuvee.run.receipts import Receipt
 from cuvee.run.stage import NOTHING, Product, Unit
 from cuvee.store.hats import patch_path
 from cuvee.store.ledger import Ledger
 from cuvee.store.numbers import read_columns
 from cuvee.store.paths import Paths
+from cuvee.store.photon_curves import composites_of, read_composite, read_facts
 from cuvee.store.targets import read_targets
 
 __all__ = [
@@ -154,6 +160,10 @@ def lineage_rows(unit: Unit, receipt: Receipt) -> list[dict[str, Any]]:
     ]
 
 
+_STATISTICS = (
+    "total", "mean", "spread", "poisson_factor", "excess_variance", "constant", "pearson_r", "pearson_p",
+)  # fmt: skip
+
 _NUMBERS = {
     name: name
     for name in (
@@ -206,6 +216,8 @@ def write_stars(
         for row in rows:
             row["errors"] = "; ".join(_errors(row, failed))
         ledger.replace("light_curves", rows, path=file)
+    elif _is_exposure(product):
+        ledger.put("exposures", [_exposure(paths, product)])
 
 
 def failures(receipts: Iterable[Receipt]) -> dict[str, list[str]]:
@@ -252,9 +264,46 @@ def forget_stars(ledger: Ledger, paths: Paths, product: Product) -> None:
         ledger.replace("targets", [], segment=unit.segment, detector=unit.detector, kind=unit.kind)
     elif product.kind == "metrics":
         ledger.replace("light_curves", [], path=_light_curves(paths, unit))
+    elif _is_exposure(product):
+        series = unit.part if product.kind == "composites" else unit.series
+        ledger.replace("exposures", [], instrument=unit.instrument, series=series)
 
 
 def _light_curves(paths: Paths, unit: DataId) -> str:
     patch = int(unit.part.removeprefix("p"))
     path = patch_path(paths.light_curves, unit.instrument, patch, unit.segment, unit.detector, unit.kind)
+    return _within(paths, path)
+
+
+def _within(paths: Paths, path: Path) -> str:
     return str(path.relative_to(paths.root)) if path.is_relative_to(paths.root) else str(path)
+
+
+def _is_exposure(product: Product) -> bool:
+    """Tell whether a product is what is known of an exposure of photons, or of a composite; this has its light curve as another product."""
+    return product.kind == "exposures" or (product.kind == "composites" and product.data_id.series == "facts")
+
+
+def _exposure(paths: Paths, product: Product) -> dict[str, Any]:
+    unit, path = product.data_id, paths.root / product.path
+    several = product.kind == "composites"
+    facts = read_composite(path) if several else read_facts(path)
+    _, detector, grating, cenwave, aperture = (*facts["setting"], "", "", "")[:5]
+    key = composite_key({"setting": setting_words(facts["setting"]), "target": facts["target"]}, NOTHING)
+    if several:
+        unit = unit._replace(segment="composite", detector=detector.lower(), series=unit.part)
+    patch = int(healpix_index(np.array([facts["ra"]]), np.array([facts["dec"]]))[0]) >> 2 * (29 - PATCH_ORDER)
+    catalog = composites_of(unit.instrument) if several else unit.instrument
+    curve = patch_path(paths.light_curves, catalog, patch, unit.segment, unit.detector, unit.series)
+    known = [peak for peak in facts["peaks"].values() if peak[2] == peak[2]]
+    period, _, false_alarm = min(known, key=lambda peak: float(peak[2]), default=(None, None, None))
+    cards, numbers = facts["cards"], facts["statistics"]
+    return {
+        "instrument": unit.instrument, "segment": unit.segment, "detector": unit.detector, "series": unit.series, "target": facts["target"],
+        "composite": key, "ra": facts["ra"], "decl": facts["dec"], "grating": grating, "cenwave": int(cenwave) if cenwave.isdigit() else None,
+        "aperture": aperture, "obstype": str(cards.get("optical", "")), "fppos": str(cards.get("fppos", "")),
+        "proposal": int(cards.get("proposal", 0)), "n_exposure": len(facts.get("members", [""])), "mjd": facts["mjd"], "seconds": facts["seconds"],
+        "step": facts.get("exposures", [facts])[0]["step"], "events": sum(facts["events"].values()) if "events" in facts else None,
+        **{name: numbers[name] for name in _STATISTICS}, "period": period, "false_alarm": false_alarm,
+        "calibrated": bool(facts.get("calibrated", facts.get("limits"))), "path": _within(paths, curve),
+    }  # fmt: skip

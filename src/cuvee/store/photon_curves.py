@@ -96,7 +96,9 @@ def write_composite(path: Path, found: Composite) -> None:
     """
     facts = {
         "members": [one.exposure.rootname for one in found.members], "limits": found.limits, "left_out": found.left_out,
-        **{name: value for name, value in facts_of_curve(found.members[0]).items() if name in ("target", "setting")},
+        "exposures": [{"mjd": one.exposure.mjd, "start": one.start, "step": one.step} for one in found.members],
+        "wavelengths": [min(one.wavelengths[0] for one in found.members), max(one.wavelengths[1] for one in found.members)],
+        **{name: value for name, value in facts_of_curve(found.members[0]).items() if name in ("target", "setting", "cards", "scale", "mjd", "ra", "dec")},
         "seconds": float(sum(np.diff(one.gti).sum() for one in found.members)), **statistics_facts(found.statistics),
     }  # fmt: skip
     with atomic_path(path) as temporary:

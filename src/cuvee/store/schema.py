@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql
 
 __all__ = ["METADATA", "REVISIONS", "TABLES", "JsonText", "long_text", "text"]
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """The migrations in their order; a ledger at the last one opens without loading Alembic."""
 
 METADATA = sa.MetaData()
@@ -313,6 +313,46 @@ sa.Table(
     sa.Column("errors", _LONG),
     sa.Index("light_curves_by_healpix", "healpix"),
     sa.Index("light_curves_by_path", "path"),
+    sqlite_with_rowid=False,
+)
+
+# Exposures of photons that have light curves, and composites of them (segment ``composite``, series what their exposures have in common).
+# Rates are in count/s, times in s, ``mjd`` is the exposure's zero in its own time scale; ``period`` is the least likely to come from noise,
+# ``false_alarm`` how likely that is. NULL where there is no such number.
+sa.Table(
+    "exposures",
+    METADATA,
+    _text("instrument", key=True),
+    _text("segment", key=True),
+    _text("detector", key=True),
+    _text("series", _KEY, key=True),
+    _text("target", _KEY),
+    _text("composite", _KEY),
+    sa.Column("ra", sa.Double),
+    sa.Column("decl", sa.Double),
+    _text("grating"),
+    sa.Column("cenwave", sa.BigInteger),
+    _text("aperture"),
+    _text("obstype"),
+    _text("fppos"),
+    _count("proposal"),
+    _count("n_exposure", 1),
+    sa.Column("mjd", sa.Double),
+    sa.Column("seconds", sa.Double),
+    sa.Column("step", sa.Double),
+    sa.Column("events", sa.BigInteger),
+    sa.Column("total", sa.BigInteger),
+    sa.Column("mean", sa.Double),
+    sa.Column("spread", sa.Double),
+    sa.Column("poisson_factor", sa.Double),
+    sa.Column("excess_variance", sa.Double),
+    sa.Column("constant", sa.Double),
+    sa.Column("pearson_r", sa.Double),
+    sa.Column("pearson_p", sa.Double),
+    sa.Column("period", sa.Double),
+    sa.Column("false_alarm", sa.Double),
+    sa.Column("calibrated", sa.Boolean, nullable=False, default=False),
+    _text("path", _PATH),
     sqlite_with_rowid=False,
 )
 

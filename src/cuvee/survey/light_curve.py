@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
-from cuvee.export import star_name
+from cuvee.export import star_title
 from cuvee.model.flags import FLAGS, QUALITY, default_mask
 from cuvee.model.records import BJD_OFFSET
 from cuvee.store.curve_table import point_column
@@ -136,10 +136,7 @@ class LightCurve:
     @property
     def name(self) -> str:
         """What catalogues call the star, for example ``TIC 25155310``."""
-        if isinstance(self.id, str):
-            return self.id
-        catalog, number = star_name(self.instrument, self.id)
-        return f"{catalog} {number}"
+        return star_title(self.instrument, self.id)
 
     @property
     def good(self) -> NDArray[np.bool_]:

@@ -15,15 +15,28 @@ import pyarrow.compute as pc
 
 from cuvee.config import Config, load
 from cuvee.errors import ConfigError
-from cuvee.export import FORMATS, PIXEL_FORMATS, RawSeries, export, export_pixels, observations
+from cuvee.events.exposure import EventList
+from cuvee.events.params import EventParams
+from cuvee.export import (
+    FORMATS,
+    PIXEL_FORMATS,
+    Observation,
+    RawSeries,
+    export,
+    export_events,
+    export_photons,
+    export_pixels,
+    observations,
+)
 from cuvee.instruments.registry import instrument
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
-from cuvee.store.hats import find_star, read_light_curves
+from cuvee.store.hats import find_star, has_catalog, read_light_curves
 from cuvee.store.paths import Paths
-from cuvee.store.photon_curves import composites_of, read_composite, read_exposure
+from cuvee.store.photon_curves import composites_of, read_composite, read_exposure, read_facts
 from cuvee.survey import pixels
 from cuvee.survey.light_curve import LightCurve
+from cuvee.survey.photon_lists import event_lists
 from cuvee.survey.raw_series import raw_series
 
 if TYPE_CHECKING:
@@ -185,8 +198,6 @@ class Survey:
         list of (mapping, dict of str to array)
             In the order of their names; none where no target was exposed twice in one configuration.
         """
-        from cuvee.store.hats import has_catalog
-
         catalog = composites_of(self.instrument)
         if not has_catalog(self.paths.light_curves, catalog):
             return []
@@ -320,7 +331,7 @@ class Survey:
         self,
         folder: str | Path,
         format: str = "fits",  # noqa: A002 (the word of the command line)
-        ids: Collection[int] | None = None,
+        ids: Collection[Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
         size: int | None = None,
     ) -> int:
@@ -328,8 +339,20 @@ class Survey:
 
         See `cuvee.export.export` and `cuvee.export.export_pixels`.
         """
+        if self.photons:
+            if format in PIXEL_FORMATS or size is not None:
+                raise ConfigError(
+                    f"{self.device.title} counts photons, and has no pixels; choose from {', '.join([*FORMATS, 'events'])}."
+                )
+            if format == "events":
+                return export_events(self, ids, Path(folder), progress)
+            return export_photons(self, ids, format, Path(folder), progress)
         if format in PIXEL_FORMATS:
             return export_pixels(self, ids, format, Path(folder), size, progress)
+        if format == "events":
+            raise ConfigError(
+                f"{self.device.title} counts no photons, and so has no events; choose from {', '.join(FORMATS)}."
+            )
         if format not in FORMATS:
             raise ConfigError(
                 f"There is no export format {format!r}; choose from {', '.join([*FORMATS, *PIXEL_FORMATS])}."
@@ -350,14 +373,62 @@ class Survey:
             self.light_curve(missing[0])  # says what is wrong
         return table
 
+    def count_exposures(self, ids: Collection[Any] | None = None, composites: bool = True) -> int:
+        """Return how many exposures and composites of photons there are (of some targets)."""
+        return sum(index.num_rows for _, index in self._indexes(ids, composites))
+
+    def exposures(
+        self, ids: Collection[Any] | None = None, composites: bool = True
+    ) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
+        """Walk through exposures of photons, then composites (of some targets), each with what is known of it."""
+        for catalog, index in self._indexes(ids, composites):
+            for table in self._batches(catalog, index):
+                for one in observations(table):
+                    yield one, self.facts(one.row)
+
+    def facts(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what is known of an exposure of photons, or of a composite, but for its points.
+
+        Parameters
+        ----------
+        row : mapping
+            ``segment``, ``detector`` and ``series``, as its light curve has them.
+
+        Raises
+        ------
+        StoreError
+            If it is missing or damaged.
+        """
+        segment, detector, series = (str(row[name]) for name in ("segment", "detector", "series"))
+        if segment == "composite":
+            return read_composite(self.paths.composite(DataId(self.instrument, part=series)))
+        return read_facts(self.paths.exposure(DataId(self.instrument, segment, detector, "events", series)))
+
+    def event_lists(self, row: Mapping[str, Any]) -> list[EventList]:
+        """Open the photon lists of an exposure; raises ConfigError for one that is gone, or not as it was."""
+        return event_lists(self.paths, self.device, row)
+
+    @property
+    def event_params(self) -> tuple[EventParams, int]:
+        """What is left out of photon lists, and the quality bits that the instrument always leaves out."""
+        return self.config.events, self.device.photons.bits if self.device.photons is not None else 0
+
+    def _indexes(self, ids: Collection[Any] | None, composites: bool) -> Iterator[tuple[str, pa.Table]]:
+        yield self.instrument, self.index(ids)
+        catalog = composites_of(self.instrument)
+        if composites and has_catalog(self.paths.light_curves, catalog):
+            yield catalog, read_light_curves(self.paths.light_curves, catalog, ["id", "segment", "detector"], ids)
+
     def batches(self, ids: Collection[int] | None = None) -> Iterator[pa.Table]:
         """Walk through the light curves (of some stars), some hundred stars of one observation at a time."""
-        index = self.index(ids)
+        return self._batches(self.instrument, self.index(ids))
+
+    def _batches(self, catalog: str, index: pa.Table) -> Iterator[pa.Table]:
         for row in index.group_by(["segment", "detector"], use_threads=False).aggregate([]).to_pylist():
             here = pc.and_(pc.equal(index["segment"], row["segment"]), pc.equal(index["detector"], row["detector"]))
             stars = pc.unique(index.filter(here)["id"]).to_pylist()
             for i in range(0, len(stars), _BATCH):
-                yield self.light_curves(None, stars[i : i + _BATCH], **row)
+                yield read_light_curves(self.paths.light_curves, catalog, None, stars[i : i + _BATCH], **row)
 
     def stamp(self, light_curve: LightCurve, observation: int = 0) -> Stamp | None:
         """Cut the surroundings of a star out of its reference image; see `cuvee.survey.pixels.stamp`."""

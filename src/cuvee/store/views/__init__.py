@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cuvee.store.databases import VIEWS, Database
 from cuvee.store.star_tables import STAR_TABLES
-from cuvee.store.views import pipe_trex, tasoc, vineyard
+from cuvee.store.views import hstlc, pipe_trex, tasoc, vineyard
 
 __all__ = ["make_views", "view_names"]
 
@@ -40,7 +40,7 @@ def make_views(database: Database) -> list[str]:
             for name in STAR_TABLES
             if inspector.has_table(name)
         }
-        wanted = vineyard.views(connection, stars) | pipe_trex.views() | tasoc.views()
+        wanted = vineyard.views(connection, stars) | pipe_trex.views() | tasoc.views() | hstlc.views()
         VIEWS.create(connection, checkfirst=True)
         quote = connection.dialect.identifier_preparer.quote
         names = []
