@@ -234,7 +234,7 @@ def _row(star: int) -> dict[str, Any]:
 
 
 def test_batches_hold_every_row_once(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cuvee.survey.workspace._BATCH", 2)
+    monkeypatch.setattr("cuvee.survey.exposures._BATCH", 2)
     seen = [(o.row["id"], o.row["segment"]) for table in survey.batches() for o in observations(table)]
     assert sorted(seen) == sorted((star, segment) for star in IDS for segment in ("s0008", "s0035"))
 

@@ -84,8 +84,8 @@ def _part_events(one: EventList, trace: Trace, screen: Screen, part: int) -> Ite
     heights, height_scale = table.fields.copy(), table.scale.copy()
     heights[WEIGHT], height_scale[WEIGHT] = heights[PULSE], height_scale[PULSE]
     gti, place = np.ascontiguousarray(screen.gti), places(trace, column_reasons(trace, screen))
+    whole = np.zeros(1, np.int64), np.array([place.shape[0] - 1])
     wavelength = np.where(trace.wavelength > 0.0, trace.wavelength, np.nan).astype(np.float32)
-    none, bins = np.zeros(0, np.int64), (np.zeros((0, 0, 5)), np.zeros((0, 0), np.int64))
     for rows in one.chunks():
         n_row = len(rows)
         time, column, row = np.empty(n_row), np.empty(n_row, np.int32), np.empty(n_row, np.float32)
@@ -94,9 +94,9 @@ def _part_events(one: EventList, trace: Trace, screen: Screen, part: int) -> Ite
         for fields, scale in ((table.fields, table.scale), (heights, height_scale)):
             value = np.empty(n_row, np.float32)
             n = photons.count_rows(
-                rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, none, none, 0.0, 1.0, *bins, none,
-                np.zeros(len(REASONS), np.int64), np.zeros(256, np.int64), np.zeros((0, 0), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]),
-                time, column, row, region, value,
+                rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, *whole, 0.0, 1.0,
+                np.zeros((1, 1, 5)), np.zeros((1, 1), np.int64), np.zeros(place.shape[0], np.int64), np.zeros(len(REASONS), np.int64),
+                np.zeros(256, np.int64), np.zeros((0, 1), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]), time, column, row, region, value,
             )  # fmt: skip
             found.append(value[:n])
         weight, pulse = found
