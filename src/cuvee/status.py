@@ -70,7 +70,7 @@ def workspace_status(survey: Survey) -> dict[str, Any]:
         report["bad_files"] = [
             {name: bad[name] for name in ("path", "reason", "message")} for bad in ledger.quarantined()
         ]
-        report["light_curves"] = ledger.count("light_curves")
+        report["light_curves"] = ledger.count("light_curves") + ledger.count("exposures")  # of stars, and of photons
         unusable = {bad["path"] for bad in report["bad_files"]}
         files = zip(*ledger.columns("files", ("path", "state")), strict=True)
         states = [state for path, state in files if path not in unusable]

@@ -310,3 +310,11 @@ def test_names_of_targets_come_from_a_table(copied: Path) -> None:
     survey = cuvee.open(copied)
     assert survey.resolve("the star") == "The Star"
     assert len(survey.light_curve("The Star").observations) == 2
+
+
+def test_status_counts_light_curves_of_photons(survey: Survey) -> None:
+    from cuvee.status import workspace_status
+
+    found = workspace_status(survey)
+    assert found["light_curves"] == 3  # two exposures, and both together
+    assert found["files"] == 6
