@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     name="cuvee",
-    help="Light curves of every star, from images: archive in, science-grade light curves out.",
+    help="Light curves of every star, from images and photon lists: archive in, science-grade light curves out.",
     epilog="Start with: cuvee demo. Or: cuvee init my-survey --data FOLDER --catalog TABLE, then: cuvee run -w my-survey",
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -35,7 +35,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Light curves of every star, from images: archive in, science-grade light curves out."""
+    """Light curves of every star, from images and photon lists: archive in, science-grade light curves out."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
