@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from tests.database.test_database import KINDS, ask
-from tests.events.conftest import made, run_quietly
+from tests.events.conftest import made
+from tests.events.survey_of_photons import run_quietly
 from tests.run.test_databases import keep_ledger_in
 from tests.store.servers import Servers
 

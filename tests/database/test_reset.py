@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from tests.database.test_database import KINDS
-from tests.events.conftest import made, run_quietly
+from tests.events.conftest import made
+from tests.events.survey_of_photons import run_quietly
 from tests.run.test_databases import keep_ledger_in, small_survey
 from tests.run.workspaces import run
 from tests.store.servers import Servers

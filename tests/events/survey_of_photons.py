@@ -20,6 +20,11 @@ class Silent:
     def say(self, message: str) -> None: ...
 
 
+def run_quietly(workspace: Path) -> RunSummary:
+    """Run the pipeline over a workspace."""
+    return run_workspace(workspace, PIPELINE, RunOptions(executor="serial"), Silent())
+
+
 def reduce(instrument: str, folder: Path, setting: str = "") -> RunSummary:
     """Run the pipeline over the files of a folder, in a workspace within it."""
     workspace = folder / "w"
@@ -27,7 +32,7 @@ def reduce(instrument: str, folder: Path, setting: str = "") -> RunSummary:
         write_workspace(workspace, instrument, [f"{folder}/*.*"], [], photons=True)
         config = workspace / "cuvee.toml"
         config.write_text(config.read_text().replace("[events]", f"[events]\n{setting}"))
-    return run_workspace(workspace, PIPELINE, RunOptions(executor="serial"), Silent())
+    return run_quietly(workspace)
 
 
 def survey_of(instrument: str, folder: Path, setting: str = "", run: bool = True) -> Survey:

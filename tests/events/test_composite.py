@@ -9,25 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from tests.events.test_whole_way import SERIES, run, simulated  # noqa: F401 - a fixture
+from tests.events.survey_of_photons import run_quietly
 
 import cuvee
-from cuvee.config import write_workspace
 from cuvee.events.composite import common_limits
 from cuvee.model.photons import Trace
 from cuvee.store.ledger import Ledger
 
-KEY = "cos-fuv_simulated-1_g130m_1291_psa"
+SERIES = "lsim01aaq"
 OTHER = "lsim01abq"
-
-
-@pytest.fixture
-def copied(simulated: Path, tmp_path: Path) -> Path:  # noqa: F811
-    folder = tmp_path / "w"
-    write_workspace(folder, "cos", ["RAW"], [], photons=True)
-    for path in (simulated / "RAW").iterdir():
-        shutil.copy(path, folder / "RAW")
-    return folder
 
 
 def trace(name: str, low: float, high: float) -> Trace:
@@ -52,7 +42,7 @@ def shift(path: Path, columns: int) -> None:
 
 def test_a_composite_holds_its_exposures_in_the_order_of_time_over_their_common_wavelengths(copied: Path) -> None:
     shift(copied / "RAW" / f"{OTHER}_x1d.fits", 1500)
-    assert not run(copied).troubled
+    assert not run_quietly(copied).troubled
     ((facts, points),) = cuvee.open(copied).composites("SIMULATED-1")
     assert facts["members"] == [SERIES, OTHER]
     low, high = facts["limits"]["FUVA"]
@@ -76,24 +66,24 @@ def test_only_a_new_or_changed_member_makes_it_again(copied: Path, tmp_path: Pat
     away.mkdir()
     for path in (copied / "RAW").glob(f"{OTHER}*"):
         shutil.move(path, away)
-    assert run(copied).counts["composite", "no-work"] == 1
+    assert run_quietly(copied).counts["composite", "no-work"] == 1
     assert cuvee.open(copied).composites() == []
     for path in away.iterdir():
         shutil.move(path, copied / "RAW")
-    summary = run(copied)
+    summary = run_quietly(copied)
     assert summary.counts["composite", "done"] == 1
     assert summary.counts["bin", "have"] == 1
     assert summary.counts["bin", "done"] == 1
     os.utime(copied / "RAW" / f"{OTHER}_corrtag_a.fits")  # touched, not changed
     (before,) = (copied / "LC" / "cos-composite").rglob("composite-*.parquet")
     made = before.stat().st_mtime_ns
-    summary = run(copied)
+    summary = run_quietly(copied)
     assert (summary.counts["bin", "done"], summary.counts["composite", "done"], summary.worked) == (0, 0, 0)
     assert before.stat().st_mtime_ns == made
 
 
 def test_where_it_came_from_is_known(copied: Path) -> None:
-    run(copied)
+    run_quietly(copied)
     with Ledger.open(copied / "cuvee.db", read_only=True) as ledger:
         rows = ledger.rows("lineage", kind="composites")
     assert {row["input_id"].rpartition("/")[2] for row in rows} >= {
@@ -109,7 +99,7 @@ def test_an_exposure_without_a_spectrum_is_left_out_and_said(copied: Path) -> No
         with fits.open(source) as file:
             file[0].header["ROOTNAME"] = "lsim01zzq"
             file.writeto(copied / "RAW" / f"lsim01zzq_{end}.fits")
-    run(copied)
+    run_quietly(copied)
     ((facts, points),) = cuvee.open(copied).composites()
     assert facts["members"] == [SERIES, OTHER]
     assert facts["left_out"] == {"lsim01zzq": "it has no extracted spectrum"}
@@ -121,5 +111,5 @@ def test_another_aperture_is_another_composite(copied: Path) -> None:
         with fits.open(path) as file:
             file[0].header["APERTURE"] = "BOA"
             file.writeto(path, overwrite=True)
-    summary = run(copied)
+    summary = run_quietly(copied)
     assert summary.counts["composite", "no-work"] == 2

@@ -13,8 +13,7 @@ from astropy import units as u
 from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
-from tests.events.conftest import run_quietly
-from tests.events.survey_of_photons import survey_of
+from tests.events.survey_of_photons import run_quietly, survey_of
 
 import cuvee
 from cuvee.errors import ConfigError

@@ -28,7 +28,7 @@ ZERO = 1.6e8  # of a mission's clock (s)
 
 def binned(path: Path, step: float = 1.0) -> PhotonCurve:
     exposure, start = event_lists.read_exposure(str(path))
-    one = EventList(exposure, partial(event_lists.chunks, exposure, start, None), event_lists.traces(exposure, {}))
+    one = EventList(exposure, partial(event_lists.chunks, exposure, start), event_lists.traces(exposure, {}))
     return bin_exposure([one], EventParams(step=step, least=0.0), 0, 1)
 
 

@@ -30,7 +30,6 @@ from cuvee.errors import BadData
 from cuvee.events.curve import bin_edges
 from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
-from cuvee.events.statistics import statistics
 from cuvee.events.sums import Screen, Sums, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags
@@ -47,7 +46,7 @@ def binned(
     assert tag is not None
     exposure, start = stis.read_exposure(str(tag))
     spectra = stis.read_spectra(str(x1d))[1] if x1d else {}
-    one = EventList(exposure, partial(stis.chunks, exposure, start, None), stis.traces(exposure, spectra))
+    one = EventList(exposure, partial(stis.chunks, exposure, start), stis.traces(exposure, spectra))
     return bin_exposure([one], EventParams(step=10.0, bands=bands, airglow=airglow), 0, stis.N_COL)
 
 
@@ -391,11 +390,3 @@ def test_a_spectrum_of_absurd_rates_is_damaged(tmp_path: Path, column: str) -> N
     assert [(Path(path).name, one.reason) for path, one in summary.bad.items()] == [("osim01010_x1d.fits", "damaged")]
     points = survey_of("stis", tmp_path, run=False).light_curve("HD-SIM").points
     assert (points["flag"] & flags.NO_CALIBRATION > 0).all()  # what is left without it
-
-
-def test_a_background_far_below_zero_ends_no_statistics() -> None:
-    n = 200
-    time, counts = np.arange(n, dtype=np.float64), np.random.default_rng(1).poisson(3.0, n).astype(np.float64)
-    # Of a damaged spectrum: then no simulated light curve has a count, and all are alike.
-    found = statistics(time, np.ones(n), counts, np.full(n, -1e3))
-    assert found.constant < 0.01  # counts where there should be none

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from tests.events.survey_of_photons import run_quietly
 
 import cuvee
-from cuvee.config import write_workspace
 from cuvee.events.params import AIRGLOW
 from cuvee.model import flags
-from cuvee.pipeline import PIPELINE
-from cuvee.run.start import RunOptions, RunSummary, run_workspace
 from cuvee.simulate.cos import DISPERSION, SEGMENTS, _Part, simulate_cos
 from cuvee.simulate.photon_source import Flare, Source
 from cuvee.survey import Survey
@@ -25,29 +23,9 @@ from cuvee.survey import Survey
 SERIES = "lsim01aaq"
 
 
-class Silent:
-    def begin(self, label: str, total: int) -> None: ...
-    def advance(self, steps: int = 1) -> None: ...
-    def end(self) -> None: ...
-    def say(self, message: str) -> None: ...
-
-
-def run(folder: Path) -> RunSummary:
-    return run_workspace(folder, PIPELINE, RunOptions(executor="serial"), Silent())
-
-
 def change(folder: Path, setting: str) -> None:
     config = folder / "cuvee.toml"
     config.write_text(config.read_text().replace("[events]", f"[events]\n{setting}"))
-
-
-@pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("cos") / "w"
-    simulate_cos(
-        folder, events=150_000, exposures=2, seconds=2600.0, source=Source(131.0, 0.3, Flare(1560.0, 4.0, 40.0))
-    )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -59,20 +37,10 @@ def constant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def survey(simulated: Path) -> Survey:
-    summary = run(simulated)
+    summary = run_quietly(simulated)
     assert not summary.bad
     assert not summary.troubled
     return cuvee.open(simulated)
-
-
-@pytest.fixture
-def copied(simulated: Path, tmp_path: Path) -> Path:
-    """The raw files of the simulation, not yet run, in a workspace of their own."""
-    folder = tmp_path / "w"
-    write_workspace(folder, "cos", ["RAW"], [], photons=True)
-    for path in (simulated / "RAW").iterdir():
-        shutil.copy(path, folder / "RAW")
-    return folder
 
 
 def true_flux(folder: Path, series: str, kept: Mapping[str, np.ndarray[Any, Any]]) -> float:
@@ -152,7 +120,7 @@ def test_times_are_barycentric(survey: Survey) -> None:
 
 
 def test_a_constant_source_comes_out_constant(constant: Path) -> None:
-    assert not run(constant).troubled
+    assert not run_quietly(constant).troubled
     survey = cuvee.open(constant)
     curve = survey.light_curve("SIMULATED-1")
     chances = [survey.exposure(str(row["series"]))[0]["statistics"]["constant"] for row in curve.observations]
@@ -175,7 +143,7 @@ def test_days_and_nights_are_told_apart(survey: Survey) -> None:
 
 def test_by_night_the_lines_of_the_airglow_may_stay(copied: Path, simulated: Path) -> None:
     change(copied, 'airglow = "night"\nbands = { o1 = [1301.0, 1307.0] }')
-    assert not run(copied).troubled
+    assert not run_quietly(copied).troubled
     survey = cuvee.open(copied)
     points, (facts, arrays) = survey.light_curve("SIMULATED-1").only("lsim01abq"), survey.exposure("lsim01abq")
     assert facts["reasons"]["airglow"] == 0
@@ -206,7 +174,7 @@ def test_the_windows_of_the_airglow_are_cut_from_source_and_background(survey: S
 
 def test_a_missing_segment_is_flagged_and_the_other_used(copied: Path) -> None:
     (copied / "RAW" / f"{SERIES}_corrtag_b.fits").unlink()
-    assert not run(copied).troubled
+    assert not run_quietly(copied).troubled
     points = cuvee.open(copied).light_curve("SIMULATED-1").only(SERIES)
     assert ((points["flag"] & flags.PART_MISSING) != 0).all()
     assert np.isfinite(points["flux"]).all()
@@ -214,7 +182,7 @@ def test_a_missing_segment_is_flagged_and_the_other_used(copied: Path) -> None:
 
 def test_without_a_spectrum_there_are_rates_and_no_flux(copied: Path) -> None:
     (copied / "RAW" / f"{SERIES}_x1d.fits").unlink()
-    assert not run(copied).troubled
+    assert not run_quietly(copied).troubled
     curve = cuvee.open(copied).light_curve("SIMULATED-1")
     points = curve.only(SERIES)
     assert ((points["flag"] & flags.NO_CALIBRATION) != 0).all()
@@ -269,7 +237,7 @@ def test_what_is_wrong_with_a_file_is_named_and_the_others_go_on(copied: Path, h
     path = copied / "RAW" / f"{SERIES}_corrtag_a.fits"
     damage(path, how)
     kept = path.read_bytes()
-    summary = run(copied)
+    summary = run_quietly(copied)
     assert [(Path(bad.path).name, bad.reason) for bad in summary.bad.values()] == [(path.name, reason)]
     assert "\n" not in next(iter(summary.bad.values())).message
     assert path.read_bytes() == kept  # nothing is deleted
@@ -277,7 +245,7 @@ def test_what_is_wrong_with_a_file_is_named_and_the_others_go_on(copied: Path, h
     # Its other segment is used, with a flag; the other exposure is whole.
     assert ((survey.light_curve("SIMULATED-1").only(SERIES)["flag"] & flags.PART_MISSING) != 0).all()
     assert ((survey.light_curve("SIMULATED-1").only("lsim01abq")["flag"] & flags.PART_MISSING) == 0).all()
-    again = run(copied)
+    again = run_quietly(copied)
     assert not again.worked
     assert len(again.bad) == 1
 
@@ -288,15 +256,15 @@ def test_a_spectrum_of_another_exposure_is_not_used(copied: Path) -> None:
     with fits.open(copied / "RAW" / "lother01q_x1d.fits") as file:
         file[0].header["ROOTNAME"] = "lother01q"
         file.writeto(copied / "RAW" / "lother01q_x1d.fits", overwrite=True)
-    assert not run(copied).troubled
+    assert not run_quietly(copied).troubled
     survey = cuvee.open(copied)
     assert np.isnan(survey.light_curve("SIMULATED-1").only("lsim01abq")["flux"]).all()
     assert np.isfinite(survey.light_curve("SIMULATED-1").only(SERIES)["flux"]).all()
 
 
 def test_a_rerun_does_nothing_and_the_same_files_give_the_same_bytes(copied: Path, survey: Survey) -> None:
-    assert run(copied).worked
-    assert not run(copied).worked
+    assert run_quietly(copied).worked
+    assert not run_quietly(copied).worked
     ours = sorted((copied / "LC").rglob("*.parquet"))
     theirs = sorted((survey.path / "LC").rglob("*.parquet"))
     assert [path.name for path in ours] == [path.name for path in theirs]
@@ -306,7 +274,7 @@ def test_a_rerun_does_nothing_and_the_same_files_give_the_same_bytes(copied: Pat
 def test_names_of_targets_come_from_a_table(copied: Path) -> None:
     (copied / "names.txt").write_text("# what proposers call it, what it is\nSIMULATED-1,The Star\n")
     change(copied, 'names = "names.txt"')
-    run(copied)
+    run_quietly(copied)
     survey = cuvee.open(copied)
     assert survey.resolve("the star") == "The Star"
     assert len(survey.light_curve("The Star").observations) == 2

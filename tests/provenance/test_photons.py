@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from tests.events.conftest import made, run_quietly
+from tests.events.conftest import made
+from tests.events.survey_of_photons import run_quietly
 
 import cuvee
 from cuvee.errors import ConfigError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from cuvee.events.limits import weighted_errors
 from cuvee.events.sums import Sums
 from cuvee.model.photons import Trace
 
-__all__ = ["LEAST_BEHIND", "Band", "band_curve", "bin_edges", "columns_of_bands", "parts_curve"]
+__all__ = ["LEAST_BEHIND", "Band", "band_curve", "bin_edges", "parts_curve"]
 
 FloatArray = NDArray[np.float64]
 
@@ -200,8 +200,3 @@ def _drift(behind: NDArray[np.int64], exposure: FloatArray) -> tuple[FloatArray,
     level *= seconds / float((level * exposure).sum())
     error = np.interp(np.arange(exposure.size), at, 1.0 / np.sqrt(np.maximum(counts[good], 1.0)))
     return level, error
-
-
-def columns_of_bands(bands: Mapping[str, Band]) -> dict[str, FloatArray]:
-    """Return what the store keeps of bands beyond the first."""
-    return {f"{name}_{what}": getattr(band, what) for name, band in bands.items() for what in ("flux", "flux_err")}

@@ -10,26 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from cuvee.events.gti import common_gti
 from cuvee.events.trace import box_trace, spectrum_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import check_rates, photon_info
+from cuvee.instruments.photon_files import SETTING, check_maker, check_rates, is_of, no_pixels, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
-from cuvee.model.records import FileInfo, Pixels
+from cuvee.model.records import FileInfo
 
 __all__ = ["COS", "SERIOUS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
 
 SERIOUS = 64 | 512 | 2048
 """Burst, pulse height, bad time: bits that calcos leaves events out for, and that SDQFLAGS lacks."""
-
-SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
-SAME = 0.01
-"""Exposure times of a photon list and of its spectrum may differ by this share; else the spectrum is of another one."""
 
 ROUNDED = 2.0
 """Seconds by which good time may reach beyond the start and the end that the header has."""
@@ -64,8 +59,7 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
     """
     tables = read_tables(path)
     primary = tables.headers[0]
-    if primary.text("INSTRUME", "") != "COS":
-        raise bad(path, f"is not from COS but from {primary.text('INSTRUME', 'somewhere else')}", "header")
+    check_maker(primary, "COS")
     if tables.events < 0:
         what = primary.text("IMAGETYP", primary.text("OBSMODE", "another kind"))
         raise bad(path, f"holds no events ({what}); only TIME-TAG exposures do", "not-time-tag")
@@ -90,9 +84,9 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
     return exposure, tables.start
 
 
-def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None) -> Iterator[NDArray[np.uint8]]:
+def chunks(exposure: Exposure, start: int) -> Iterator[NDArray[np.uint8]]:
     """Read the events of an exposure, some megabytes at a time; see `cuvee.instruments.events_fits.event_chunks`."""
-    return event_chunks(exposure.path, start, exposure.table, digest)
+    return event_chunks(exposure.path, start, exposure.table)
 
 
 def _gti(tables: Tables, path: str, span: float) -> NDArray[np.float64]:
@@ -209,8 +203,7 @@ def scan(path: str) -> FileInfo:
     name = path.rpartition("/")[2].removesuffix(".gz")
     if name.endswith("_x1d.fits"):
         cards = read_tables(path, events="", small=()).headers[0]
-        if cards.text("INSTRUME", "") != "COS":
-            raise bad(path, f"is not from COS but from {cards.text('INSTRUME', 'somewhere else')}", "header")
+        check_maker(cards, "COS")
         setting = tuple(cards.text(key, "") for key in SETTING)
         return photon_info(path, "cos", cards.text("ROOTNAME").lower(), "spectrum", cards.text("TARGNAME", ""), setting)
     exposure, _ = read_exposure(path)
@@ -223,7 +216,7 @@ def traces(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> list[Trace]:
     raw = bool(exposure.cards["raw"])
     for name, boxes in (stripes(exposure) or _boxes_of_raw(exposure, spectra)).items():
         spectrum = spectra.get(name)
-        if spectrum is not None and not raw and abs(spectrum.seconds - exposure.seconds) < SAME * exposure.seconds:
+        if spectrum is not None and not raw and is_of(spectrum, exposure):
             found.append(spectrum_trace(spectrum, boxes))
         else:
             found.append(box_trace(name, boxes))
@@ -258,10 +251,6 @@ def parts(exposure: Exposure) -> int:
     return max(1, len(on)) if exposure.part else 1
 
 
-def _no_pixels(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
-    raise NotImplementedError(f"{info.path} holds photons, not pixels")
-
-
 COS = Instrument(
     name="cos",
     title="HST COS",
@@ -274,7 +263,7 @@ COS = Instrument(
     ),
     quality=(),
     scan=scan,
-    read=_no_pixels,
+    read=no_pixels,
     naif_id=-48,
     photons=PhotonReader(read_exposure, chunks, read_spectra, traces, parts, SERIOUS, 1024),
 )

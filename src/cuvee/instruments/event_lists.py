@@ -16,17 +16,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from cuvee.events.clock import LOW_ORBIT
 from cuvee.events.trace import box_trace
 from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, number_columns, read_tables
 from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import photon_info
+from cuvee.instruments.photon_files import no_pixels, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Trace
-from cuvee.model.records import FileInfo, Pixels
+from cuvee.model.records import FileInfo
 
 __all__ = ["EVENTS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "traces"]
 
@@ -159,9 +158,9 @@ def _word(text: str) -> str:
     return re.sub(r"[^a-z0-9_.+]+", "-", text.lower()).strip(".-")
 
 
-def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None) -> Iterator[NDArray[np.uint8]]:
+def chunks(exposure: Exposure, start: int) -> Iterator[NDArray[np.uint8]]:
     """Read the events, some megabytes at a time; see `cuvee.instruments.events_fits.event_chunks`."""
-    return event_chunks(exposure.path, start, exposure.table, digest)
+    return event_chunks(exposure.path, start, exposure.table)
 
 
 def scan(path: str) -> FileInfo:
@@ -202,10 +201,6 @@ def parts(exposure: Exposure) -> int:  # noqa: ARG001
     return 1
 
 
-def _no_pixels(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
-    raise NotImplementedError(f"{info.path} holds photons, not pixels")
-
-
 EVENTS = Instrument(
     name="events",
     title="Event lists",
@@ -218,6 +213,6 @@ EVENTS = Instrument(
     ),
     quality=(),
     scan=scan,
-    read=_no_pixels,
+    read=no_pixels,
     photons=PhotonReader(read_exposure, chunks, read_spectra, traces, parts, 0, 1),
 )

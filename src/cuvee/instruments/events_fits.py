@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import IO
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from cuvee.events.gti import tidy_gti
@@ -218,9 +217,7 @@ def event_table(cards: Cards, names: Mapping[str, str]) -> EventTable:
     return EventTable(n_row, width, fields, scale)
 
 
-def event_chunks(
-    path: str, start: int, table: EventTable, digest: xxhash.xxh3_128 | None = None
-) -> Iterator[NDArray[np.uint8]]:
+def event_chunks(path: str, start: int, table: EventTable) -> Iterator[NDArray[np.uint8]]:
     """Read the rows of a table of events, some megabytes at a time, each into the place of the one before.
 
     Parameters
@@ -231,8 +228,6 @@ def event_chunks(
         Where its rows begin.
     table : EventTable
         Their layout.
-    digest : xxhash.xxh3_128, optional
-        Is fed with them.
 
     Yields
     ------
@@ -257,7 +252,5 @@ def event_chunks(
                 if not piece:
                     raise bad(path, f"is cut short: {left} of its {table.n_row} events are missing", "truncated")
                 got += piece
-            if digest is not None:
-                digest.update(view)
             left -= n
             yield place[:n]

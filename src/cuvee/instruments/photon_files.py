@@ -5,18 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cuvee.instruments.fits_bytes import bad
+from cuvee.instruments.fits_bytes import Cards, bad
 from cuvee.model.photons import Exposure, Spectrum, setting_words
-from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Readout
+from cuvee.model.records import BJD_OFFSET, FileInfo, Geometry, Moments, Pixels, Readout
 
-__all__ = ["check_rates", "photon_info"]
+__all__ = ["SETTING", "check_maker", "check_rates", "is_of", "no_pixels", "photon_info"]
+
+SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
+"""Cards of HST files that, with the target, make exposures comparable."""
+
+SAME = 0.01
+"""Exposure times of a photon list and of its spectrum may differ by this share; else the spectrum is of another one."""
 
 MOST_RATE = 1e6
 """Count rate that no column of a detector bears (count/s): they are switched off long before."""
 
 _VISIT = 6
 """Characters of an HST exposure's name that all exposures of a visit share."""
+
+
+def check_maker(cards: Cards, name: str) -> None:
+    """Raise `BadData` (``header``) if a primary header is not of that instrument."""
+    found = cards.text("INSTRUME", "")
+    if found != name:
+        raise bad(cards.path, f"is not from {name} but from {found or 'somewhere else'}", "header")
+
+
+def is_of(spectrum: Spectrum, exposure: Exposure) -> bool:
+    """Tell whether a spectrum is of that exposure, by how long it took."""
+    return abs(spectrum.seconds - exposure.seconds) < SAME * exposure.seconds
+
+
+def no_pixels(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
+    """Stand where an instrument of images reads them; nobody calls it."""
+    raise NotImplementedError(f"{info.path} holds photons, not pixels")
 
 
 def check_rates(path: str, spectra: Iterable[Spectrum]) -> None:

@@ -13,25 +13,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from cuvee.events.trace import box_trace, spectrum_trace
-from cuvee.instruments.events_fits import Tables, event_chunks, event_table, good_times, read_tables
-from cuvee.instruments.fits_bytes import Cards, bad
-from cuvee.instruments.photon_files import check_rates, photon_info
+from cuvee.instruments.events_fits import event_chunks, event_table, good_times, read_tables
+from cuvee.instruments.fits_bytes import bad
+from cuvee.instruments.photon_files import SETTING, check_maker, check_rates, is_of, no_pixels, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
 from cuvee.model.photons import Boxes, Exposure, Spectrum, Trace
-from cuvee.model.records import FileInfo, Pixels
+from cuvee.model.records import FileInfo
 
 __all__ = ["STIS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "traces"]
 
-SETTING = ("INSTRUME", "DETECTOR", "OPT_ELEM", "CENWAVE", "APERTURE")
 N_COL = 2048
 """Columns and rows of the events."""
-
-SAME = 0.01
-"""Exposure times of a photon list and of its spectrum may differ by this share; else the spectrum is of another one."""
 
 _COLUMNS = {"time": "TIME", "x": "AXIS1", "y": "AXIS2"}
 _SPECTRUM = {
@@ -58,7 +53,8 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
         With a reason.
     """
     tables = read_tables(path)
-    primary = _of_stis(tables, path)
+    primary = tables.headers[0]
+    check_maker(primary, "STIS")
     if tables.events < 0:
         what = primary.text("OBSMODE", "another kind")
         raise bad(path, f"holds no events ({what}); only TIME-TAG exposures do", "not-time-tag")
@@ -92,17 +88,10 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
     return exposure, tables.start
 
 
-def _of_stis(tables: Tables, path: str) -> Cards:
-    primary = tables.headers[0]
-    if primary.text("INSTRUME", "") != "STIS":
-        raise bad(path, f"is not from STIS but from {primary.text('INSTRUME', 'somewhere else')}", "header")
-    return primary
-
-
-def chunks(exposure: Exposure, start: int, digest: xxhash.xxh3_128 | None = None) -> Iterator[NDArray[np.uint8]]:  # noqa: ARG001
+def chunks(exposure: Exposure, start: int) -> Iterator[NDArray[np.uint8]]:  # noqa: ARG001
     """Read the events of an exposure, some megabytes at a time; see `cuvee.instruments.events_fits.event_chunks`."""
     for begin, n_row in exposure.cards["lists"]:
-        yield from event_chunks(exposure.path, begin, replace(exposure.table, n_row=n_row), digest)
+        yield from event_chunks(exposure.path, begin, replace(exposure.table, n_row=n_row))
 
 
 def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
@@ -124,7 +113,8 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
         With a reason.
     """
     tables = read_tables(path, events="", small=("SCI",))
-    primary = _of_stis(tables, path)
+    primary = tables.headers[0]
+    check_maker(primary, "STIS")
     if not tables.rows:
         raise bad(path, "has no table of spectra (SCI)", "wrong-shape")
     repeats: dict[str, list[Spectrum]] = {}
@@ -209,7 +199,8 @@ def scan(path: str) -> FileInfo:
     """
     name = path.rpartition("/")[2].removesuffix(".gz")
     if name.endswith("_x1d.fits"):
-        cards = _of_stis(read_tables(path, events="", small=()), path)
+        cards = read_tables(path, events="", small=()).headers[0]
+        check_maker(cards, "STIS")
         setting = tuple(cards.text(key, "") for key in SETTING)
         return photon_info(
             path, "stis", cards.text("ROOTNAME").lower(), "spectrum", cards.text("TARGNAME", ""), setting
@@ -220,11 +211,7 @@ def scan(path: str) -> FileInfo:
 
 def traces(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> list[Trace]:
     """Return the regions of a photon list: an order each, or the whole detector where there is no spectrum of this exposure."""
-    found = [
-        spectrum_trace(one, None)
-        for one in spectra.values()
-        if abs(one.seconds - exposure.seconds) < SAME * exposure.seconds
-    ]
+    found = [spectrum_trace(one, None) for one in spectra.values() if is_of(one, exposure)]
     if not found:
         return [box_trace("ALL", Boxes(N_COL, (0.5 * N_COL, N_COL), ()))]
     return _once(found)
@@ -259,10 +246,6 @@ def parts(exposure: Exposure) -> int:  # noqa: ARG001
     return 1
 
 
-def _no_pixels(info: FileInfo, buffer: NDArray[np.uint8] | None = None) -> Pixels:
-    raise NotImplementedError(f"{info.path} holds photons, not pixels")
-
-
 STIS = Instrument(
     name="stis",
     title="HST STIS",
@@ -271,7 +254,7 @@ STIS = Instrument(
     patterns=tuple(f"*_{kind}.fits{end}" for kind in ("tag", "x1d") for end in ("", ".gz")),
     quality=(),
     scan=scan,
-    read=_no_pixels,
+    read=no_pixels,
     naif_id=-48,
     photons=PhotonReader(read_exposure, chunks, read_spectra, traces, parts, 0, N_COL),
 )

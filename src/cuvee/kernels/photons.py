@@ -11,12 +11,9 @@ from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["N_PLACE", "count_rows"]
+__all__ = ["count_rows"]
 
 TIME, X, Y, WEIGHT, QUALITY, PULSE = range(6)
-
-N_PLACE = 8
-"""What is known of a column: first and last row of the source, of two background regions, why it is not used, and its column of the image."""
 
 NOT_A_NUMBER, NO_GOOD_TIME, BAD_QUALITY, BAD_PULSE, BEYOND, OUTSIDE = 0, 1, 2, 3, 4, 7
 """Places in `cuvee.model.photons.REASONS`; 5 and 6 are reasons of columns."""

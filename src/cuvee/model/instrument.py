@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ class PhotonReader:
     exposure : callable
         ``exposure(path) -> (Exposure, start)``: headers and small tables of a photon list, and where its rows begin.
     chunks : callable
-        ``chunks(exposure, start, digest) -> iterator of uint8 arrays``: its rows, some megabytes at a time; ``digest.update`` is fed with them.
+        ``chunks(exposure, start) -> iterator of uint8 arrays``: its rows, some megabytes at a time.
     spectra : callable
         ``spectra(path) -> (rootname, dict of str to Spectrum)``: the mission's extracted spectra of an exposure.
     traces : callable
@@ -39,7 +38,7 @@ class PhotonReader:
     """
 
     exposure: Callable[[str], tuple[Exposure, int]]
-    chunks: Callable[[Exposure, int, Any], Iterator[NDArray[np.uint8]]]
+    chunks: Callable[[Exposure, int], Iterator[NDArray[np.uint8]]]
     spectra: Callable[[str], tuple[str, Mapping[str, Spectrum]]]
     traces: Callable[[Exposure, Mapping[str, Spectrum]], list[Trace]]
     parts: Callable[[Exposure], int]

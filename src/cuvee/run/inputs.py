@@ -135,7 +135,8 @@ def open_photons(
     assert reader is not None
     known: dict[str, Spectrum] = {}
     for product in spectra:
-        log.contents[product.path] = content_hash(Path(product.path))
+        if not product.content:  # else it is known, and a list may have gigabytes
+            log.contents[product.path] = content_hash(Path(product.path))
         try:
             known |= reader.spectra(product.path)[1]
         except BadData as error:
@@ -147,12 +148,13 @@ def open_photons(
         except BadData as error:
             log.bad.append((product.path, error.reason, error.message))
             raise
-        log.contents[product.path] = content_hash(Path(product.path))
+        if not product.content:  # else it is known, and a list may have gigabytes
+            log.contents[product.path] = content_hash(Path(product.path))
         before = opened.get(exposure.part)
         if before is not None and exposure.cards.get("raw") and not before.exposure.cards.get("raw"):
             continue  # of a raw and a calibrated list the calibrated one counts
         opened[exposure.part] = EventList(
-            exposure, partial(reader.chunks, exposure, start, None), reader.traces(exposure, known)
+            exposure, partial(reader.chunks, exposure, start), reader.traces(exposure, known)
         )
     return list(opened.values()), reader.parts(next(iter(opened.values())).exposure)
 
