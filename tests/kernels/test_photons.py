@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cuvee.events.regions import kind_of_reason, regions_of
 from cuvee.kernels.blocks import best_changes
-from cuvee.kernels.photons import count_rows
-from cuvee.model.photons import FIELDS, REASONS
+from cuvee.kernels.photons import BANKS, BEHIND, N_KIND, PULSES, SOURCE, row_counter
+from cuvee.model.photons import FIELDS, Trace
 
 N_COL, N_BIN, STEP = 64, 20, 5.0
 TYPES = {1: "u1", 2: ">i2", 3: ">i4", 4: ">f4", 5: ">f8"}
@@ -42,22 +44,32 @@ def draw(kind: np.dtype[np.void], rng: np.random.Generator, n: int) -> NDArray[n
     return rows
 
 
-def empty() -> tuple[NDArray[Any], ...]:
-    return (
-        np.zeros((2, N_BIN, 5)), np.zeros((2, N_BIN), np.int64), np.zeros(N_COL, np.int64), np.zeros(len(REASONS), np.int64),
-        np.zeros(256, np.int64), np.zeros((10, 8), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]),
-    )  # fmt: skip
+@dataclass
+class Counted:
+    """Room for what is counted, in the order of the loop's arguments."""
+
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((4, N_BIN, 6)))
+    behind: NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, N_BIN), np.int64))
+    spectrum: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_COL, np.int64))
+    tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros((BANKS, N_KIND), np.int64))
+    pulses: NDArray[np.int64] = field(default_factory=lambda: np.zeros((N_KIND, PULSES), np.int64))
+    image: NDArray[np.int32] = field(default_factory=lambda: np.zeros((11, N_COL), np.int32))
+    order: NDArray[np.float64] = field(default_factory=lambda: np.array([np.nan, np.nan, 0.0, 0.0]))
+    touched: NDArray[np.int64] = field(default_factory=lambda: np.array([N_BIN, -1]))
+
+    def everything(self) -> tuple[NDArray[Any], ...]:
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 
-def setting() -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    place = np.zeros((N_COL, 8), np.int16)
+def setting() -> tuple[Trace, NDArray[np.uint8]]:
     column = np.arange(N_COL)
-    place[:, 0], place[:, 1] = 10 + column // 16, 20 + column // 16  # a spectrum that rises
-    place[:, 2], place[:, 3] = 0, 6
-    place[:, 4], place[:, 5] = 30, 36
-    place[5:9, 6], place[40:43, 6] = 7, 6  # airglow; no wavelength
-    place[:, 7] = column // 8
-    return place, 1e-15 * (1.0 + column / N_COL)
+    low, high = (np.asarray(edge + column // 16, np.float64) for edge in (9.7, 20.4))  # a spectrum that rises
+    behind = np.stack([np.tile([[0.0], [6.0]], N_COL), np.tile([[30.0], [36.0]], N_COL)])
+    behind[0, :, 3] = np.nan  # a column without one of its regions
+    reason = np.zeros(N_COL, np.uint8)
+    reason[5:9], reason[40:43] = 7, 6  # airglow; no wavelength
+    nothing = np.zeros(N_COL)
+    return Trace("A", low, high, behind, nothing, 1e-15 * (1.0 + column / N_COL), nothing, calibrated=True), reason
 
 
 CODES = {
@@ -78,24 +90,18 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
     scale = np.tile([1.0, 0.0], (len(FIELDS), 1))
     if kind["time"].kind == "i":
         scale[0] = 0.001, 0.0
-    place, gain = setting()
-    first, last = np.array([0, 20]), np.array([N_COL - 1, 33])
-    sums, behind, spectrum, reasons, pulses, image, order = empty()
+    trace, reason = setting()
+    bands = np.array([[0, N_COL - 1], [20, 33]])
+    regions, found = regions_of(trace, reason, bands), Counted()
     start = 2.0
     bytes_of = rows.view(np.uint8).reshape(rows.size, kind.itemsize)
-    nothing = (
-        np.empty(0),
-        np.empty(0, np.int32),
-        np.empty(0, np.float32),
-        np.empty(0, np.uint8),
-        np.empty(0, np.float32),
-    )
+    count = row_counter(tuple(fields[:, 1].tolist()))
+    kind_of = np.empty(rows.size, np.uint8)
     for part in (slice(0, 1700), slice(1700, None)):  # chunk by chunk
-        kept = count_rows(
-            np.ascontiguousarray(bytes_of[part]), fields, scale, GTI, 0.02, BITS, 2.0, 23.0, place, gain, first, last, start, STEP, sums,
-            behind, spectrum, reasons, pulses, image, order, *nothing,
+        count(
+            np.ascontiguousarray(bytes_of[part]), fields, scale, GTI, 0.02, BITS, np.array([2.0, 23.0]), regions.profile, regions.kinds,
+            regions.low, regions.n_low, regions.group, regions.shift, trace.gain, start, STEP, *found.everything(), kind_of[part],
         )  # fmt: skip
-        assert kept == 0
 
     def value(field: str, default: float) -> NDArray[np.float64]:
         return rows[field].astype(np.float64) if field in (kind.names or ()) else np.full(rows.size, default)
@@ -107,90 +113,76 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
     wrong = (value("quality", 0.0).astype(int) & BITS) != 0
     loud = (value("pulse_height", 5.0) < 2.0) | (value("pulse_height", 5.0) > 23.0)
     on = (c >= 0) & (c < N_COL)
-    at = place[np.where(on, c, 0)]
-    source = on & (r >= at[:, 0]) & (r <= at[:, 1])
-    around = ((r >= at[:, 2]) & (r <= at[:, 3])) | ((r >= at[:, 4]) & (r <= at[:, 5]))
+    at = np.where(on, c, 0)
+    source = on & (r >= trace.low[at]) & (r <= trace.high[at])
+    around = ((r >= trace.behind[:, 0, at]) & (r <= trace.behind[:, 1, at])).any(axis=0)
     left = {
         "time": ~finite, "gti": ~good, "quality": wrong, "pulse_height": loud, "edge": ~on, "outside": ~(source | around),
-        "wavelength": at[:, 6] == 6, "airglow": at[:, 6] == 7,
+        "wavelength": reason[at] == 6, "airglow": reason[at] == 7,
     }  # fmt: skip
     rest = np.ones(rows.size, np.bool_)
-    for reason, mask in left.items():
-        assert reasons[list(REASONS).index(reason)] == np.count_nonzero(rest & mask), reason
+    tally = found.tally.sum(axis=0)
+    for name_of, mask in left.items():
+        assert tally[kind_of_reason(name_of)] == np.count_nonzero(rest & mask), name_of
         rest &= ~mask
+    assert tally.sum() == rows.size
+    assert np.array_equal(kind_of == SOURCE, rest & source)
+    assert np.array_equal(kind_of == BEHIND, rest & ~source)
     k = np.clip(np.floor((t - start) / STEP), 0, N_BIN - 1)
     w = value("weight", 1.0)
-    for band, (low, high) in enumerate(zip(first, last, strict=True)):
+    for (low, high), pieces in zip(bands, regions.pieces, strict=True):
         mine = rest & (c >= low) & (c <= high)
         lit, dark = mine & source, mine & ~source
-        energy = w * gain[np.where(on, c, 0)]
+        energy = w * trace.gain[at]
         for column, values in enumerate((np.ones(rows.size), w, energy, energy**2, y)):
             wanted = np.bincount(k[lit].astype(int), values[lit], N_BIN)
-            assert np.allclose(sums[band, :, column], wanted, rtol=1e-12, atol=0.0)
-        assert np.array_equal(behind[band], np.bincount(k[dark].astype(int), minlength=N_BIN))
-    assert np.array_equal(spectrum, np.bincount(c[rest & source], minlength=N_COL))
-    assert order[0] == np.nanmin(t)
-    assert order[1] == np.nanmax(t)
-    assert order[2] == 0.0
-    assert order[3] == 1.0
+            assert np.allclose(found.sums[pieces].sum(axis=0)[:, column], wanted, rtol=1e-12, atol=0.0)
+        wanted = np.bincount(k[dark].astype(int), energy[dark], N_BIN)
+        assert np.allclose(found.sums[pieces].sum(axis=0)[:, 5], wanted, rtol=1e-12, atol=0.0)
+        assert np.array_equal(found.behind[pieces].sum(axis=0), np.bincount(k[dark].astype(int), minlength=N_BIN))
+    assert np.array_equal(found.spectrum, np.bincount(c[rest & source], minlength=N_COL))
+    assert found.order.tolist() == [np.nanmin(t), np.nanmax(t), 0.0, 1.0]
+    assert found.touched.tolist() == [0, N_BIN - 1]
     if "pulse_height" in CODES[name]:
-        assert pulses.sum() == np.count_nonzero(good & source)
+        heights = value("pulse_height", 0.0)[good & source & (reason[at] == 0)].astype(int)
+        assert np.array_equal(found.pulses[SOURCE], np.bincount(heights, minlength=PULSES))
+    line = r.astype(int) // 4
+    seen = good & on & ~wrong & ~loud & (line >= 0) & (line < 10)
+    image = np.zeros((10, N_COL), np.int32)
+    np.add.at(image, (line[seen], c[seen]), 1)
+    assert np.array_equal(found.image[1:], image)
 
 
-def test_events_that_are_kept_are_those_that_would_be_counted() -> None:
-    kind, fields = layout(CODES["cos"])
-    rows = draw(kind, np.random.default_rng(5), 4000)
+def test_time_is_looked_at_event_by_event_where_it_must_be() -> None:
+    """Gaps, steps back, and what is not a number lie wherever they like in blocks and chunks."""
+    kind, fields = layout(CODES["only times"])
+    rng = np.random.default_rng(8)
+    times = np.sort(rng.uniform(0.0, 100.0, 3000))
+    times[[700, 701, 1500]] = times[[701, 700, 1400]]
+    times[[0, 511, 512, 2999]] = np.nan, np.inf, -np.inf, np.nan
+    rows = np.zeros(times.size, kind)
+    rows["time"] = times
     scale = np.tile([1.0, 0.0], (len(FIELDS), 1))
-    place, gain = setting()
-    whole = np.array([0]), np.array([N_COL - 1])
-    bytes_of = rows.view(np.uint8).reshape(rows.size, kind.itemsize)
-
-    def run(n: int) -> tuple[int, tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
-        room = (
-            np.zeros(n),
-            np.zeros(n, np.int32),
-            np.zeros(n, np.float32),
-            np.zeros(n, np.uint8),
-            np.zeros(n, np.float32),
-        )
-        found = empty()
-        head = bytes_of, fields, scale, GTI, 0.02, BITS, 2.0, 23.0, place, gain, *whole, 2.0, STEP
-        return count_rows(*head, found[0][:1].copy(), found[1][:1].copy(), *found[2:], *room), found, room
-
-    n, one_by_one, (time, column, _, region, _) = run(rows.size)
-    sums, behind = np.zeros((1, N_BIN, 5)), np.zeros((1, N_BIN), np.int64)
-    rest = empty()[2:]
-    nothing = (
-        np.empty(0),
-        np.empty(0, np.int32),
-        np.empty(0, np.float32),
-        np.empty(0, np.uint8),
-        np.empty(0, np.float32),
+    column = np.zeros(1)
+    trace = Trace(
+        "ALL", column - np.inf, column + np.inf, np.zeros((0, 2, 1)), column, column, column, calibrated=False
     )
-    count_rows(
-        bytes_of,
-        fields,
-        scale,
-        GTI,
-        0.02,
-        BITS,
-        2.0,
-        23.0,
-        place,
-        gain,
-        *whole,
-        2.0,
-        STEP,
-        sums,
-        behind,
-        *rest,
-        *nothing,
-    )
-    assert n == sums[0, :, 0].sum() + behind.sum()
-    assert np.count_nonzero(region[:n] == 2) == behind.sum()
-    assert np.array_equal(np.bincount(column[:n][region[:n] == 1], minlength=N_COL), rest[0])
-    assert np.array_equal(one_by_one[3], rest[1])  # left out for the same reasons
-    assert np.all(np.diff(time[:n]) >= 0.0)
+    regions, found = regions_of(trace, np.zeros(1, np.uint8), np.array([[0, 0]])), Counted()
+    found.image, found.spectrum, found.sums, found.behind = (
+        np.zeros((0, 1), np.int32), np.zeros(1, np.int64), np.zeros((1, N_BIN, 6)), np.zeros((1, N_BIN), np.int64),
+    )  # fmt: skip
+    row_counter((5, 0, 0, 0, 0, 0))(
+        rows.view(np.uint8).reshape(rows.size, kind.itemsize), fields, scale, GTI, 0.0, BITS, np.array([-np.inf, np.inf]), regions.profile,
+        regions.kinds, regions.low, regions.n_low, regions.group, regions.shift, column, 2.0, STEP, *found.everything(), np.empty(0, np.uint8),
+    )  # fmt: skip
+    finite = times[np.isfinite(times)]
+    good = ((finite[:, None] >= GTI[:, 0]) & (finite[:, None] <= GTI[:, 1])).any(axis=1)
+    tally = found.tally.sum(axis=0)
+    assert tally[kind_of_reason("time")] == 4
+    assert tally[kind_of_reason("gti")] == np.count_nonzero(~good)
+    assert tally[SOURCE] == np.count_nonzero(good)
+    assert np.array_equal(found.sums[0, :, 0], np.bincount(((finite[good] - 2.0) // STEP).astype(int), minlength=N_BIN))
+    assert found.order.tolist() == [finite[0], finite[-1], np.count_nonzero(np.diff(finite) < 0.0), 1.0]
 
 
 @pytest.mark.parametrize("seed", range(5))

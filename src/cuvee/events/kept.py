@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from cuvee.events.exposure import EventList, good_time, screen_of
 from cuvee.events.params import EventParams
-from cuvee.events.sums import GTI_TOLERANCE, Screen, column_reasons, places
-from cuvee.model.photons import FIELDS, REASONS, Trace
+from cuvee.events.regions import Screen
+from cuvee.events.sums import row_values, source_events
+from cuvee.model.photons import Trace
 
 __all__ = ["KeptEvents", "kept_events"]
-
-WEIGHT, PULSE = FIELDS.index("weight"), FIELDS.index("pulse_height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +76,13 @@ def kept_events(
 
 
 def _part_events(one: EventList, trace: Trace, screen: Screen, part: int) -> Iterator[KeptEvents]:
-    from cuvee.kernels import photons
-
     table = one.exposure.table
-    # A second look at the same rows asks for the pulse height where the first asks for the weight.
-    heights, height_scale = table.fields.copy(), table.scale.copy()
-    heights[WEIGHT], height_scale[WEIGHT] = heights[PULSE], height_scale[PULSE]
-    gti, place = np.ascontiguousarray(screen.gti), places(trace, column_reasons(trace, screen))
-    whole = np.zeros(1, np.int64), np.array([place.shape[0] - 1])
     wavelength = np.where(trace.wavelength > 0.0, trace.wavelength, np.nan).astype(np.float32)
-    for rows in one.chunks():
-        n_row = len(rows)
-        time, column, row = np.empty(n_row), np.empty(n_row, np.int32), np.empty(n_row, np.float32)
-        region = np.empty(n_row, np.uint8)
-        found = []
-        for fields, scale in ((table.fields, table.scale), (heights, height_scale)):
-            value = np.empty(n_row, np.float32)
-            n = photons.count_rows(
-                rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, *whole, 0.0, 1.0,
-                np.zeros((1, 1, 5)), np.zeros((1, 1), np.int64), np.zeros(place.shape[0], np.int64), np.zeros(len(REASONS), np.int64),
-                np.zeros(256, np.int64), np.zeros((0, 1), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]), time, column, row, region, value,
-            )  # fmt: skip
-            found.append(value[:n])
-        weight, pulse = found
-        mine = region[:n] == 1
-        height = pulse[mine] if table.fields[PULSE, 1] else np.zeros(np.count_nonzero(mine), np.float32)
+    for rows in source_events(one.chunks(), table, trace, screen):
+        column = np.rint(row_values(rows, table, "x")).astype(np.int32)
+        weight, pulse = (row_values(rows, table, field).astype(np.float32) for field in ("weight", "pulse_height"))
         yield KeptEvents(
-            time[:n][mine], wavelength[column[:n][mine]], weight[mine], height, np.full(height.size, part, np.int16)
+            row_values(rows, table, "time"), wavelength[column], weight, pulse, np.full(len(rows), part, np.int16)
         )
 
 

@@ -2,62 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import BadData
+from cuvee.events.regions import Screen, column_reasons, kind_of_reason, regions_of
 from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
-__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "column_reasons", "places"]
+__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "row_values", "source_events"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""
 
-IMAGE_COLUMNS = 512
-NOT_ONE_BY_ONE = (
-    np.empty(0),
-    np.empty(0, np.int32),
-    np.empty(0, np.float32),
-    np.empty(0, np.uint8),
-    np.empty(0, np.float32),
-)
-"""Where the kernel could put events, where it need not."""
-
-ROWS = 32000
-"""Rows that no detector has; where a region has no end."""
-
 N_SAME = 5
 """How many of the first `REASONS` do not depend on where the regions lie."""
 
+MOST_SUMS = 40_000_000
+"""Bins times pieces of bands, at most: 56 bytes each, for each thread."""
+
+NO_KINDS = np.empty(0, np.uint8)
+"""Where the kernel could say of each event what became of it, where it need not."""
+
 _NUMPY = {1: ">u1", 2: ">i2", 3: ">i4", 4: ">f4", 5: ">f8"}
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """What is left out of a segment's events.
-
-    Parameters
-    ----------
-    gti : float64 array, shape (n, 2)
-        Good time (s).
-    bits : int
-        Quality bits of events that are left out.
-    pulse : tuple of float
-        Lowest and highest pulse height of a photon.
-    windows : tuple of (float, float)
-        Wavelengths that are left out, of source and background alike (Angstrom).
-    band : tuple of float
-        Wavelengths that are kept (Angstrom).
-    """
-
-    gti: NDArray[np.float64]
-    bits: int
-    pulse: tuple[float, float]
-    windows: tuple[tuple[float, float], ...]
-    band: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +38,8 @@ class Sums:
 
     Parameters
     ----------
-    bins : float64 array, shape (n_band, 5, n_bin)
-        Events in the source's region, their weights, energies, squared energies, and rows.
+    bins : float64 array, shape (n_band, 6, n_bin)
+        Events in the source's region, their weights, energies, squared energies, and rows; energies of events in the background's regions.
     behind : int64 array, shape (n_band, n_bin)
         Events in the background's regions.
     spectrum : int64 array, shape (n_col,)
@@ -80,11 +52,11 @@ class Sums:
         Columns that are used.
     columns : int64 array, shape (n_band, 2)
         First and last column of each band.
-    image : int32 array, shape (n_image_row, 512)
-        Events of good time, quality and pulse height, on a grid of 4 rows; without rows for all but the first of a list's traces,
-        which have the same one.
+    image : int32 array, shape (n_image_row, n_image_col)
+        Events of good time, quality and pulse height, on a grid of 4 rows and a power of two of columns, at most 512 of them; without rows
+        for all but the first of a list's traces, which have the same one.
     pulses : int64 array, shape (256,)
-        Pulse heights in the source's region.
+        Pulse heights in the source's region, where it is used, whatever they and the quality are.
     span : tuple of float
         First and last time (s).
     """
@@ -109,9 +81,10 @@ def add_up(
     columns: Sequence[tuple[int, int]],
     edges: NDArray[np.float64],
     n_row: int = 1024,
+    threads: int = 1,
 ) -> Sums:
     """Screen and bin the events of one segment; see `add_up_traces`."""
-    return add_up_traces(chunks, table, [trace], [screen], [columns], edges, n_row)[0]
+    return add_up_traces(chunks, table, [trace], [screen], [columns], edges, n_row, threads)[0]
 
 
 def add_up_traces(
@@ -122,13 +95,14 @@ def add_up_traces(
     columns: Sequence[Sequence[tuple[int, int]]],
     edges: NDArray[np.float64],
     n_row: int = 1024,
+    threads: int = 1,
 ) -> list[Sums]:
     """Screen and bin the events of one list for all its stripes or orders; it is read once.
 
     Parameters
     ----------
     chunks : iterable of uint8 arrays, each of shape (n, width)
-        Rows of the table, in order.
+        Rows of the table, in order. Each array is the caller's to keep.
     table : EventTable
         Their layout.
     traces : sequence of Trace
@@ -141,6 +115,8 @@ def add_up_traces(
         Of bins of equal length (s).
     n_row : int
         Rows of the segment, for the image.
+    threads : int
+        How many chunks are counted at the same time. The sums are the same to the last bit for any number.
 
     Returns
     -------
@@ -150,107 +126,194 @@ def add_up_traces(
     Raises
     ------
     BadData
-        ``no-events``, ``singular-event`` (all at one time), or ``non-linear-time`` (times run backwards).
+        ``no-events``, ``singular-event`` (all at one time), ``non-linear-time`` (times run backwards), or ``too-long``.
     """
-    ledgers = [
-        _Ledger(trace, screen, bands, edges, n_row if k == 0 else 0)
+    parts = [
+        _Part(trace, screen, np.array(bands, np.int64).reshape(-1, 2), edges, n_row if k == 0 else 0)
         for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
     ]
+    totals = [_Counts(part) for part in parts]
+    counters = [[_Counts(part) for part in parts] for _ in range(threads)]
     n_event = 0
-    first, *others = ledgers
-    for rows in chunks:
-        first.add(rows, table)
-        n_event += len(rows)
-        if others:
-            y = _rows_of(rows, table)
-            for ledger in others:
-                low, high = ledger.reach
-                ledger.add(rows[(y >= low) & (y <= high)], table)
+    for n_row_more, counted in _counted(chunks, table, counters):
+        n_event += n_row_more
+        for total, counts in zip(totals, counted, strict=True):
+            total.take_sums(counts)
+    for counted in counters:
+        for total, counts in zip(totals, counted, strict=True):
+            total.take_counts(counts)
+    first, *others = totals
     _check(n_event, first.order)
-    for ledger in others:
-        ledger.take_over(first, n_event)
-    return [ledger.sums(n_event) for ledger in ledgers]
+    for total in others:
+        total.order = first.order
+    return [total.result(n_event, first) for total in totals]
 
 
-def _rows_of(rows: NDArray[np.uint8], table: EventTable) -> NDArray[np.float64]:
-    """Return the detector's rows of events, shape (n,)."""
-    at = FIELDS.index("y")
+def source_events(
+    chunks: Iterable[NDArray[np.uint8]], table: EventTable, trace: Trace, screen: Screen
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield those rows of each chunk that `add_up` counts in the source's region."""
+    from cuvee.kernels.photons import SOURCE, row_counter
+
+    everything = np.array([[0, trace.low.size - 1]])
+    counts = _Counts(_Part(trace, screen, everything, np.array([0.0, np.inf]), 0))
+    loop = row_counter(tuple(table.fields[:, 1].tolist()))
+    for rows in chunks:
+        kind_of = np.empty(len(rows), np.uint8)
+        counts.count(rows, table, loop, kind_of)
+        yield rows[kind_of == SOURCE]
+
+
+def row_values(rows: NDArray[np.uint8], table: EventTable, field: str) -> NDArray[np.float64]:
+    """Return what a field of rows says, shape (n,); where the table has none, weights are 1 and all else is 0.
+
+    Parameters
+    ----------
+    rows : uint8 array, shape (n, width)
+        Rows of the table.
+    table : EventTable
+        Their layout.
+    field : str
+        One of `FIELDS`.
+    """
+    at = FIELDS.index(field)
     offset, code = (int(one) for one in table.fields[at])
-    record = np.dtype({"names": ["y"], "formats": [_NUMPY[code]], "offsets": [offset], "itemsize": table.width})
-    return np.asarray(rows.view(record)["y"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
+    if not code:
+        return np.full(len(rows), 1.0 if field == "weight" else 0.0)
+    record = np.dtype({"names": ["value"], "formats": [_NUMPY[code]], "offsets": [offset], "itemsize": table.width})
+    return np.asarray(rows.view(record)["value"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
 
 
-class _Ledger:
-    """What the events of one trace add up to, chunk by chunk."""
+class _Part:
+    """What is looked up for the events of one trace."""
 
     def __init__(
-        self, trace: Trace, screen: Screen, columns: Sequence[tuple[int, int]], edges: NDArray[np.float64], n_row: int
+        self, trace: Trace, screen: Screen, bands: NDArray[np.int64], edges: NDArray[np.float64], n_row: int
     ) -> None:
-        n_col, n_bin = trace.low.size, edges.size - 1
-        self.trace, self.screen = trace, screen
-        self.gti = np.ascontiguousarray(screen.gti)
+        self.gain, self.screen, self.bands = trace.gain, screen, bands
+        self.gti, self.pulse = np.ascontiguousarray(screen.gti), np.array(screen.pulse, np.float64)
         self.reason = column_reasons(trace, screen)
-        self.place = places(trace, self.reason)
-        self.bands = np.array(columns, np.int64).reshape(-1, 2)
-        self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
-        self.start, self.step = float(edges[0]), float(edges[1] - edges[0])
-        self.bins = np.zeros((len(self.bands), n_bin, 5))
-        self.behind = np.zeros((len(self.bands), n_bin), np.int64)
-        self.spectrum = np.zeros(n_col, np.int64)
-        self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])
-        self.image = np.zeros((-(-n_row // 4), int(self.place[-1, 7]) + 1), np.int32)
-        self.pulses = np.zeros(256, np.int64)
-        edges_of_regions = np.concatenate([trace.low, trace.high, trace.behind.ravel()])
-        edges_of_regions = edges_of_regions[np.isfinite(edges_of_regions)]
-        # No event beyond lies in a region; half a row more, for kernels round.
-        self.reach = edges_of_regions.min(initial=np.inf) - 1.0, edges_of_regions.max(initial=-np.inf) + 1.0
-        self.n_seen = 0
+        self.regions = regions_of(trace, self.reason, bands)
+        self.start, self.step, self.n_bin = float(edges[0]), float(edges[1] - edges[0]), edges.size - 1
+        n_piece = self.regions.pieces.shape[1]
+        if n_piece * self.n_bin > MOST_SUMS:
+            raise BadData(
+                f"its {self.n_bin:,} bins in {n_piece:,} pieces of bands are more than {MOST_SUMS:,} sums; choose longer bins or fewer bands.",
+                "too-long",
+            )  # fmt: skip
+        self.image_shape = (1 + -(-n_row // 4) if n_row else 0, ((trace.low.size - 1) >> self.regions.shift) + 1)
 
-    def add(self, rows: NDArray[np.uint8], table: EventTable) -> None:
+
+class _Counts:
+    """What some events of one trace add up to."""
+
+    def __init__(self, part: _Part) -> None:
         from cuvee.kernels import photons
 
-        screen = self.screen
-        self.n_seen += len(rows)
-        photons.count_rows(
-            rows, table.fields, table.scale, self.gti, GTI_TOLERANCE, screen.bits, *screen.pulse, self.place, self.trace.gain, self.first,
-            self.last, self.start, self.step, self.bins, self.behind, self.spectrum, self.counts, self.pulses, self.image, self.order,
-            *NOT_ONE_BY_ONE,
+        n_piece, n_col = part.regions.pieces.shape[1], part.gain.size
+        self.part = part
+        self.bins = np.zeros((n_piece, part.n_bin, 6))
+        self.behind = np.zeros((n_piece, part.n_bin), np.int64)
+        self.spectrum = np.zeros(n_col, np.int64)
+        self.tally = np.zeros((photons.BANKS, photons.N_KIND), np.int64)
+        self.pulses = np.zeros((photons.N_KIND, photons.PULSES), np.int64)
+        self.image = np.zeros(part.image_shape, np.int32)
+        self.order, self.touched = np.array([np.nan, np.nan, 0.0, 0.0]), np.array([part.n_bin, -1])
+
+    def count(
+        self,
+        rows: NDArray[np.uint8],
+        table: EventTable,
+        loop: Callable[..., None],
+        kind_of: NDArray[np.uint8] = NO_KINDS,
+    ) -> None:
+        """Add rows; whether they are in order is told of them alone."""
+        part, regions = self.part, self.part.regions
+        self.order[:], self.touched[:] = (np.nan, np.nan, 0.0, 0.0), (part.n_bin, -1)
+        loop(
+            rows, table.fields, table.scale, part.gti, GTI_TOLERANCE, part.screen.bits, part.pulse, regions.profile, regions.kinds, regions.low,
+            regions.n_low, regions.group, regions.shift, part.gain, part.start, part.step, self.bins, self.behind, self.spectrum, self.tally,
+            self.pulses, self.image, self.order, self.touched, kind_of,
         )  # fmt: skip
 
-    def take_over(self, first: _Ledger, n_event: int) -> None:
-        """Count the reasons for events that lay too far off to be looked at: those that are the same for all traces, else ``outside``."""
-        self.order = first.order
-        n_kept = self.n_seen - int(self.counts.sum())
-        self.counts[:N_SAME] = first.counts[:N_SAME]
-        self.counts[-1] += n_event - n_kept - int(self.counts.sum())
+    def take_sums(self, chunk: _Counts) -> None:
+        """Take over what the rows that come next add up to, and leave zeros there."""
+        bins = slice(chunk.touched[0], chunk.touched[1] + 1)
+        self.bins[:, bins] += chunk.bins[:, bins]
+        chunk.bins[:, bins] = 0.0
+        first, last, backwards, rises = chunk.order
+        if np.isnan(first):
+            return
+        if np.isnan(self.order[0]):
+            self.order[0] = first
+        else:
+            backwards += first < self.order[1]
+            rises = max(rises, first > self.order[1])
+        self.order[1:] = last, self.order[2] + backwards, max(self.order[3], rises)
 
-    def sums(self, n_event: int) -> Sums:
+    def take_counts(self, other: _Counts) -> None:
+        """Add what is counted in whole numbers, in whatever order."""
+        for name in ("behind", "spectrum", "tally", "pulses", "image"):
+            mine: NDArray[Any] = getattr(self, name)
+            mine += getattr(other, name)
+
+    def result(self, n_event: int, first: _Counts) -> Sums:
+        """Return the sums; reasons that are the same for all traces are those of the first, and events too far off to be looked at are outside."""
+        from cuvee.kernels import photons
+
+        part, pieces = self.part, self.part.regions.pieces
+        tally, all_of = self.tally.sum(axis=0), first.tally.sum(axis=0)
+        same = {name: int(all_of[kind_of_reason(name)]) for name in list(REASONS)[:N_SAME]}
+        own = {name: int(tally[kind_of_reason(name)]) for name in list(REASONS)[N_SAME:]}
+        n_kept = int(tally[photons.SOURCE] + tally[photons.BEHIND])
+        own["outside"] += n_event - n_kept - sum(same.values()) - sum(own.values())
+        bins = np.stack([self.bins[of_band].sum(axis=0).T for of_band in pieces])
+        behind = np.stack([self.behind[of_band].sum(axis=0) for of_band in pieces])
         return Sums(
-            np.ascontiguousarray(self.bins.transpose(0, 2, 1)), self.behind, self.spectrum, dict(zip(REASONS, self.counts.tolist(), strict=True)), n_event, self.reason == 0,
-            self.bands, self.image, self.pulses, (float(self.order[0]), float(self.order[1])),
+            bins, behind, self.spectrum, same | own, n_event, part.reason == 0, part.bands, self.image[1:],
+            self.pulses[photons.SOURCE, :-1], (float(self.order[0]), float(self.order[1])),
         )  # fmt: skip
 
 
-def places(trace: Trace, reason: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Return what the kernels want to know of each column, shape (n_col, 8): rows of source and background, and why it is not used.
+def _counted(
+    chunks: Iterable[NDArray[np.uint8]], table: EventTable, counters: Sequence[list[_Counts]]
+) -> Iterator[tuple[int, list[_Counts]]]:
+    """Yield of each chunk how many rows it has and what they add up to, in the order of the chunks, whichever is done first.
 
-    Raises
-    ------
-    ValueError
-        If there are more than two background regions.
+    What is added in another order is rounded in another way. The sums that were yielded are used again.
     """
-    if trace.behind.shape[0] > 2:
-        raise ValueError(f"{trace.name} has {trace.behind.shape[0]} background regions, and two are the most")
-    place = np.zeros((trace.low.size, 8), np.int16)
-    place[:, 2] = place[:, 4] = 1  # regions that end before they start
-    regions = [(trace.low, trace.high), *trace.behind]
-    for k, (low, high) in enumerate(regions):
-        for column, rows in ((2 * k, np.ceil(low)), (2 * k + 1, np.floor(high))):
-            place[:, column] = np.clip(np.nan_to_num(rows, nan=1.0 if column % 2 == 0 else 0.0), -ROWS, ROWS)
-    place[:, 6] = reason
-    n_col = place.shape[0]
-    place[:, 7] = np.arange(n_col) // -(-n_col // IMAGE_COLUMNS)
-    return place
+    from cuvee.kernels.photons import row_counter
+
+    loop = row_counter(tuple(table.fields[:, 1].tolist()))
+    if len(counters) == 1:
+        for rows in chunks:
+            yield len(rows), _count(counters[0], rows, table, loop)
+        return
+    idle, busy = list(counters), deque[tuple[int, Future[list[_Counts]]]]()
+    with ThreadPoolExecutor(len(counters)) as pool:
+        for rows in chunks:
+            if not idle:
+                n, future = busy.popleft()
+                yield n, future.result()
+                idle.append(future.result())
+            busy.append((len(rows), pool.submit(_count, idle.pop(), rows, table, loop)))
+        while busy:
+            n, future = busy.popleft()
+            yield n, future.result()
+
+
+def _count(
+    counters: list[_Counts], rows: NDArray[np.uint8], table: EventTable, loop: Callable[..., None]
+) -> list[_Counts]:
+    """Count rows for each trace: all of them for the first, those in its reach for each other."""
+    first, *others = counters
+    first.count(rows, table, loop)
+    if others:
+        y = row_values(rows, table, "y")
+        for counts in others:
+            low, high = counts.part.regions.reach
+            counts.count(rows[(y >= low) & (y <= high)], table, loop)
+    return counters
 
 
 def _check(n_event: int, order: NDArray[np.float64]) -> None:
@@ -260,17 +323,3 @@ def _check(n_event: int, order: NDArray[np.float64]) -> None:
         raise BadData(f"its times run backwards, {int(order[2])} times.", "non-linear-time")
     if order[3] == 0.0:
         raise BadData("all its events have the same time.", "singular-event")
-
-
-def column_reasons(trace: Trace, screen: Screen) -> NDArray[np.uint8]:
-    """Return why a column is not used, 0 where it is; the number is the reason's place in `REASONS`, from 1."""
-    names = list(REASONS)
-    reason = np.zeros(trace.low.size, np.uint8)
-    wavelength = trace.wavelength
-    if not (wavelength > 0.0).any():
-        return reason
-    low, high = screen.band
-    for start, stop in screen.windows:
-        reason[(wavelength > start) & (wavelength < stop)] = names.index("airglow") + 1
-    reason[(wavelength <= 0.0) | (wavelength < low) | (wavelength >= high)] = names.index("wavelength") + 1
-    return reason

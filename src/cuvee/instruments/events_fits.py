@@ -18,7 +18,7 @@ from cuvee.model.photons import FIELDS, EventTable
 
 __all__ = ["CHUNK_BYTES", "Tables", "event_chunks", "event_table", "good_times", "number_columns", "read_tables"]
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20
 """Bytes of rows that are read at a time."""
 
 _CODES = {"B": (1, 1), "I": (2, 2), "J": (3, 4), "E": (4, 4), "D": (5, 8)}
@@ -218,7 +218,7 @@ def event_table(cards: Cards, names: Mapping[str, str]) -> EventTable:
 
 
 def event_chunks(path: str, start: int, table: EventTable) -> Iterator[NDArray[np.uint8]]:
-    """Read the rows of a table of events, some megabytes at a time, each into the place of the one before.
+    """Read the rows of a table of events, some megabytes at a time.
 
     Parameters
     ----------
@@ -239,18 +239,17 @@ def event_chunks(path: str, start: int, table: EventTable) -> Iterator[NDArray[n
         If the file ends before.
     """
     per = max(1, CHUNK_BYTES // table.width)
-    place = np.empty((min(per, max(table.n_row, 1)), table.width), np.uint8)
     left = table.n_row
     with open_stream(path) as (stream, size):
         _skip(stream, start, size, path)
         while left:
-            n = min(left, len(place))
-            view = place[:n].reshape(-1).data
+            rows = np.empty((min(left, per), table.width), np.uint8)
+            view = rows.reshape(-1).data
             got = 0
             while got < len(view):
                 piece = stream.readinto(view[got:])  # type: ignore[attr-defined]
                 if not piece:
                     raise bad(path, f"is cut short: {left} of its {table.n_row} events are missing", "truncated")
                 got += piece
-            left -= n
-            yield place[:n]
+            left -= len(rows)
+            yield rows

@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int16, int32, int64, njit, types, uint8
+from numba import float64, int16, int32, int64, njit, types, uint8, uint32, uint64
 from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-__all__ = ["count_rows"]
+__all__ = ["BEHIND", "N_KIND", "PULSES", "SOURCE", "row_counter"]
 
-TIME, X, Y, WEIGHT, QUALITY, PULSE = range(6)
+SOURCE, BEHIND, OUTSIDE, BEYOND, BAD_PULSE, BAD_QUALITY, NO_GOOD_TIME, NOT_A_NUMBER = 0, 1, 2, 5, 6, 7, 8, 9
+"""Kinds of events: kept, by region, or left out. Of several reasons that with the greatest number holds; 3 and 4 are those of columns."""
 
-NOT_A_NUMBER, NO_GOOD_TIME, BAD_QUALITY, BAD_PULSE, BEYOND, OUTSIDE = 0, 1, 2, 3, 4, 7
-"""Places in `cuvee.model.photons.REASONS`; 5 and 6 are reasons of columns."""
+N_KIND = 10
+PULSES = 257
+"""Pulse heights 0 to 255 are counted; the last place takes those that are others."""
+
+BLOCK = 512
+"""Rows that go through all steps together; what is known of them stays in the processor's nearest cache."""
+
+BANKS = 4
+"""A counter that was just raised cannot be raised again for some ten cycles: several take turns."""
 
 
 def _loaded(bits: int, kind: Any, result: Any) -> Any:
@@ -61,52 +70,25 @@ def _value(rows: Any, i: int, at: int, code: int) -> float:
     return float(_load_f8(rows, i, at))
 
 
-@njit(
-    [
-        int64(
-            uint8[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int64, float64, float64, int16[:, ::1],
-            float64[::1], int64[::1], int64[::1], float64, float64, float64[:, :, ::1], int64[:, ::1], int64[::1],
-            int64[::1], int64[::1], int32[:, ::1], float64[::1], float64[::1], int32[::1], float32[::1], uint8[::1], float32[::1],
-        )
-    ],
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-)  # fmt: skip
-def count_rows(
-    rows: NDArray[np.uint8],
-    fields: NDArray[np.int64],
-    scale: NDArray[np.float64],
-    gti: NDArray[np.float64],
-    tolerance: float,
-    bits: int,
-    pulse_low: float,
-    pulse_high: float,
-    place: NDArray[np.int16],
-    gain: NDArray[np.float64],
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    start: float,
-    step: float,
-    sums: NDArray[np.float64],
-    behind: NDArray[np.int64],
-    spectrum: NDArray[np.int64],
-    reasons: NDArray[np.int64],
-    pulses: NDArray[np.int64],
-    image: NDArray[np.int32],
-    order: NDArray[np.float64],
-    time: NDArray[np.float64],
-    column: NDArray[np.int32],
-    row: NDArray[np.float32],
-    region: NDArray[np.uint8],
-    weight: NDArray[np.float32],
-) -> int:
-    """Screen the rows of an event table, and add what is kept to the bins of a light curve, band by band, or keep it one by one.
-
-    All of it is one function: numba counts references of arrays at each call of another, which takes ten times as long as an event.
+@lru_cache(maxsize=32)
+def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
+    """Return the loop over rows whose numbers have these types; it is compiled once for each, and kept on the disk.
 
     Parameters
     ----------
+    codes : tuple of int, of length 6
+        Types of `cuvee.model.photons.FIELDS`, as `cuvee.model.photons.EventTable` numbers them.
+
+    Returns
+    -------
+    callable
+        ``count(rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
+        spectrum, tally, pulses, image, order, touched, kind_of)``.
+
+    Notes
+    -----
+    The arguments of what is returned:
+
     rows : uint8 array, shape (n_row, width)
         The rows, as they lie in the file.
     fields, scale : arrays, shapes (6, 2)
@@ -117,129 +99,202 @@ def count_rows(
         Seconds by which an event may lie outside of them.
     bits : int
         Quality bits of events that are left out.
-    pulse_low, pulse_high : float
+    pulse : float64 array, shape (2,)
         Pulse heights of photons, both included.
-    place : int16 array, shape (n_col, 8)
-        Of each column: first and last row of the source, of the first and of the second background region (all included; an empty one ends
-        before it starts), the number of the reason for which it is not used, from 1, 0 where it is, and its column of the image.
+    profile : uint32 array, shape (n_col,)
+        Where in ``kinds`` the rows of each column begin.
+    kinds : uint8 array
+        Kinds of events by row, one piece of ``n_low`` rows from row ``low`` for each sort of column; what lies beyond is as the first or last.
+    group : int16 array, shape (n_col,)
+        Into which of the sums each column goes.
+    shift : int
+        An image's column is the detector's, shifted to the right by so many bits.
     gain : float64 array, shape (n_col,)
         As `cuvee.model.photons.Trace` has it.
-    first, last : int64 arrays, shape (n_band,)
-        First and last column of each band, both included.
     start, step : float
         Where the first bin starts, and how long each is (s).
-    sums : float64 array, shape (n_band, n_bin, 5)
-        Counted up: events, their weights, weight x gain, (weight x gain)^2, and rows.
-    behind : int64 array, shape (n_band, n_bin)
+    sums : float64 array, shape (n_group, n_bin, 6)
+        Counted up: events, their weights, weight x gain, (weight x gain)^2, and rows; weight x gain of events of the background regions.
+    behind : int64 array, shape (n_group, n_bin)
         Counted up: events of the background regions.
     spectrum : int64 array, shape (n_col,)
         Counted up: events of the source's region by column.
-    reasons : int64 array, shape (8,)
-        Counted up, in the order of ``REASONS``.
-    pulses : int64 array, shape (256,)
-        Counted up: pulse heights of events in the source's region, before they are screened for it.
-    image : int32 array, shape (n_image_row, n_image_col)
-        Counted up: all on the detector of good time, quality and pulse height, on a grid of 4 rows and ``n_col / n_image_col`` columns.
+    tally : int64 array, shape (4, 10)
+        Counted up: events by kind, in turns.
+    pulses : int64 array, shape (10, 257)
+        Counted up: pulse heights, by what the region says of the event; quality and pulse height do not count, good time does.
+    image : int32 array, shape (1 + n_image_row, n_image_col) or (0, n)
+        Counted up: all on the detector of good time, quality and pulse height, on a grid of 4 rows; the rest goes into the first row.
     order : float64 array, shape (4,)
         First and last time so far, how many lay before their predecessors, whether there are two different ones. Begin with NaN, NaN, 0, 0.
-    time, column, row, region, weight : arrays, shape (>= n_row,) or (0,)
-        Receive what is kept, where they have room: seconds, column, row, 1 for source and 2 for background, the event's weight. Nothing is
-        added to bins then.
-
-    Returns
-    -------
-    int
-        How many events were kept one by one.
+    touched : int64 array, shape (2,)
+        Widened: first and last bin that was counted up.
+    kind_of : uint8 array, shape (n_row,) or (0,)
+        Receives the kind of each event, where it has room.
     """
-    n_band, n_bin = behind.shape
-    n_col, n_gti, n_image = place.shape[0], gti.shape[0], image.shape[0]
-    before, n, one_by_one, rises = order[1], 0, time.size > 0, False
-    # What a loop reads of arrays it reads again each time, for all that it knows they are those that it writes to.
-    t_at, t_code, t_scale, t_zero = fields[TIME, 0], fields[TIME, 1], scale[TIME, 0], scale[TIME, 1]
-    x_at, x_code, x_scale, x_zero = fields[X, 0], fields[X, 1], scale[X, 0], scale[X, 1]
-    y_at, y_code, y_scale, y_zero = fields[Y, 0], fields[Y, 1], scale[Y, 0], scale[Y, 1]
-    w_at, w_code, q_at, q_code = fields[WEIGHT, 0], fields[WEIGHT, 1], fields[QUALITY, 0], fields[QUALITY, 1]
-    p_at, p_code = fields[PULSE, 0], fields[PULSE, 1]
-    at, opens, closes = 0, np.inf, -np.inf
-    if n_gti:
-        opens, closes = gti[0, 0] - tolerance, gti[0, 1] + tolerance
-    for i in range(rows.shape[0]):
-        t = _value(rows, i, t_at, t_code) * t_scale + t_zero
-        if not np.isfinite(t):
-            reasons[NOT_A_NUMBER] += 1
-            continue
-        if not before <= t:
-            if np.isnan(before):
-                order[0] = t
+    type_t, type_x, type_y, type_w, type_q, type_p = codes
+
+    # All of it is one function: numba counts references of arrays at each call of another, which takes ten times as long as an event.
+    @njit(
+        [
+            types.void(
+                uint8[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int64, float64[::1], uint32[::1], uint8[::1], int64,
+                int64, int16[::1], int64, float64[::1], float64, float64, float64[:, :, ::1], int64[:, ::1], int64[::1], int64[:, ::1],
+                int64[:, ::1], int32[:, ::1], float64[::1], int64[::1], uint8[::1],
+            )
+        ],
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+    )  # fmt: skip
+    def count(
+        rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
+        spectrum, tally, pulses, image, order, touched, kind_of,
+    ):  # fmt: skip
+        n_bin, n_col, n_gti = behind.shape[1], profile.shape[0], gti.shape[0]
+        n_image, image_width = image.shape[0] - 1, image.shape[1]
+        flat, pulse_of = image.reshape(image.size), pulses.reshape(pulses.size)
+        keep, last_bin, top = kind_of.size > 0, n_bin - 1, n_low - 1
+        # What a loop reads of arrays it reads again each time, for all that it knows they are those that it writes to.
+        t_at, t_scale, t_zero = fields[0, 0], scale[0, 0], scale[0, 1]
+        x_at, x_scale, x_zero = fields[1, 0], scale[1, 0], scale[1, 1]
+        y_at, y_scale, y_zero = fields[2, 0], scale[2, 0], scale[2, 1]
+        w_at, q_at, p_at, quiet, loud = fields[3, 0], fields[4, 0], fields[5, 0], pulse[0], pulse[1]
+        t, x, y, p = np.empty(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
+        q, height, place = np.zeros(BLOCK, int32), np.zeros(BLOCK, int32), np.zeros(BLOCK, int32)
+        column, row, bin_of = np.zeros(BLOCK, int32), np.zeros(BLOCK, int32), np.zeros(BLOCK, int32)
+        lit, dark = np.empty(BLOCK, int32), np.empty(BLOCK, int32)
+        late, bad, kind = np.zeros(BLOCK, uint8), np.zeros(BLOCK, uint8), np.zeros(BLOCK, uint8)
+        before, at, opens, closes = order[1], 0, np.inf, -np.inf
+        if n_gti:
+            opens, closes = gti[0, 0] - tolerance, gti[0, 1] + tolerance
+        # Sums of the bin and group that the last events were in.
+        k_now, g_now, events, weights, energies, squares, lines = int32(-1), int32(0), 0, 0.0, 0.0, 0.0, 0.0
+        first_bin, final_bin = touched[0], touched[1]
+        for i0 in range(0, rows.shape[0], BLOCK):
+            m = min(BLOCK, rows.shape[0] - i0)
+            for j in range(m):
+                t[j] = _value(rows, i0 + j, t_at, type_t) * t_scale + t_zero
+                if type_x:
+                    x[j] = _value(rows, i0 + j, x_at, type_x) * x_scale + x_zero
+                if type_y:
+                    y[j] = _value(rows, i0 + j, y_at, type_y) * y_scale + y_zero
+                if type_q:
+                    q[j] = int32(_value(rows, i0 + j, q_at, type_q))
+                if type_p:
+                    p[j] = _value(rows, i0 + j, p_at, type_p)
+
+            # Times mostly rise, and most blocks lie in one interval: then no event needs to be looked at.
+            rising = 0
+            for j in range(1, m):
+                rising += t[j] >= t[j - 1]
+            if rising == m - 1 and opens <= t[0] and t[m - 1] <= closes and not t[0] < before:
+                if np.isnan(before):
+                    order[0] = before = t[0]
+                if t[m - 1] > before:
+                    order[3] = 1.0
+                before = t[m - 1]
+                late[:m] = 0
             else:
-                order[2] += 1.0
-        rises |= t > before
-        before = t
-        if not opens <= t <= closes and n_gti:
-            # Times mostly rise: an interval near that of the last event holds the next.
-            while at + 1 < n_gti and t >= gti[at + 1, 0] - tolerance:
-                at += 1
-            while at > 0 and t < gti[at, 0] - tolerance:
-                at -= 1
-            opens, closes = gti[at, 0] - tolerance, gti[at, 1] + tolerance
-        if not opens <= t <= closes:
-            reasons[NO_GOOD_TIME] += 1
-            continue
-        x = _value(rows, i, x_at, x_code) * x_scale + x_zero if x_code else 0.0
-        y = _value(rows, i, y_at, y_code) * y_scale + y_zero if y_code else 0.0
-        # Rows beyond what 16 bits hold are beyond any detector, too.
-        sound = np.isfinite(x) and -30000.0 < y < 30000.0
-        c = np.int64(np.rint(x)) if sound else np.int64(-1)
-        r = np.int64(np.rint(y)) if sound else np.int64(0)
-        on = 0 <= c < n_col
-        p = c if on else np.int64(0)
-        in_source = on & (place[p, 0] <= r) & (r <= place[p, 1])
-        faint_or_loud = False
-        if p_code:
-            pulse = _value(rows, i, p_at, p_code)
-            if in_source and 0.0 <= pulse < pulses.size:
-                pulses[np.int64(pulse)] += 1
-            faint_or_loud = not (pulse_low <= pulse <= pulse_high)
-        if q_code and np.int64(_value(rows, i, q_at, q_code)) & bits:
-            reasons[BAD_QUALITY] += 1
-            continue
-        if faint_or_loud:
-            reasons[BAD_PULSE] += 1
-            continue
-        if not on:
-            reasons[BEYOND] += 1
-            continue
-        if 0 <= r >> 2 < n_image:
-            image[r >> 2, place[p, 7]] += 1
-        if not in_source and not (place[p, 2] <= r <= place[p, 3] or place[p, 4] <= r <= place[p, 5]):
-            reasons[OUTSIDE] += 1
-            continue
-        if place[p, 6]:
-            reasons[place[p, 6] - 1] += 1
-            continue
-        w = _value(rows, i, w_at, w_code) if w_code else 1.0
-        if one_by_one:
-            time[n], column[n], row[n], weight[n] = t, c, y, w
-            region[n] = 1 if in_source else 2
-            n += 1
-            continue
-        # Within the tolerance an event may lie before the first bin, or behind the last.
-        k = min(max(np.int64(np.floor((t - start) / step)), 0), n_bin - 1)
-        if not in_source:
-            for b in range(n_band):
-                if first[b] <= c <= last[b]:
-                    behind[b, k] += 1
-            continue
-        spectrum[c] += 1
-        energy = w * gain[c]
-        for b in range(n_band):
-            if first[b] <= c <= last[b]:
-                sums[b, k, 0] += 1.0
-                sums[b, k, 1] += w
-                sums[b, k, 2] += energy
-                sums[b, k, 3] += energy * energy
-                sums[b, k, 4] += y
-    order[1] = before
-    if rises:
-        order[3] = 1.0
-    return n
+                for j in range(m):
+                    late[j] = 0
+                    if not np.isfinite(t[j]):
+                        late[j], t[j] = NOT_A_NUMBER, start
+                        continue
+                    if np.isnan(before):
+                        order[0] = t[j]
+                    elif t[j] < before:
+                        order[2] += 1.0
+                    elif t[j] > before:
+                        order[3] = 1.0
+                    before = t[j]
+                    if n_gti and not opens <= before <= closes:
+                        # An interval near that of the last event holds the next.
+                        while at + 1 < n_gti and before >= gti[at + 1, 0] - tolerance:
+                            at += 1
+                        while at > 0 and before < gti[at, 0] - tolerance:
+                            at -= 1
+                        opens, closes = gti[at, 0] - tolerance, gti[at, 1] + tolerance
+                    if not opens <= before <= closes:
+                        late[j] = NO_GOOD_TIME
+
+            # Within the tolerance an event may lie before the first bin, or behind the last.
+            for j in range(m):
+                bin_of[j] = int32(min(max((t[j] - start) / step, 0.0), last_bin))
+            for j in range(m):
+                first_bin, final_bin = min(first_bin, bin_of[j]), max(final_bin, bin_of[j])
+
+            for j in range(m):
+                # Rows beyond what 16 bits hold are beyond any detector, too.
+                across = np.rint(x[j])
+                on = (across >= 0.0) & (across < n_col) & (y[j] > -30000.0) & (y[j] < 30000.0)
+                c = int32(across) if on else int32(0)
+                r = int32(np.rint(y[j])) if on else int32(-30000)
+                reason = uint8(0) if on else uint8(BEYOND)
+                if type_p:
+                    reason = max(reason, uint8(0) if (quiet <= p[j]) & (p[j] <= loud) else uint8(BAD_PULSE))
+                    height[j] = int32(p[j]) if (p[j] >= 0.0) & (p[j] < 256.0) else int32(256)
+                if type_q:
+                    reason = max(reason, uint8(BAD_QUALITY) if q[j] & bits else uint8(0))
+                reason = max(reason, late[j])
+                bad[j] = reason
+                column[j] = c
+                row[j] = int32(min(max(r - low, 0), top))
+                line = r >> 2
+                line = line + 1 if (line >= 0) & (line < n_image) & (reason == 0) else 0
+                place[j] = int32(line * image_width + (c >> shift))
+
+            if n_image > 0:
+                for j in range(m):
+                    flat[uint64(place[j])] += 1
+            n_lit, n_dark = 0, 0
+            for j in range(m):
+                sort = kinds[uint64(profile[uint64(column[j])]) + uint64(row[j])]
+                if type_p:
+                    pulse_of[uint64(max(sort, late[j])) * uint64(PULSES) + uint64(height[j])] += 1
+                sort = max(sort, bad[j])
+                tally[uint64(j % BANKS), uint64(sort)] += 1
+                kind[j] = sort
+                lit[uint64(n_lit)] = j
+                n_lit += sort == SOURCE
+                dark[uint64(n_dark)] = j
+                n_dark += sort == BEHIND
+            if keep:
+                kind_of[i0 : i0 + m] = kind[:m]
+
+            for s in range(n_lit):
+                j = uint64(lit[s])
+                c = uint64(column[j])
+                k, g = bin_of[j], int32(group[c])
+                if k != k_now or g != g_now:
+                    if k_now >= 0:
+                        sums[g_now, k_now, 0] += events
+                        sums[g_now, k_now, 1] += weights
+                        sums[g_now, k_now, 2] += energies
+                        sums[g_now, k_now, 3] += squares
+                        sums[g_now, k_now, 4] += lines
+                    k_now, g_now, events, weights, energies, squares, lines = k, g, 0, 0.0, 0.0, 0.0, 0.0
+                weight = _value(rows, i0 + lit[s], w_at, type_w) if type_w else 1.0
+                energy = weight * gain[c]
+                spectrum[c] += 1
+                events += 1
+                weights += weight
+                energies += energy
+                squares += energy * energy
+                lines += y[j]
+            for s in range(n_dark):
+                j = uint64(dark[s])
+                c = uint64(column[j])
+                behind[uint64(group[c]), uint64(bin_of[j])] += 1
+                weight = _value(rows, i0 + dark[s], w_at, type_w) if type_w else 1.0
+                sums[uint64(group[c]), uint64(bin_of[j]), 5] += weight * gain[c]
+        if k_now >= 0:
+            sums[g_now, k_now, 0] += events
+            sums[g_now, k_now, 1] += weights
+            sums[g_now, k_now, 2] += energies
+            sums[g_now, k_now, 3] += squares
+            sums[g_now, k_now, 4] += lines
+        order[1] = before
+        touched[0], touched[1] = first_bin, final_bin
+
+    return count  # type: ignore[no-any-return]
