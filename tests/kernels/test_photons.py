@@ -44,7 +44,7 @@ def draw(kind: np.dtype[np.void], rng: np.random.Generator, n: int) -> NDArray[n
 
 def empty() -> tuple[NDArray[Any], ...]:
     return (
-        np.zeros((2, N_BIN, 5)), np.zeros((2, N_BIN), np.int64), np.zeros(N_COL, np.int64), np.zeros(len(REASONS), np.int64),
+        np.zeros((2, N_BIN, 6)), np.zeros((2, N_BIN), np.int64), np.zeros(N_COL, np.int64), np.zeros(len(REASONS), np.int64),
         np.zeros(256, np.int64), np.zeros((10, 8), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]),
     )  # fmt: skip
 
@@ -127,6 +127,8 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
         for column, values in enumerate((np.ones(rows.size), w, energy, energy**2, y)):
             wanted = np.bincount(k[lit].astype(int), values[lit], N_BIN)
             assert np.allclose(sums[band, :, column], wanted, rtol=1e-12, atol=0.0)
+        wanted = np.bincount(k[dark].astype(int), energy[dark], N_BIN)
+        assert np.allclose(sums[band, :, 5], wanted, rtol=1e-12, atol=0.0)
         assert np.array_equal(behind[band], np.bincount(k[dark].astype(int), minlength=N_BIN))
     assert np.array_equal(spectrum, np.bincount(c[rest & source], minlength=N_COL))
     assert order[0] == np.nanmin(t)
@@ -158,7 +160,7 @@ def test_events_that_are_kept_are_those_that_would_be_counted() -> None:
         return count_rows(*head, found[0][:1].copy(), found[1][:1].copy(), *found[2:], *room), found, room
 
     n, one_by_one, (time, column, _, region, _) = run(rows.size)
-    sums, behind = np.zeros((1, N_BIN, 5)), np.zeros((1, N_BIN), np.int64)
+    sums, behind = np.zeros((1, N_BIN, 6)), np.zeros((1, N_BIN), np.int64)
     rest = empty()[2:]
     nothing = (
         np.empty(0),

@@ -95,7 +95,7 @@ def _part_events(one: EventList, trace: Trace, screen: Screen, part: int) -> Ite
             value = np.empty(n_row, np.float32)
             n = photons.count_rows(
                 rows, fields, scale, gti, GTI_TOLERANCE, screen.bits, *screen.pulse, place, trace.gain, *whole, 0.0, 1.0,
-                np.zeros((1, 1, 5)), np.zeros((1, 1), np.int64), np.zeros(place.shape[0], np.int64), np.zeros(len(REASONS), np.int64),
+                np.zeros((1, 1, 6)), np.zeros((1, 1), np.int64), np.zeros(place.shape[0], np.int64), np.zeros(len(REASONS), np.int64),
                 np.zeros(256, np.int64), np.zeros((0, 1), np.int32), np.array([np.nan, np.nan, 0.0, 0.0]), time, column, row, region, value,
             )  # fmt: skip
             found.append(value[:n])

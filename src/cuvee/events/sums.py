@@ -66,8 +66,8 @@ class Sums:
 
     Parameters
     ----------
-    bins : float64 array, shape (n_band, 5, n_bin)
-        Events in the source's region, their weights, energies, squared energies, and rows.
+    bins : float64 array, shape (n_band, 6, n_bin)
+        Events in the source's region, their weights, energies, squared energies, and rows; energies of events in the background's regions.
     behind : int64 array, shape (n_band, n_bin)
         Events in the background's regions.
     spectrum : int64 array, shape (n_col,)
@@ -194,7 +194,7 @@ class _Ledger:
         self.bands = np.array(columns, np.int64).reshape(-1, 2)
         self.first, self.last = (np.ascontiguousarray(self.bands[:, k]) for k in (0, 1))
         self.start, self.step = float(edges[0]), float(edges[1] - edges[0])
-        self.bins = np.zeros((len(self.bands), n_bin, 5))
+        self.bins = np.zeros((len(self.bands), n_bin, 6))
         self.behind = np.zeros((len(self.bands), n_bin), np.int64)
         self.spectrum = np.zeros(n_col, np.int64)
         self.counts, self.order = np.zeros(len(REASONS), np.int64), np.array([np.nan, np.nan, 0.0, 0.0])

@@ -128,8 +128,8 @@ def count_rows(
         First and last column of each band, both included.
     start, step : float
         Where the first bin starts, and how long each is (s).
-    sums : float64 array, shape (n_band, n_bin, 5)
-        Counted up: events, their weights, weight x gain, (weight x gain)^2, and rows.
+    sums : float64 array, shape (n_band, n_bin, 6)
+        Counted up: events, their weights, weight x gain, (weight x gain)^2, and rows; weight x gain of events of the background regions.
     behind : int64 array, shape (n_band, n_bin)
         Counted up: events of the background regions.
     spectrum : int64 array, shape (n_col,)
@@ -225,13 +225,14 @@ def count_rows(
             continue
         # Within the tolerance an event may lie before the first bin, or behind the last.
         k = min(max(np.int64(np.floor((t - start) / step)), 0), n_bin - 1)
+        energy = w * gain[c]
         if not in_source:
             for b in range(n_band):
                 if first[b] <= c <= last[b]:
                     behind[b, k] += 1
+                    sums[b, k, 5] += energy
             continue
         spectrum[c] += 1
-        energy = w * gain[c]
         for b in range(n_band):
             if first[b] <= c <= last[b]:
                 sums[b, k, 0] += 1.0
