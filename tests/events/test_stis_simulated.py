@@ -62,7 +62,7 @@ def true_flux(survey: Survey, name: str) -> float:
 
 def points_of(survey: Survey, name: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     points = survey.light_curve("SIMULATED-1").only(name)
-    return points, 2.0 * (np.arange(points["flux"].size) + 0.5)
+    return points, np.asarray(2.0 * (np.arange(points["flux"].size) + 0.5), np.float64)
 
 
 def test_flux_follows_the_light_that_was_put_in(survey: Survey) -> None:
