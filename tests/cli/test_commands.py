@@ -162,6 +162,16 @@ def test_simulate_makes_what_run_reduces(cuvee: Cuvee, tmp_path: Path) -> None:
     assert (again.code, again.out) == (2, "")
 
 
+def test_simulate_stis_makes_what_run_reduces_and_show_draws(cuvee: Cuvee, tmp_path: Path) -> None:
+    root, picture = tmp_path / "sim", tmp_path / "exposure.png"
+    answer = cuvee("simulate", "stis", root, "--events", "2000", "--exposures", "1", "--grating", "g140l")
+    assert answer.code == 0
+    assert f"Next: cuvee run -w {root}" in answer.out
+    assert cuvee("run", "-w", root, "--executor", "serial").code == 0
+    assert cuvee("show", "simulated-1", "-w", root, "--output", picture).code == 0
+    assert picture.stat().st_size > 10_000
+
+
 def test_counts_and_tables() -> None:
     assert [count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
     assert table(["stage", "done"], [["a", "1"], ["b", "100"]]) == "stage  done\na         1\nb       100"

@@ -51,6 +51,7 @@ def configure(root: Path, old: str, new: str) -> None:
         (["show"], ["star", "cuvee show --help"]),
         (["init"], ["workspace", "cuvee init --help"]),
         (["simulate", "hubble", "x"], ["hubble", "tess"]),
+        (["simulate", "stis", "x", "--grating", "E230H"], ["'E230H'", "E140M"]),
         (["init", "x", "--instrument", "tes"], ["'tes'", "did you mean 'tess'"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,16 +14,16 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from tests.events.stis_files import (
     ECHELLE,
-    LOW,
-    START,
-    Scene,
-    draw,
-    extract,
+    ORDERS,
+    PLAIN,
+    change_x1d,
+    cut_into,
+    dark_counts,
     opened,
+    read_x1d,
     save,
-    write_exposure,
-    write_tag,
-    write_x1d,
+    varying,
+    write,
 )
 from tests.events.survey_of_photons import bad_files, reduce, survey_of
 
@@ -33,6 +34,8 @@ from cuvee.events.params import EventParams
 from cuvee.events.sums import Screen, Sums, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags
+from cuvee.simulate.stis_events import START, Scene
+from cuvee.simulate.stis_settings import LOW
 
 BANDS = {"blue": (1150.0, 1205.0), "middle": (1230.0, 1290.0), "red": (1400.0, 1650.0)}
 
@@ -61,53 +64,49 @@ def mean(curve: PhotonCurve, name: str) -> float:
     )
 
 
-def integral(row: dict[str, object], low: float, high: float) -> float:
+def integral(row: np.void, low: float, high: float) -> float:
     wavelength, flux = np.asarray(row["WAVELENGTH"]), np.asarray(row["FLUX"])
     inside = (wavelength >= low) & (wavelength < high)
     return float((flux * np.gradient(wavelength))[inside].sum())
 
 
 @pytest.fixture(scope="module")
-def first_order(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotonCurve, list[dict[str, object]], Scene]:
-    folder, scene = tmp_path_factory.mktemp("first"), Scene()
-    spectra = write_exposure(folder, scene)
-    return binned(folder, bands=BANDS, airglow="keep"), spectra, scene
+def first_order(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotonCurve, NDArray[np.void], Scene]:
+    tag = write(tmp_path_factory.mktemp("first"))
+    return binned(tag.parent, bands=BANDS, airglow="keep"), read_x1d(tag), PLAIN
 
 
 @pytest.fixture(scope="module")
-def echelle(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotonCurve, list[dict[str, object]], Scene]:
-    folder, scene = tmp_path_factory.mktemp("echelle"), Scene(ECHELLE, flux=1e-13)
-    spectra = write_exposure(folder, scene)
-    return binned(folder), spectra, scene
+def echelle(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhotonCurve, NDArray[np.void], Scene]:
+    tag = write(tmp_path_factory.mktemp("echelle"), ORDERS)
+    return binned(tag.parent), read_x1d(tag), ORDERS
 
 
 @pytest.mark.parametrize("band", sorted(BANDS))
 def test_the_flux_of_a_band_is_the_integral_of_the_mission_s_spectrum(
-    first_order: tuple[PhotonCurve, list[dict[str, object]], Scene], band: str
+    first_order: tuple[PhotonCurve, NDArray[np.void], Scene], band: str
 ) -> None:
     curve, spectra, scene = first_order
     found = mean(curve, f"{band}_flux")
     # Regions end between whole rows of the events here, and cut pixels there; a band's ends lie within a column.
     assert found == pytest.approx(integral(spectra[0], *BANDS[band]), rel=5e-3)
     low, high = BANDS[band]
-    assert found == pytest.approx(scene.flux * (high - low), rel=0.03)  # some thousand events
+    assert found == pytest.approx(scene.scale * (high - low), rel=0.03)  # some thousand events
 
 
 def test_events_fall_into_the_mission_s_columns(
-    first_order: tuple[PhotonCurve, list[dict[str, object]], Scene],
+    first_order: tuple[PhotonCurve, NDArray[np.void], Scene],
 ) -> None:
     curve, spectra, scene = first_order
     ours = by_column(curve.sums["ORDER1"]).reshape(LOW, 2).sum(axis=1)
-    theirs = np.asarray(spectra[0]["GROSS"]) * scene.seconds
+    theirs = np.asarray(spectra[0]["GROSS"]) * scene.seconds + dark_counts(scene, 11.0)
     # Not the same rows to a fraction of one, so not each event; but one column off would be far worse.
     assert np.abs(ours - theirs).mean() < 0.15 * np.abs(np.roll(ours, 1) - theirs).mean()
     assert ours.sum() == pytest.approx(theirs.sum(), rel=2e-3)
 
 
 def test_a_line_in_one_pixel_of_the_spectrum_has_its_wavelength(tmp_path: Path) -> None:
-    scene = Scene(dark=0.0, flux=1e-13)
-    spectra = write_exposure(tmp_path, scene)
-    path, pixel = tmp_path / "osim01010_tag.fits", 300  # of the spectrum, from 1; rows stay
+    path, pixel = write(tmp_path, replace(PLAIN, dark=0.0)), 300  # of the spectrum, from 1; rows stay
     units = opened(path)
     units[1].data["AXIS1"] = np.where(np.arange(len(units[1].data)) % 2, 2 * pixel - 1, 2 * pixel)
     save(path, units)
@@ -115,14 +114,14 @@ def test_a_line_in_one_pixel_of_the_spectrum_has_its_wavelength(tmp_path: Path) 
     counted = np.flatnonzero(by_column(curve.sums["ORDER1"]))
     assert counted.tolist() == [2 * pixel - 2, 2 * pixel - 1]
     wavelength = curve.traces["ORDER1"].wavelength[counted]
-    assert wavelength.mean() == pytest.approx(np.asarray(spectra[0]["WAVELENGTH"])[pixel - 1], abs=1e-9)
+    assert wavelength.mean() == pytest.approx(read_x1d(path)[0]["WAVELENGTH"][pixel - 1], abs=1e-9)
 
 
 def test_rows_of_the_region_are_the_pixels_of_the_spectrum_s_region(
-    first_order: tuple[PhotonCurve, list[dict[str, object]], Scene],
+    first_order: tuple[PhotonCurve, NDArray[np.void], Scene],
 ) -> None:
     curve, _, scene = first_order
-    trace, order = curve.traces["ORDER1"], scene.orders[0]
+    trace, order = curve.traces["ORDER1"], scene.setting.orders[0]
     column = 2 * 512  # the first of the two that pixel 513 has
     middle = order.row + order.tilt * (513 - 512.5)
     # Pixel p holds the events' rows 2 p - 1 and 2 p, counted from 1: its edges are 2 p - 1.5 and 2 p + 0.5.
@@ -132,7 +131,7 @@ def test_rows_of_the_region_are_the_pixels_of_the_spectrum_s_region(
     assert (trace.behind[:, 1] - trace.behind[:, 0] + 1.0 == 10.0).all()
 
 
-def test_good_time_is_that_of_the_intervals(first_order: tuple[PhotonCurve, list[dict[str, object]], Scene]) -> None:
+def test_good_time_is_that_of_the_intervals(first_order: tuple[PhotonCurve, NDArray[np.void], Scene]) -> None:
     curve, _, scene = first_order
     assert curve.points["exposure"].sum() == pytest.approx(scene.seconds)
     gap = (curve.points["flag"] & flags.NO_EXPOSURE) > 0
@@ -142,29 +141,29 @@ def test_good_time_is_that_of_the_intervals(first_order: tuple[PhotonCurve, list
 
 
 def test_an_echelle_s_wavelengths_are_measured_once(
-    echelle: tuple[PhotonCurve, list[dict[str, object]], Scene],
+    echelle: tuple[PhotonCurve, NDArray[np.void], Scene],
 ) -> None:
     curve, spectra, scene = echelle
     assert len(curve.traces) == 40
-    low, high = ECHELLE[0].wavelength[0], ECHELLE[-1].wavelength[-1]
-    truth = scene.flux * (high - low)
+    low, high = ECHELLE.orders[0].wavelength[0], ECHELLE.orders[-1].wavelength[-1]
+    truth = scene.scale * (high - low)
     assert mean(curve, "flux") == pytest.approx(truth, rel=0.01)
     assert sum(integral(row, 0.0, 1e5) for row in spectra) > 1.3 * truth  # the orders overlap
 
 
-def test_an_echelle_s_orders_are_the_mission_s(echelle: tuple[PhotonCurve, list[dict[str, object]], Scene]) -> None:
+def test_an_echelle_s_orders_are_the_mission_s(echelle: tuple[PhotonCurve, NDArray[np.void], Scene]) -> None:
     curve, spectra, scene = echelle
     for row in spectra:
         name = f"ORDER{row['SPORDER']}"
         kept = curve.sums[name].kept
-        theirs = np.repeat(np.asarray(row["GROSS"]) * scene.seconds / 2.0, 2)[kept].sum()
-        assert by_column(curve.sums[name]).sum() == pytest.approx(theirs, abs=4.0 + 0.02 * theirs), name
-        used = np.repeat(np.asarray(row["FLUX"]) * ECHELLE[0].step / 2.0, 2)[kept].sum()
+        theirs = np.repeat((row["GROSS"] * scene.seconds + dark_counts(scene, 7.0)) / 2.0, 2)[kept].sum()
+        assert by_column(curve.sums[name]).sum() == pytest.approx(theirs, abs=4.0 + 0.02 * float(theirs)), name
+        used = np.repeat(row["FLUX"] * np.gradient(row["WAVELENGTH"]) / 2.0, 2)[kept].sum()
         assert mean(curve, f"{name.lower()}_flux") == pytest.approx(used, rel=0.02), name
 
 
 def test_errors_are_right_where_each_order_has_an_event_or_none(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene(ECHELLE, flux=5e-16, dark=1e-6, gti=((0.0, 4000.0),)))
+    write(tmp_path, replace(ORDERS, scale=9e-16, dark=4.0, gti=((0.0, 4000.0),)))
     points = binned(tmp_path).points
     assert 20.0 < points["gross"].mean() < 120.0  # of 40 orders
     assert points["flux_err"].mean() == pytest.approx(points["flux"].std(), rel=0.12)  # 400 bins tell it to 4 %
@@ -172,14 +171,13 @@ def test_errors_are_right_where_each_order_has_an_event_or_none(tmp_path: Path) 
 
 
 def test_orders_that_are_counted_together_are_what_each_is_alone(
-    echelle: tuple[PhotonCurve, list[dict[str, object]], Scene], tmp_path: Path
+    echelle: tuple[PhotonCurve, NDArray[np.void], Scene], tmp_path: Path
 ) -> None:
-    scene = Scene(ECHELLE, gti=((0.0, 100.0), (150.0, 300.0)))
-    write_exposure(tmp_path, scene)
-    units = opened(tmp_path / "osim01010_tag.fits")
+    path = write(tmp_path, replace(ORDERS, scale=2e-14, gti=((0.0, 100.0), (150.0, 300.0))))
+    units = opened(path)
     units["GTI"].data["STOP"][0] = 90.0  # some events lie outside
-    save(tmp_path / "osim01010_tag.fits", units)
-    exposure, start = stis.read_exposure(str(tmp_path / "osim01010_tag.fits"))
+    save(path, units)
+    exposure, start = stis.read_exposure(str(path))
     traces = list(echelle[0].traces.values())
     screen = Screen(exposure.gti, 0, (-np.inf, np.inf), (), (1700.0, 2300.0))
     columns, edges = [(0, 2047)], bin_edges(exposure.gti, 5.0)
@@ -197,9 +195,10 @@ def test_orders_that_are_counted_together_are_what_each_is_alone(
 
 
 def test_the_light_of_one_order_is_in_no_other(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene(ECHELLE, flux=2e-13, dark=0.0))
-    (tmp_path / "osim01010_tag.fits").unlink()
-    write_tag(tmp_path / "osim01010_tag.fits", Scene(ECHELLE, flux=2e-13, dark=0.0, only=107))
+    only, folder = replace(ECHELLE, orders=tuple(one for one in ECHELLE.orders if one.number == 107)), tmp_path / "one"
+    folder.mkdir()
+    write(tmp_path, replace(ORDERS, dark=0.0))
+    write(folder, replace(ORDERS, dark=0.0, setting=only)).replace(tmp_path / "osim01010_tag.fits")
     curve = binned(tmp_path)
     counts = {name: int(by_column(sums).sum()) for name, sums in curve.sums.items()}
     assert counts.pop("ORDER107") > 5000
@@ -207,47 +206,43 @@ def test_the_light_of_one_order_is_in_no_other(tmp_path: Path) -> None:
 
 
 def test_without_a_spectrum_all_of_the_detector_is_counted_and_nothing_has_a_flux(tmp_path: Path) -> None:
-    scene = Scene()
-    times, _, _ = write_tag(tmp_path / "osim01010_tag.fits", scene)
+    path = write(tmp_path)
+    (tmp_path / "osim01010_x1d.fits").unlink()
     curve = binned(tmp_path)
-    assert np.nansum(curve.points["gross"]) == times.size
+    assert np.nansum(curve.points["gross"]) == fits.getheader(path, "EVENTS")["NAXIS2"]
     assert np.isnan(curve.points["flux"]).all()
     assert (curve.points["flag"] & flags.NO_CALIBRATION > 0).all()
 
 
 def test_a_spectrum_of_another_exposure_is_not_used(tmp_path: Path) -> None:
-    scene = Scene()
-    _, column, row = write_tag(tmp_path / "osim01010_tag.fits", scene)
-    write_x1d(tmp_path / "osim01010_x1d.fits", scene, extract(scene, column, row), seconds=700.0)
+    write(tmp_path)
+    fits.setval(tmp_path / "osim01010_x1d.fits", "EXPTIME", value=700.0, extname="SCI")
     assert (binned(tmp_path).points["flag"] & flags.NO_CALIBRATION > 0).all()
 
 
 def test_repeated_exposures_are_one(tmp_path: Path) -> None:
-    scene = Scene()
     one, three = tmp_path / "one", tmp_path / "three"
-    one.mkdir()
-    three.mkdir()
-    _, column, row = write_tag(one / "osim01010_tag.fits", scene)
-    write_tag(three / "osim01010_tag.fits", scene, tables=3)
     for folder in (one, three):
-        write_x1d(folder / "osim01010_x1d.fits", scene, extract(scene, column, row))
+        folder.mkdir()
+        write(folder)
+    cut_into(three / "osim01010_tag.fits", 3)
     whole, cut = binned(one), binned(three)
     for name, values in whole.points.items():
         np.testing.assert_array_equal(cut.points[name], values, err_msg=name)
 
 
 def test_time_counts_from_the_start_of_the_first_exposure(tmp_path: Path) -> None:
-    write_tag(tmp_path / "osim01010_tag.fits", Scene(cards={"TEXPSTRT": START + 0.5}))
-    exposure, _ = stis.read_exposure(str(tmp_path / "osim01010_tag.fits"))
+    path = write(tmp_path, replace(PLAIN, cards={"TEXPSTRT": START + 0.5}))
+    exposure, _ = stis.read_exposure(str(path))
     assert exposure.mjd == START + 0.5
     assert exposure.table.scale[0].tolist() == [0.000125, 0.0]
     assert exposure.scale == "utc"
 
 
 def test_the_list_is_read_once_for_all_orders(
-    echelle: tuple[PhotonCurve, list[dict[str, object]], Scene], tmp_path: Path
+    echelle: tuple[PhotonCurve, NDArray[np.void], Scene], tmp_path: Path
 ) -> None:
-    write_exposure(tmp_path, echelle[2])
+    write(tmp_path, echelle[2])
     exposure, start = stis.read_exposure(str(tmp_path / "osim01010_tag.fits"))
     traces = stis.traces(exposure, stis.read_spectra(str(tmp_path / "osim01010_x1d.fits"))[1])
     readings = []
@@ -261,22 +256,22 @@ def test_the_list_is_read_once_for_all_orders(
 
 
 def test_the_period_is_found_the_whole_way(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene(period=131.0, depth=0.3))
+    write(tmp_path, varying(PLAIN, 131.0, 0.3))
     survey = survey_of("stis", tmp_path)
     facts, _ = survey.exposure("osim01010")
     period, _, chance = facts["peaks"]["short"]
     assert period == pytest.approx(131.0, abs=131.0**2 / 1500.0 / 2.0)
     assert chance < 1e-3
-    curve = survey.light_curve("HD-SIM")
+    curve = survey.light_curve("SIMULATED-1")
     assert np.isfinite(curve.points["flux"]).sum() > 500
     constant = tmp_path / "constant"
     constant.mkdir()
-    write_exposure(constant, Scene(seed=6))
+    write(constant, seed=6)
     assert survey_of("stis", constant).exposure("osim01010")[0]["statistics"]["constant"] > 0.01
 
 
 def test_an_echelle_goes_the_whole_way(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene(ECHELLE, flux=1e-13))
+    write(tmp_path, ORDERS)
     survey = survey_of("stis", tmp_path)
     facts, arrays = survey.exposure("osim01010")
     assert len(facts["segments"]) == 40
@@ -284,27 +279,26 @@ def test_an_echelle_goes_the_whole_way(tmp_path: Path) -> None:
 
 
 def test_what_the_configuration_asks_in_vain_is_forgotten_with_it(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene())
+    write(tmp_path)
     assert [one.reason for one in reduce("stis", tmp_path, 'airglow = "night"').bad.values()] == ["no-timeline"]
     config = tmp_path / "w" / "cuvee.toml"
     config.write_text(config.read_text().replace('airglow = "night"', "step = 1e-5"))
     assert [one.reason for one in reduce("stis", tmp_path).bad.values()] == ["too-long"]
     config.write_text(config.read_text().replace("step = 1e-5", "step = 5.0"))
     assert not reduce("stis", tmp_path).bad
-    assert survey_of("stis", tmp_path, run=False).light_curve("HD-SIM").points["time"].size == 300
+    assert survey_of("stis", tmp_path, run=False).light_curve("SIMULATED-1").points["time"].size == 300
 
 
 def broken(folder: Path, name: str, change: object) -> None:
-    scene = Scene(cards={"ROOTNAME": name})
-    path = folder / f"{name}_tag.fits"
-    write_tag(path, scene)
+    path = write(folder, replace(PLAIN, rootname=name))
+    path.with_name(f"{name}_x1d.fits").unlink()
     units = opened(path)
     change(units)  # type: ignore[operator]
     save(path, units)
 
 
 def test_bad_files_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) -> None:
-    write_exposure(tmp_path, Scene())
+    write(tmp_path)
 
     def empty(units: fits.HDUList) -> None:
         units[1].data = units[1].data[:0]
@@ -361,32 +355,26 @@ def test_bad_files_are_set_aside_by_name_and_the_others_go_on(tmp_path: Path) ->
 
 
 def test_a_spectrum_without_its_columns_says_which(tmp_path: Path) -> None:
-    scene = Scene()
-    rows = extract(scene, *draw(scene)[1:])
-    for row in rows:
-        del row["EXTRLOCY"]
-    write_x1d(tmp_path / "o_x1d.fits", scene, rows)
+    write(tmp_path)
+    change_x1d(tmp_path / "osim01010_tag.fits", EXTRLOCY=None)
     with pytest.raises(BadData, match="EXTRLOCY"):
-        stis.read_spectra(str(tmp_path / "o_x1d.fits"))
+        stis.read_spectra(str(tmp_path / "osim01010_x1d.fits"))
 
 
 def test_a_spectrum_with_a_region_of_no_height_is_not_used(tmp_path: Path) -> None:
-    scene = Scene()
-    rows = extract(scene, *draw(scene)[1:])
+    path = write(tmp_path)
     for height in (np.nan, 0.0, 1e30):
-        write_x1d(tmp_path / "o_x1d.fits", scene, [row | {"EXTRSIZE": height} for row in rows])
+        change_x1d(path, EXTRSIZE=height)
         with pytest.raises(BadData, match="pixels high in order 1"):
-            stis.read_spectra(str(tmp_path / "o_x1d.fits"))
+            stis.read_spectra(str(tmp_path / "osim01010_x1d.fits"))
 
 
-@pytest.mark.parametrize("column", ["NET", "BACKGROUND"])
-def test_a_spectrum_of_absurd_rates_is_damaged(tmp_path: Path, column: str) -> None:
-    scene = Scene(flux=2e-15, dark=1e-7)
-    rows = extract(scene, *write_tag(tmp_path / "osim01010_tag.fits", scene)[1:])
-    rates = np.asarray(rows[0][column]).copy()
-    rates[700] = -3e37
-    write_x1d(tmp_path / "osim01010_x1d.fits", scene, [rows[0] | {column: rates}])
+def test_a_spectrum_of_absurd_rates_is_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path, replace(PLAIN, scale=2e-15))
+    rates = read_x1d(path)["NET"].copy()
+    rates[0, 700] = -3e37
+    change_x1d(path, NET=rates)
     summary = reduce("stis", tmp_path)
     assert [(Path(path).name, one.reason) for path, one in summary.bad.items()] == [("osim01010_x1d.fits", "damaged")]
-    points = survey_of("stis", tmp_path, run=False).light_curve("HD-SIM").points
+    points = survey_of("stis", tmp_path, run=False).light_curve("SIMULATED-1").points
     assert (points["flag"] & flags.NO_CALIBRATION > 0).all()  # what is left without it

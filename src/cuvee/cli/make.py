@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ class Simulated(enum.StrEnum):
 
     TESS = "tess"
     COS = "cos"
+    STIS = "stis"
 
 
 def simulate(
@@ -31,28 +33,31 @@ def simulate(
         float | None, typer.Option(min=1, max=200_000, help="Stars on a whole CCD, instead of --stars.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Only stars and background: none of what TESS adds.")] = False,
-    events: Annotated[int, typer.Option(min=100, help="cos: events of an exposure, about.")] = 200_000,
-    exposures: Annotated[int, typer.Option(min=1, help="cos: number of exposures.")] = 2,
+    events: Annotated[int, typer.Option(min=100, help="cos, stis: events of an exposure, about.")] = 200_000,
+    exposures: Annotated[int, typer.Option(min=1, help="cos, stis: number of exposures.")] = 2,
+    grating: Annotated[str, typer.Option(help="stis: G140L, G140M, E140M, E140H or E230M.")] = "E140M",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Make a workspace of simulated full-frame images, or of lists of photons, with the truth.
 
-    With cos: exposures of a star with a period of 131 s and a flare, photon lists of both segments and extracted spectra.
+    With cos or stis: exposures of a star with a period of 131 s and a flare, photon lists (of both segments) and extracted spectra.
 
     Example: cuvee simulate tess sim --frames 240 --stars 3000 --size 512, then: cuvee run -w sim
     """
     from cuvee.cli.progress import TerminalReporter
 
-    if what is Simulated.COS:
+    if what is not Simulated.TESS:
         from cuvee.simulate.cos import simulate_cos
+        from cuvee.simulate.stis import simulate_stis
 
+        make = simulate_cos if what is Simulated.COS else partial(simulate_stis, grating=grating.upper())
         with TerminalReporter(quiet) as reporter:
             reporter.begin(f"Simulating {what.value}", exposures)
-            simulate_cos(
+            total = make(
                 out, events=events, exposures=exposures, seed=seed, progress=lambda _done, _total: reporter.advance()
             )
-        tell(f"Made {out}: {exposures} exposures of some {events:,} events. Next: cuvee run -w {out}")
+        tell(f"Made {out}: {exposures} exposures with {total:,} events. Next: cuvee run -w {out}")
         return
     from cuvee.simulate.params import PLAIN, SimulationParams
     from cuvee.simulate.tess import simulate as simulate_tess

@@ -122,7 +122,7 @@ def parts_curve(parts: Sequence[tuple[Trace, Sums]], band: int, gti: FloatArray,
     rate_var, energy_var = np.zeros((2, n_bin))
     gains = []
     for trace, sums in parts:
-        events, weight, worth, worth_squared, _ = sums.bins[band]
+        events, weight, worth, worth_squared, *_ = sums.bins[band]
         level, level_energy, level_err = _behind(trace, sums, band, exposure)
         n_all = events.sum()
         ratio = weight.sum() / n_all if n_all else 1.0
@@ -170,9 +170,9 @@ def _behind(trace: Trace, sums: Sums, band: int, exposure: FloatArray) -> tuple[
     n_all = sums.bins[band, 0].sum()
     ratio = sums.bins[band, 1].sum() / n_all if n_all else 1.0
     total = float(sums.behind[band].sum())
-    mean = total * height / open_rows / seconds * ratio
+    share = height / open_rows / seconds
     error = np.hypot(error, 1.0 / np.sqrt(max(total, 1.0)))
-    return mean * level, mean * level * _mean_gain(trace, sums, band), error
+    return total * share * ratio * level, float(sums.bins[band, 5].sum()) * share * level, error
 
 
 def _mean_gain(trace: Trace, sums: Sums, band: int) -> float:

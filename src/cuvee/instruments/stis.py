@@ -4,7 +4,8 @@ Events are counted on pixels half as wide and half as high as those of the spect
 
 References
 ----------
-STIS Data Handbook, sections 2.3 (x1d), 2.4 (quality bits) and 5.6 (time-tag); STIS Instrument Handbook, chapter 11 (time-tag, echelle orders).
+STIS Data Handbook, sections 2.3 (x1d), 2.4 (quality bits) and 5.6 (time-tag); calstis1 (DARKCORR is done before spectra are
+extracted); STIS Instrument Handbook, chapter 11 (time-tag, echelle orders).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ N_COL = 2048
 
 _COLUMNS = {"time": "TIME", "x": "AXIS1", "y": "AXIS2"}
 _SPECTRUM = {
-    "SPORDER", "NELEM", "WAVELENGTH", "FLUX", "NET", "BACKGROUND", "EXTRLOCY", "EXTRSIZE", "BK1SIZE", "BK2SIZE", "BK1OFFST", "BK2OFFST",
+    "SPORDER", "NELEM", "WAVELENGTH", "FLUX", "NET", "EXTRLOCY", "EXTRSIZE", "BK1SIZE", "BK2SIZE", "BK1OFFST", "BK2OFFST",
 }  # fmt: skip
 
 
@@ -141,7 +142,10 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
 
 
 def _spectrum(row: np.void, seconds: float) -> Spectrum:
-    """Return one order on the events' columns, with the rows of its regions."""
+    """Return one order on the events' columns, with the rows of its regions.
+
+    Its background is left to the list's own events: what the mission calls so lacks the dark, which it takes off the image before.
+    """
     n = row["NET"].size
     factor = N_COL // n
     column = (np.arange(N_COL) - 0.5 * (factor - 1)) / factor  # of the spectrum, from 0
@@ -167,7 +171,7 @@ def _spectrum(row: np.void, seconds: float) -> Spectrum:
     ]
     return Spectrum(
         f"ORDER{int(row['SPORDER'])}", seconds, finer("WAVELENGTH"), repeated("FLUX"), repeated("NET") / factor,
-        repeated("BACKGROUND") / factor, np.ones(N_COL), low, high, np.full(N_COL, np.nan),
+        np.full(N_COL, np.nan), np.ones(N_COL), low, high, np.full(N_COL, np.nan),
         np.stack(behind) if behind else np.zeros((0, 2, N_COL)),
     )  # fmt: skip
 
@@ -181,7 +185,7 @@ def _mean(several: list[Spectrum]) -> Spectrum:
     def mean(name: str) -> NDArray[np.float64]:
         return np.asarray(np.average([getattr(one, name) for one in several], axis=0, weights=seconds))
 
-    return replace(several[0], seconds=float(seconds.sum()), flux=mean("flux"), net=mean("net"), dark=mean("dark"))
+    return replace(several[0], seconds=float(seconds.sum()), flux=mean("flux"), net=mean("net"))
 
 
 def scan(path: str) -> FileInfo:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from cuvee.errors import ConfigError, StoreError
+from cuvee.simulate.photon_lists import PIECE, TARGET, make_workspace, write_list
 from cuvee.simulate.photon_source import Flare, Source, spectrum, sun_altitude
 
 __all__ = ["simulate_cos"]
@@ -41,7 +40,6 @@ APERTURE = 113.0
 STIM, STIM_PULSE = 0.92, 19
 LAMP = ((0.5, 12.5, 90.0), (2400.5, 2412.5, 90.0))
 """When the lamp flashes (s), and how brightly (counts/s)."""
-CHUNK = 1_000_000
 
 EVENTS = np.dtype(
     [
@@ -88,7 +86,7 @@ def simulate_cos(
     source: Source | None = None,
     seed: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> int:
     """Write a workspace with simulated COS G130M exposures of one star: corrtag A and B, x1d, and ``truth/truth.json``.
 
     Parameters
@@ -108,6 +106,11 @@ def simulate_cos(
     progress : callable, optional
         Called as ``progress(done, exposures)``.
 
+    Returns
+    -------
+    int
+        Events of all exposures.
+
     Raises
     ------
     ConfigError
@@ -115,37 +118,17 @@ def simulate_cos(
     StoreError
         If the workspace cannot be written.
     """
-    from cuvee.config import write_workspace
-
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} already exists and is not an empty folder; name a new one for the simulation.")
-    if events < 100 or exposures < 1 or not 10.0 <= seconds <= 20_000.0:
-        raise ConfigError(
-            f"A simulation needs 100 events, one exposure and 10 to 20,000 seconds (got {events}, {exposures}, {seconds:g})."
-        )
     varies = source or Source(131.0, 0.3, Flare(0.6 * seconds, 4.0, 40.0))
-    truth: dict[str, Any] = {"source": asdict(varies), "seconds": seconds, "exposures": {}}
-    try:
-        for folder in ("RAW", "truth"):
-            (out / folder).mkdir(parents=True, exist_ok=True)
-        for k in range(exposures):
-            rootname, mjd = f"lsim01{_letters(k)}q", 58500.0 + k * 5760.0 / 86400.0
-            truth["exposures"][rootname] = _write_exposure(
-                out / "RAW", rootname, mjd, events, seconds, varies, 0.05 + 0.13 * k, np.random.default_rng([seed, k])
-            )
-            if progress is not None:
-                progress(k + 1, exposures)
-        (out / "truth" / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write the simulation to {out}: {error.strerror}; free some space, or name another folder."
-        ) from error
-    write_workspace(out, instrument="cos", data=["RAW"], catalog=[], photons=True)
 
+    def write(
+        folder: Path, rootname: str, mjd: float, phase: float, rng: np.random.Generator
+    ) -> tuple[int, dict[str, Any]]:
+        return _write_exposure(folder, rootname, mjd, events, seconds, varies, phase, rng)
 
-def _letters(k: int) -> str:
-    digits = "abcdefghijklmnopqrstuvwxyz0123456789"
-    return digits[k // len(digits) % len(digits)] + digits[k % len(digits)]
+    return make_workspace(
+        out, "cos", write, rootname="lsim01{}q", events=events, exposures=exposures, seconds=seconds, source=varies, seed=seed,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _write_exposure(
@@ -157,22 +140,24 @@ def _write_exposure(
     source: Source,
     phase: float,
     rng: np.random.Generator,
-) -> dict[str, Any]:
+) -> tuple[int, dict[str, Any]]:
     # As bright as it takes: what the detector adds by itself is fixed.
     plain = [_Part(name, seconds, 1.0, source, phase) for name in SEGMENTS]
     of_source = sum(float((one.flux * one.sensitivity).sum()) for one in plain) * source.mean(seconds) * seconds
     others = sum(_others(one) for one in plain) * seconds
     scale = max(events - others, 0.1 * events) / of_source
     facts: dict[str, Any] = {"mjd": mjd, "scale": scale, "bands": {}}
-    rows = []
+    rows, total = [], 0
     for name in SEGMENTS:
         part = _Part(name, seconds, scale, source, phase)
-        counts = _write_events(folder / f"{rootname}_corrtag_{name[-1].lower()}.fits", part, rootname, mjd, rng)
+        n_event, counts = _write_events(
+            folder / f"{rootname}_corrtag_{name[-1].lower()}.fits", part, rootname, mjd, rng
+        )
         rows.append(_spectrum_row(part, counts))
-        step = DISPERSION
-        facts["bands"][name] = float((part.flux * (part.sensitivity > 0.0)).sum() * step)
+        total += n_event
+        facts["bands"][name] = float((part.flux * (part.sensitivity > 0.0)).sum() * DISPERSION)
     _write_x1d(folder / f"{rootname}_x1d.fits", rows, rootname)
-    return facts
+    return total, facts
 
 
 def _others(part: _Part) -> float:
@@ -188,7 +173,7 @@ def _drawn(part: _Part, rng: np.random.Generator) -> Iterator[NDArray[np.void]]:
     rate = float(source_rate.sum())
     cumulative = np.cumsum(source_rate) / max(rate, 1e-300)
     most = (rate * 6.0 + _others(part)) or 1.0
-    piece = float(np.clip(CHUNK / most, 1.0, part.seconds))
+    piece = float(np.clip(PIECE / most, 1.0, part.seconds))
     starts = np.arange(0.0, part.seconds, piece)
     for start in starts:
         stop = min(start + piece, part.seconds)
@@ -304,42 +289,29 @@ def _rows(
     return rows
 
 
-def _write_events(path: Path, part: _Part, rootname: str, mjd: float, rng: np.random.Generator) -> FloatArray:
-    """Write a corrtag file, and return the counts of its source box by column."""
+def _write_events(
+    path: Path, part: _Part, rootname: str, mjd: float, rng: np.random.Generator
+) -> tuple[int, FloatArray]:
+    """Write a corrtag file, and return how many events it has, and the counts of its source box by column."""
     counts = np.zeros(N_COL)
-    row, n_event = SEGMENTS[part.name][0], 0
-    header = _events_header(part, rootname, mjd)
-    primary = fits.PrimaryHDU(header=_primary(rootname, part.name, part.seconds))
-    empty = fits.BinTableHDU(np.zeros(0, EVENTS), header=header, name="EVENTS")
-    for k, form in enumerate(_FORMS, 1):
-        empty.header[f"TFORM{k}"] = form
-    with path.open("wb") as file:
-        file.write(primary.header.tostring().encode())
-        at = file.tell()
-        file.write(empty.header.tostring().encode())
+    row = SEGMENTS[part.name][0]
+
+    def counted() -> Iterator[NDArray[np.void]]:
         for rows in _drawn(part, rng):
-            file.write(rows.tobytes())
-            n_event += rows.size
             col, line = np.rint(rows["XFULL"]).astype(np.int64), np.rint(rows["YFULL"])
             kept = (rows["DQ"] & 512 == 0) & (np.abs(line - np.rint(row)) <= HALF_HEIGHT) & (col >= 0) & (col < N_COL)
-            counts += np.bincount(col[kept], minlength=N_COL)
-        file.write(bytes(-file.tell() % 2880))
-        for name, table in (("GTI", _gti(part)), ("TIMELINE", _timeline(part))):
-            file.write(fits.BinTableHDU(table, name=name).header.tostring().encode())
-            data = table.tobytes()
-            file.write(data + bytes(-len(data) % 2880))
-        empty.header["NAXIS2"] = n_event
-        file.seek(at)
-        file.write(empty.header.tostring().encode())
-    return counts
+            counts[:] += np.bincount(col[kept], minlength=N_COL)
+            yield rows
+
+    tables = {"GTI": _gti(part), "TIMELINE": _timeline(part)}
+    header, primary = _events_header(part, rootname, mjd), _primary(rootname, part.name, part.seconds)
+    return write_list(path, primary, header, _FORMS, counted(), EVENTS, tables), counts
 
 
 def _primary(rootname: str, segment: str, seconds: float) -> fits.Header:
-    cards = {
-        "TELESCOP": "HST", "INSTRUME": "COS", "ROOTNAME": rootname, "IMAGETYP": "TIME-TAG", "OBSMODE": "TIME-TAG", "TARGNAME": "SIMULATED-1",
-        "RA_TARG": 175.55, "DEC_TARG": 26.7, "EQUINOX": 2000.0, "PROPOSID": 99999, "OBSTYPE": "SPECTROSCOPIC", "EXPTYPE": "EXTERNAL/SCI",
-        "DETECTOR": "FUV", "SEGMENT": segment, "LIFE_ADJ": 4, "FPPOS": 3, "CENWAVE": 1291, "APERTURE": "PSA", "OPT_ELEM": "G130M",
-        "TARDESCR": "STAR;SIMULATED", "TEXPTIME": seconds,
+    cards = TARGET | {
+        "TELESCOP": "HST", "INSTRUME": "COS", "ROOTNAME": rootname, "DETECTOR": "FUV", "SEGMENT": segment, "LIFE_ADJ": 4, "FPPOS": 3,
+        "CENWAVE": 1291, "APERTURE": "PSA", "OPT_ELEM": "G130M", "TEXPTIME": seconds,
     }  # fmt: skip
     return fits.Header(list(cards.items()))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flare", "Source", "spectrum", "sun_altitude"]
+__all__ = ["ORBIT", "Flare", "Source", "spectrum", "sun_altitude"]
 
 FloatArray = NDArray[np.float64]
 
