@@ -21,7 +21,7 @@ MODULES = sorted(SRC.rglob("*.py"))
 MAX_LINES = 400
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "base", "manager", "misc"}
 PURE_ROOMS = {"background", "catalog", "collect", "extract", "kernels", "metrics", "model", "photometry", "reference"}
-KERNELS_MAY_IMPORT = {"__future__", "collections", "math", "numba", "numpy", "typing"}
+KERNELS_MAY_IMPORT = {"__future__", "collections", "functools", "math", "numba", "numpy", "typing"}
 HEAVY = ("astropy", "matplotlib", "numba", "pandas", "photutils", "pyarrow", "scipy")
 
 

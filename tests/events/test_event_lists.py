@@ -15,8 +15,9 @@ from tests.events.survey_of_photons import Silent, bad_files, reduce, survey_of
 
 from cuvee.config import write_workspace
 from cuvee.errors import BadData
-from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
+from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.instruments import event_lists
 from cuvee.model import flags
 from cuvee.pipeline import PIPELINE

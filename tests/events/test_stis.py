@@ -29,8 +29,9 @@ from tests.events.survey_of_photons import bad_files, reduce, survey_of
 
 from cuvee.errors import BadData
 from cuvee.events.curve import bin_edges
-from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
+from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.events.sums import Screen, Sums, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags

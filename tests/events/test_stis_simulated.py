@@ -17,8 +17,9 @@ from tests.events.survey_of_photons import run_quietly
 
 import cuvee
 from cuvee.errors import ConfigError
-from cuvee.events.exposure import EventList, PhotonCurve, bin_exposure
+from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.instruments import stis
 from cuvee.simulate.photon_source import Flare, Source, sun_altitude
 from cuvee.simulate.stis import simulate_stis

@@ -29,16 +29,19 @@ def show(
     composite: Annotated[
         bool, typer.Option("--composite", help="Photons: all exposures of one configuration, together.")
     ] = False,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Photons: the exposure by time and wavelength ([events] resolve).")
+    ] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture to write (png, pdf, svg).")] = None,
 ) -> None:
     """Draw a star's light curve, folded when a period is given, and its pixels with apertures and neighbours.
 
     With --psf its mean pixels, the model of all stars and what this leaves, instead. Of photons (cos, stis, events) an exposure is drawn: light curve,
-    counts on the detector, spectrum, pulse heights, cumulative counts.
+    counts on the detector, spectrum, pulse heights, cumulative counts; with --resolved its flux by time and wavelength.
 
     Example: cuvee show 144996772 -w my-survey --period 0.76 -o star.png
     """
-    from cuvee.quicklook import figure_exposure, save, show_residual, show_star
+    from cuvee.quicklook import figure_exposure, figure_resolved, save, show_residual, show_star
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
@@ -49,8 +52,9 @@ def show(
     if survey.photons:
         series = exposure or _longest(light_curve)
         points = light_curve.only(series)
-        path = output or Path(f"{light_curve.id}-{series}.png")
-        save(figure_exposure(points, survey.exposure(series)), path)
+        path = output or Path(f"{light_curve.id}-{series}{'-resolved' if resolved else ''}.png")
+        draw = figure_resolved if resolved else figure_exposure
+        save(draw(points, survey.exposure(series)), path)
         n = len(light_curve.observations)
         tell(f"{path}: {light_curve.id}, exposure {series}{f' of {n}' if n > 1 else ''}, {points['time'].size} bins.")
         return

@@ -142,6 +142,8 @@ files = {data}
 # Shorter exposures are set aside (s), and those of some proposals.
 # least = {events.least:g}
 # proposals = []
+# Keep light curves of wavelength cells of this width (Angstrom), too: 5.0.
+# resolve = {events.resolve:g}
 # Find Bayesian blocks, too.
 # blocks = false
 # What targets are called, by what proposers call them: {{ "GJ-436" = "GJ436" }}, or a text file with lines as GJ-436,GJ436.

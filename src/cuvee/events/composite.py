@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import BadData, NoWork
-from cuvee.events.exposure import COLUMNS, EventList, PhotonCurve, bin_exposure
+from cuvee.events.exposure import COLUMNS, PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.events.statistics import Statistics, statistics
 from cuvee.model.photons import Trace
 from cuvee.model.time import DAY
@@ -101,6 +102,7 @@ def compose(
     NoWork
         If there are fewer than two, or they have no wavelength in common.
     """
+    params = params.model_copy(update={"resolve": 0.0})
     left_out: dict[str, str] = {}
     calibrated = [one for one in exposures if all(trace.calibrated for each in one[0] for trace in each.traces)]
     chosen = list(calibrated or exposures)

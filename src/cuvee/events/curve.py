@@ -13,9 +13,12 @@ from cuvee.events.limits import weighted_errors
 from cuvee.events.sums import Sums
 from cuvee.model.photons import Trace
 
-__all__ = ["LEAST_BEHIND", "Band", "band_curve", "bin_edges", "parts_curve"]
+__all__ = ["LEAST_BEHIND", "Band", "Part", "band_curve", "bin_edges", "parts_curve"]
 
 FloatArray = NDArray[np.float64]
+
+Part = tuple[Trace, Sums, int]
+"""A segment, stripe or order, its sums, and which of its bands is meant."""
 
 LEAST_BEHIND = 100
 """Background events from which its rate is told: it is 10 % good, and what the orbit does to it takes longer than they take to come."""
@@ -95,19 +98,19 @@ def band_curve(trace: Trace, sums: Sums, band: int, gti: FloatArray, edges: Floa
     Band
         NaN where a bin has no good time, and where no calibration exists.
     """
-    return parts_curve([(trace, sums)], band, gti, edges)
+    return parts_curve([(trace, sums, band)], gti, edges)
 
 
-def parts_curve(parts: Sequence[tuple[Trace, Sums]], band: int, gti: FloatArray, edges: FloatArray) -> Band:
+def parts_curve(parts: Sequence[Part], gti: FloatArray, edges: FloatArray) -> Band:
     """Return the light curve of one band of several segments or orders that were open at the same time.
 
     Errors are those of all their events together: each order of an echelle may have one or none.
 
     Parameters
     ----------
-    parts : sequence of (Trace, Sums)
-        The segments.
-    band, gti, edges
+    parts : sequence of (Trace, Sums, int)
+        The segments, and the number that the band has in each.
+    gti, edges
         As in `band_curve`.
 
     Returns
@@ -121,7 +124,7 @@ def parts_curve(parts: Sequence[tuple[Trace, Sums]], band: int, gti: FloatArray,
     gross, weights, spread, energy, squares, rate, of_energy, expected = np.zeros((8, n_bin))
     rate_var, energy_var = np.zeros((2, n_bin))
     gains = []
-    for trace, sums in parts:
+    for trace, sums, band in parts:
         events, weight, worth, worth_squared, *_ = sums.bins[band]
         level, level_energy, level_err = _behind(trace, sums, band, exposure)
         n_all = events.sum()
@@ -140,9 +143,10 @@ def parts_curve(parts: Sequence[tuple[Trace, Sums]], band: int, gti: FloatArray,
         low, high = weighted_errors(energy, squares, energy.sum() / total if total else float(np.mean(gains)))
         flux = energy / time - of_energy
         below, above = (np.hypot(one / time, np.sqrt(energy_var)) for one in (low, high))
-        if not all(trace.calibrated for trace, _ in parts):
+        if not all(trace.calibrated for trace, _, _ in parts):
             flux, below, above = (np.full(n_bin, np.nan) for _ in range(3))
-        events, rows = parts[0][1].bins[band, 0], parts[0][1].bins[band, 4]
+        _, sums, band = parts[0]
+        events, rows = sums.bins[band, 0], sums.bins[band, 4]
         where = np.where(events > 0.0, rows / np.maximum(events, 1.0), np.nan)
         return Band(
             exposure, np.where(some, gross, np.nan), np.where(some, expected, np.nan), weights / time - rate, net_err, flux, below, above,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.errors import BadData, NoWork
+from cuvee.errors import BadData
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
 from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
 from cuvee.events.gti import common_gti, night_gti, open_times
-from cuvee.events.params import AIRGLOW, EventParams
+from cuvee.events.params import EventParams
+from cuvee.events.resolved import Resolved, cell_columns, cell_edges, resolve
+from cuvee.events.screen import EventList, good_time, screen_of
 from cuvee.events.statistics import Statistics, statistics
 from cuvee.events.sums import GTI_TOLERANCE, Screen, Sums, add_up_traces
 from cuvee.events.trace import columns_of
@@ -23,16 +25,11 @@ from cuvee.model.photons import Exposure, Trace
 
 __all__ = [
     "COLUMNS",
-    "EventList",
     "PhotonCurve",
     "bin_exposure",
-    "check_exposure",
     "facts_of_curve",
-    "good_time",
     "renamed",
-    "screen_of",
     "statistics_facts",
-    "unwanted",
 ]
 
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -53,33 +50,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
 }
 """Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
 
-DATES = (36_934.0, 88_069.0)
-"""The years 1960 to 2099 (MJD): UTC has leap seconds from the first on, and what lies beyond the last is damage."""
-
-MOST_BINS = 2_000_000
-"""Bins of a light curve, at most: some 100 bytes each, and a damaged table of good times asks for any number."""
-
 PARTIAL = 0.99
 """Share of a bin's length that its good time must reach to be all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventList:
-    """One file of photons, ready to be read.
-
-    Parameters
-    ----------
-    exposure : Exposure
-        Its headers.
-    chunks : callable
-        Returns an iterator over its rows, each time from the start.
-    traces : sequence of Trace
-        Where the source's light lies on it.
-    """
-
-    exposure: Exposure
-    chunks: Callable[[], Iterator[NDArray[np.uint8]]]
-    traces: Sequence[Trace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +80,8 @@ class PhotonCurve:
         Within how many seconds the way of the light is known.
     start, step : float
         Where the first bin begins, since the exposure's zero, and how long each is (s).
+    resolved : Resolved, optional
+        The same by wavelength, where that was asked for and wavelengths are known.
     """
 
     exposure: Exposure
@@ -121,6 +95,7 @@ class PhotonCurve:
     clock_error: float = 0.0
     start: float = 0.0
     step: float = 0.0
+    resolved: Resolved | None = None
 
     @property
     def wavelengths(self) -> tuple[float, float]:
@@ -139,93 +114,6 @@ class PhotonCurve:
         return total
 
 
-def check_exposure(exposure: Exposure) -> None:
-    """Raise `BadData` for an exposure that is to be set aside for what its headers say.
-
-    Raises
-    ------
-    BadData
-        ``no-events``, ``header`` or ``bad-expflag``.
-    """
-    path, cards = exposure.path, exposure.cards
-    if exposure.table.n_row == 0:
-        raise BadData(f"{path} holds no events.", "no-events", path)
-    if not DATES[0] < exposure.mjd < DATES[1]:
-        raise BadData(f"{path} cannot be from MJD {exposure.mjd:g}, when its times begin.", "header", path)
-    if not (abs(exposure.ra) <= 360.0 and abs(exposure.dec) <= 90.0):
-        raise BadData(
-            f"{path} cannot look at right ascension {exposure.ra:g} and declination {exposure.dec:g}.", "header", path
-        )
-    if cards.get("flag", "NORMAL") not in ("NORMAL", ""):
-        raise BadData(f"{path} was interrupted: its header card EXPFLAG is {cards['flag']!r}.", "bad-expflag", path)
-
-
-def unwanted(seconds: float, proposal: int, params: EventParams) -> tuple[str, str] | None:
-    """Return why the user does not want an exposure: reason, and the end of a sentence about it; None where he does.
-
-    Parameters
-    ----------
-    seconds : float
-        Exposure time (s).
-    proposal : int
-        Number of its proposal.
-    params : EventParams
-        What is wanted.
-    """
-    if seconds < params.least:
-        return "short-exposure", f"was exposed for {seconds:g} s, less than [events] least = {params.least:g}."
-    if proposal in params.proposals:
-        return "bad-proposal", f"is of proposal {proposal}, which [events] proposals names."
-    return None
-
-
-def good_time(lists: Sequence[EventList], params: EventParams) -> NDArray[np.float64]:
-    """Return the good time that all lists of an exposure share, shape (n, 2) (s), after a look at their headers.
-
-    Raises
-    ------
-    BadData, NoWork
-        As `bin_exposure`.
-    """
-    first = lists[0].exposure
-    for one in lists:
-        check_exposure(one.exposure)
-    gti = common_gti([one.exposure.gti for one in lists])
-    if params.airglow == "night":
-        if first.timeline is None:
-            raise BadData(
-                f"{first.path} has no TIMELINE, so night and day cannot be told apart; use [events] airglow = \"windows\".", "no-timeline",
-                first.path,
-            )  # fmt: skip
-        gti = common_gti([gti, night_gti(first.timeline.time, first.timeline.sun_altitude)])
-    if not gti.size and params.airglow == "night":
-        raise NoWork(f'{first.rootname} was taken by day, and [events] airglow is "night".')
-    if not gti.size:
-        raise BadData(f"{first.path} has no good time that all segments of its exposure share.", "no-gti", first.path)
-    if gti[-1, 1] - gti[0, 0] > MOST_BINS * params.step:
-        raise BadData(
-            f"{first.path} has good time over {gti[-1, 1] - gti[0, 0]:.4g} s, more than {MOST_BINS:,} bins of [events] step = {params.step:g}.",
-            "too-long", first.path,
-        )  # fmt: skip
-    return gti
-
-
-def screen_of(
-    exposure: Exposure,
-    trace: Trace,
-    gti: NDArray[np.float64],
-    params: EventParams,
-    bits: int,
-    limits: Mapping[str, tuple[float, float]] | None = None,
-) -> Screen:
-    """Return what is left out of the events of a segment, stripe or order; arguments as `bin_exposure` has them."""
-    windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
-    raw = bool(exposure.cards.get("raw"))
-    pulse = exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
-    low, high = (limits or {}).get(trace.name, params.band)
-    return Screen(gti, bits | params.quality, pulse, windows, (max(low, params.band[0]), min(high, params.band[1])))
-
-
 def bin_exposure(
     lists: Sequence[EventList],
     params: EventParams,
@@ -233,6 +121,7 @@ def bin_exposure(
     n_row: int,
     parts: int = 1,
     limits: Mapping[str, tuple[float, float]] | None = None,
+    threads: int = 1,
 ) -> PhotonCurve:
     """Bin the photons of one exposure.
 
@@ -250,6 +139,8 @@ def bin_exposure(
         Segments that the exposure should have.
     limits : mapping of str to (float, float), optional
         Wavelengths that are kept of a segment (Angstrom), within those of ``params.band``.
+    threads : int
+        How many pieces of a list are counted at the same time; the light curve is the same for any number.
 
     Returns
     -------
@@ -268,13 +159,23 @@ def bin_exposure(
     bands = {"": params.band, **params.bands}
     traces: dict[str, Trace] = {}
     sums: dict[str, Sums] = {}
+    numbers: dict[str, dict[int, int]] = {}
+    grid = (
+        cell_edges([trace for one in lists for trace in one.traces], params.band, params.resolve)
+        if params.resolve
+        else np.zeros(1)
+    )
     for one in lists:
         screens = [screen_of(one.exposure, trace, gti, params, bits, limits) for trace in one.traces]
         columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
-        traces |= {trace.name: trace for trace in one.traces}
-        sums |= _added(one, screens, columns, edges, n_row)
+        cells = [cell_columns(trace, grid) for trace in one.traces]
+        wanted = [[*of_bands, *of_cells.values()] for of_bands, of_cells in zip(columns, cells, strict=True)]
+        added = _added(one, screens, wanted, edges, n_row, threads)
+        for trace, of_cells in zip(one.traces, cells, strict=True):
+            traces[trace.name], sums[trace.name] = trace, added[trace.name]
+            numbers[trace.name] = {cell: k for k, cell in enumerate(of_cells, len(bands))}
     curves = {
-        name: parts_curve([(traces[part], sums[part]) for part in traces], k, gti, edges)
+        name: parts_curve([(traces[part], sums[part], k) for part in traces], gti, edges)
         for k, name in enumerate(bands)
     }
     whole = curves.pop("")
@@ -300,7 +201,7 @@ def bin_exposure(
     return PhotonCurve(
         first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
-        float(edges[0]), params.step,
+        float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
     )  # fmt: skip
 
 
@@ -310,10 +211,11 @@ def _added(
     columns: Sequence[Sequence[tuple[int, int]]],
     edges: NDArray[np.float64],
     n_row: int,
+    threads: int,
 ) -> dict[str, Sums]:
     path = one.exposure.path
     try:
-        found = add_up_traces(one.chunks(), one.exposure.table, one.traces, screens, columns, edges, n_row)
+        found = add_up_traces(one.chunks(), one.exposure.table, one.traces, screens, columns, edges, n_row, threads)
     except BadData as error:
         if error.path:
             raise
@@ -374,7 +276,7 @@ def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
         "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
         "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
-        **statistics_facts(curve.statistics),
+        "resolved": curve.resolved is not None, **statistics_facts(curve.statistics),
     }  # fmt: skip
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.events.exposure import EventList, good_time, screen_of
 from cuvee.events.params import EventParams
 from cuvee.events.regions import Screen
+from cuvee.events.screen import EventList, good_time, screen_of
 from cuvee.events.sums import row_values, source_events
 from cuvee.model.photons import Trace
 

@@ -34,6 +34,8 @@ class EventParams(BaseModel):
         Exposures shorter than this are set aside (s).
     proposals : tuple of int
         Proposals whose exposures are set aside.
+    resolve : float
+        Width of wavelength cells (Angstrom), each with a light curve of its own, that are kept beside those of the bands; 0: none.
     blocks : bool
         Whether Bayesian blocks are found, too.
     names : str or dict of str to str
@@ -49,6 +51,7 @@ class EventParams(BaseModel):
     quality: int = Field(default=0, ge=0)
     least: float = Field(default=1.0, ge=0.0)
     proposals: tuple[int, ...] = ()
+    resolve: float = Field(default=0.0, ge=0.0)
     blocks: bool = False
     names: str | dict[str, str] = {}
 

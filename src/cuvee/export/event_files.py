@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from cuvee import __version__
 from cuvee.errors import BadData, ConfigError
 from cuvee.events.clock import barycentric
-from cuvee.events.exposure import EventList
 from cuvee.events.kept import KeptEvents, kept_events
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.export.hdu import EMPTY, RECORD, Card, closed_header, hdu_bytes, header_text, sum32, table_shape
 from cuvee.export.photons import Facts, photon_name, photon_observation, who_cards
 from cuvee.export.rows import Observation

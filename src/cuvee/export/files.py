@@ -7,13 +7,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
 from cuvee.export.csv import csv_bytes
 from cuvee.export.ecsv import ecsv_bytes
 from cuvee.export.fits import fits_bytes
 from cuvee.export.photons import photon_fits_bytes, photon_name, photon_observation
+from cuvee.export.resolved import resolved_tables
 from cuvee.export.rows import Observation, observations, star_name
 from cuvee.export.votable import votable_bytes
 from cuvee.store.atomic import atomic_path
@@ -44,6 +47,9 @@ class PhotonSource(Protocol):
 
     def exposures(self, ids: Collection[Any] | None = None) -> Iterator[tuple[Observation, Mapping[str, Any]]]:
         """Walk through them, each with what is known of it."""
+
+    def exposure(self, series: str) -> tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]:
+        """Return what was counted in an exposure: facts, and arrays by name."""
 
 
 class LightCurveSource(Protocol):
@@ -174,6 +180,9 @@ def export_photons(
         observation = photon_observation(stored, facts)
         if format == "fits":
             content = photon_fits_bytes(survey.instrument, observation, facts)
+            if facts.get("resolved"):
+                _, arrays = survey.exposure(observation.row["series"])
+                content += resolved_tables(arrays, np.isfinite(observation.points["time"]))
         else:
             content = FORMATS[format](survey.instrument, observation)
         name = photon_name(survey.instrument, observation.row, facts, SUFFIXES.get(format, format))

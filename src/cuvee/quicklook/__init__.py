@@ -5,6 +5,7 @@ from cuvee.quicklook.noise import NoiseCurve, noise_curve
 from cuvee.quicklook.photons import figure_exposure
 from cuvee.quicklook.recovery import Example, Injection, figure_recovery
 from cuvee.quicklook.residual import Residual, figure_residual
+from cuvee.quicklook.resolved import figure_resolved
 from cuvee.quicklook.run import figure_run
 from cuvee.quicklook.scatter import figure_scatter
 from cuvee.quicklook.stamp import Stamp, figure_stamp
@@ -22,6 +23,7 @@ __all__ = [
     "figure_light_curve",
     "figure_recovery",
     "figure_residual",
+    "figure_resolved",
     "figure_run",
     "figure_scatter",
     "figure_stamp",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cuvee.collect import SeriesFluxes
 from cuvee.config import Config
 from cuvee.errors import BadData, ConfigError
-from cuvee.events.exposure import EventList
+from cuvee.events.screen import EventList
 from cuvee.instruments.registry import find_files
 from cuvee.instruments.spacecraft import spacecraft_position
 from cuvee.instruments.tess_prf import PrfFile, read_prf_files

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cuvee.errors import BadData
-from cuvee.events.exposure import unwanted
 from cuvee.events.params import EventParams
+from cuvee.events.screen import unwanted
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.model.photons import composite_key

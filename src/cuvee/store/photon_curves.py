@@ -135,6 +135,8 @@ def write_exposure(path: Path, curve: PhotonCurve) -> None:
             f"{name}.wavelength": trace.wavelength, f"{name}.gain": trace.gain, f"{name}.dark": trace.dark,
             f"{name}.rows": np.stack([trace.low, trace.high]), f"{name}.behind": trace.behind,
         }  # fmt: skip
+    if curve.resolved is not None:
+        arrays |= {f"resolved.{name}": getattr(curve.resolved, name) for name in curve.resolved.__slots__}
     facts = np.frombuffer(json.dumps(facts_of_curve(curve)).encode(), np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, facts=facts, **arrays)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cuvee.errors import ConfigError
-from cuvee.events.exposure import EventList
 from cuvee.events.params import EventParams
+from cuvee.events.screen import EventList
 from cuvee.export import Observation, observations
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId

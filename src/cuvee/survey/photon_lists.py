@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cuvee.errors import BadData, ConfigError
-from cuvee.events.exposure import EventList
+from cuvee.events.screen import EventList
 from cuvee.model.instrument import Instrument
 from cuvee.model.keys import DataId
 from cuvee.run.inputs import open_photons
