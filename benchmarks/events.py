@@ -1,11 +1,11 @@
 """Photon lists: ten million COS events to a light curve, against numpy as it comes, stingray, and one pass over the bytes.
 
-``python -m benchmarks.events [--json FILE] [--events N] [--long N] [--turns N] [--folder DIR]``
+``python -m benchmarks.events [--json FILE] [--events N] [--long N] [--turns N] [--threads N] [--folder DIR]``
 
 cuvee screens every event (time, quality, pulse height, column, region), counts those it leaves out by reason, and adds up source and background in bins
 with weights and energies, an image, a spectrum and pulse heights. numpy does what hstlc did: the table through astropy, a mask over all events for
 the source's box and one for each background box, a histogram of each. stingray makes a light curve of all events, without regions. Files lie in
-the page cache for all. First the answer: counts of source and background by bin must be the same as numpy's.
+the page cache for all. cuvee counts with a thread for each core, and once with one; what it is compared with knows only one. First the answer: counts of source and background by bin must be the same as numpy's.
 """
 
 from __future__ import annotations
@@ -37,13 +37,21 @@ STEP = 2.0
 EVERYTHING = (0.1, 1e5)
 
 
-def by_cuvee(path: Path, spectrum: Path) -> tuple[Sums, NDArray[np.float64]]:
+def by_cuvee(path: Path, spectrum: Path, threads: int = 1) -> tuple[Sums, NDArray[np.float64]]:
     exposure, start = cos.read_exposure(str(path))
     _, spectra = cos.read_spectra(str(spectrum))
     trace = spectrum_trace(spectra[exposure.part], cos.stripes(exposure)[exposure.part])
     edges = bin_edges(exposure.gti, STEP)
     screen = Screen(exposure.gti, cos.SERIOUS, (-np.inf, np.inf), (), EVERYTHING)
-    sums = add_up(cos.chunks(exposure, start), exposure.table, trace, screen, [columns_of(trace, *EVERYTHING)], edges)
+    sums = add_up(
+        cos.chunks(exposure, start),
+        exposure.table,
+        trace,
+        screen,
+        [columns_of(trace, *EVERYTHING)],
+        edges,
+        threads=threads,
+    )
     curve = band_curve(trace, sums, 0, exposure.gti, edges)
     assert np.isfinite(curve.flux).all()
     return sums, edges
@@ -96,7 +104,7 @@ def best(work: Callable[[], object], turns: int) -> float:
 
 
 def _memory_of(path: str, spectrum: str, answer: Any) -> None:
-    by_cuvee(Path(path), Path(spectrum))
+    by_cuvee(Path(path), Path(spectrum), os.cpu_count() or 1)
     status = Path("/proc/self/status")
     if status.exists():  # of this program alone: what `getrusage` says includes the one that started it
         answer.put(1024 * int(status.read_text().partition("VmHWM:")[2].split()[0]))
@@ -131,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--long", type=int, default=100_000_000, help="events of the file whose memory is measured; 0: none"
     )
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of cuvee; the others have one")
     parser.add_argument("--folder", type=Path, help="work here (0.8 GB, and 8 GB for the long one)")
     args = parser.parse_args(argv)
     numbers: dict[str, Any] = {"load": os.getloadavg()[0], "stingray": {}}
@@ -142,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert np.array_equal(sums.bins[0, 0], gross)
         assert np.array_equal(sums.behind[0], around)
         ways: dict[str, Callable[[], object]] = {
-            "cuvee": lambda: by_cuvee(path, spectrum), "numpy": lambda: by_numpy(path, edges), "reading": lambda: by_reading(path),
+            "cuvee": lambda: by_cuvee(path, spectrum, args.threads), "one thread": lambda: by_cuvee(path, spectrum), "numpy": lambda: by_numpy(path, edges), "reading": lambda: by_reading(path),
         }  # fmt: skip
         try:
             by_stingray(path)
@@ -155,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 spent[name] = min(spent[name], best(work, 1))
         numbers |= {
             "events": sums.n_event,
+            "threads": args.threads,
             "bytes": path.stat().st_size,
             "seconds": spent,
             "memory": memory(path, spectrum),
@@ -170,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             numbers["long"] = {
                 "events": args.long,
                 "memory": memory(long, its),
-                "seconds": best(lambda: by_cuvee(long, its), 1),
+                "seconds": best(lambda: by_cuvee(long, its, args.threads), 1),
             }
             print(
                 f"  {args.long:,} events: {numbers['long']['memory'] / 1e6:.0f} MB, {numbers['long']['seconds']:.1f} s"

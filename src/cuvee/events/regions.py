@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from cuvee.model.photons import REASONS, Trace
 
-__all__ = ["Regions", "Screen", "column_reasons", "kind_of_reason", "regions_of"]
+__all__ = ["Regions", "Screen", "column_reasons", "kinds_of_reason", "regions_of"]
 
 SOURCE, BEHIND = 0, 1
 """As `cuvee.kernels.photons` numbers what is kept."""
+
+N_PLACE = 3
+"""How many of the last `REASONS` are those of places: wavelength, airglow, outside."""
 
 IMAGE_COLUMNS = 512
 """Columns of the image of counts, at most."""
@@ -75,9 +78,11 @@ class Regions:
     reach: tuple[float, float]
 
 
-def kind_of_reason(name: str) -> int:
-    """Return how `cuvee.kernels.photons` numbers events that are left out for that reason."""
-    return 1 + len(REASONS) - list(REASONS).index(name)
+def kinds_of_reason(name: str) -> slice:
+    """Return the numbers that `cuvee.kernels.photons` gives to events that are left out for that reason."""
+    back = len(REASONS) - list(REASONS).index(name)
+    # Reasons of places follow the kinds that are kept; of the others each takes eight numbers, one for each place.
+    return slice(1 + back, 2 + back) if back <= N_PLACE else slice(8 * (back - N_PLACE), 8 * (back - N_PLACE) + 8)
 
 
 def regions_of(trace: Trace, reason: NDArray[np.uint8], bands: NDArray[np.int64]) -> Regions:
@@ -111,11 +116,14 @@ def regions_of(trace: Trace, reason: NDArray[np.uint8], bands: NDArray[np.int64]
     runs = np.r_[0, np.flatnonzero(changes) + 1]
     inside = (edges[0::2, runs, None] <= row) & (row <= edges[1::2, runs, None])
     kept = np.where(reason[runs, None] > 0, 2 + len(REASONS) - reason[runs, None], np.where(inside[0], SOURCE, BEHIND))
-    kinds = np.where(inside.any(axis=0), kept, kind_of_reason("outside")).astype(np.uint8)
+    kinds = np.where(inside.any(axis=0), kept, kinds_of_reason("outside").start).astype(np.uint8)
     profile = np.cumsum(np.r_[False, changes]) * row.size
     cuts = np.unique(np.concatenate([[0], bands[:, 0], bands[:, 1] + 1]))
-    pieces = (bands[:, :1] <= cuts) & (cuts <= bands[:, 1:])
-    group = np.searchsorted(cuts, np.arange(n_col), side="right") - 1
+    piece = np.searchsorted(cuts, np.arange(n_col), side="right") - 1
+    # Only pieces of which a column is used; the columns that are not may be in any.
+    used = np.unique(piece[reason == 0]) if (reason == 0).any() else np.zeros(1, np.int64)
+    pieces = (bands[:, :1] <= cuts[used]) & (cuts[used] <= bands[:, 1:])
+    group = np.minimum(np.searchsorted(used, piece), used.size - 1)
     return Regions(
         profile.astype(np.uint32), np.ascontiguousarray(kinds.ravel()), low - 1, row.size, group.astype(np.int16), pieces,
         max(0, int(np.ceil(np.log2(n_col / IMAGE_COLUMNS)))), (known.min(initial=np.inf) - 1.0, known.max(initial=-np.inf) + 1.0),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Condition, Event, Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvee.errors import BadData
-from cuvee.events.regions import Screen, column_reasons, kind_of_reason, regions_of
+from cuvee.events.regions import Screen, column_reasons, kinds_of_reason, regions_of
 from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
 __all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "row_values", "source_events"]
@@ -134,11 +134,7 @@ def add_up_traces(
     ]
     totals = [_Counts(part) for part in parts]
     counters = [[_Counts(part) for part in parts] for _ in range(threads)]
-    n_event = 0
-    for n_row_more, counted in _counted(chunks, table, counters):
-        n_event += n_row_more
-        for total, counts in zip(totals, counted, strict=True):
-            total.take_sums(counts)
+    n_event = _count_all(chunks, table, counters, totals)
     for counted in counters:
         for total, counts in zip(totals, counted, strict=True):
             total.take_counts(counts)
@@ -216,7 +212,7 @@ class _Counts:
         self.behind = np.zeros((n_piece, part.n_bin), np.int64)
         self.spectrum = np.zeros(n_col, np.int64)
         self.tally = np.zeros((photons.BANKS, photons.N_KIND), np.int64)
-        self.pulses = np.zeros((photons.N_KIND, photons.PULSES), np.int64)
+        self.pulses = np.zeros((photons.BANKS, photons.PULSES), np.int64)
         self.image = np.zeros(part.image_shape, np.int32)
         self.order, self.touched = np.array([np.nan, np.nan, 0.0, 0.0]), np.array([part.n_bin, -1])
 
@@ -263,48 +259,67 @@ class _Counts:
 
         part, pieces = self.part, self.part.regions.pieces
         tally, all_of = self.tally.sum(axis=0), first.tally.sum(axis=0)
-        same = {name: int(all_of[kind_of_reason(name)]) for name in list(REASONS)[:N_SAME]}
-        own = {name: int(tally[kind_of_reason(name)]) for name in list(REASONS)[N_SAME:]}
+        same = {name: int(all_of[kinds_of_reason(name)].sum()) for name in list(REASONS)[:N_SAME]}
+        own = {name: int(tally[kinds_of_reason(name)].sum()) for name in list(REASONS)[N_SAME:]}
         n_kept = int(tally[photons.SOURCE] + tally[photons.BEHIND])
         own["outside"] += n_event - n_kept - sum(same.values()) - sum(own.values())
         bins = np.stack([self.bins[of_band].sum(axis=0).T for of_band in pieces])
         behind = np.stack([self.behind[of_band].sum(axis=0) for of_band in pieces])
         return Sums(
             bins, behind, self.spectrum, same | own, n_event, part.reason == 0, part.bands, self.image[1:],
-            self.pulses[photons.SOURCE, :-1], (float(self.order[0]), float(self.order[1])),
+            self.pulses[:, :256].sum(axis=0), (float(self.order[0]), float(self.order[1])),
         )  # fmt: skip
 
 
-def _counted(
-    chunks: Iterable[NDArray[np.uint8]], table: EventTable, counters: Sequence[list[_Counts]]
-) -> Iterator[tuple[int, list[_Counts]]]:
-    """Yield of each chunk how many rows it has and what they add up to, in the order of the chunks, whichever is done first.
+def _count_all(
+    chunks: Iterable[NDArray[np.uint8]],
+    table: EventTable,
+    counters: Sequence[Sequence[_Counts]],
+    totals: Sequence[_Counts],
+) -> int:
+    """Count all chunks, with a thread for each of the counters; return how many rows there are.
 
-    What is added in another order is rounded in another way. The sums that were yielded are used again.
+    A thread reads what it counts, for then it is near; one at a time, for a compressed file has one order. Sums are taken over in the order
+    of the chunks: what is added in another order is rounded in another way.
     """
     from cuvee.kernels.photons import row_counter
 
     loop = row_counter(tuple(table.fields[:, 1].tolist()))
+    numbered, reading, turn, broken = enumerate(chunks), Lock(), Condition(), Event()
+    n_done = n_event = 0
+
+    def work(mine: Sequence[_Counts]) -> None:
+        nonlocal n_done, n_event
+        try:
+            while not broken.is_set():
+                with reading:
+                    k, rows = next(numbered, (-1, None))
+                if rows is None:
+                    return
+                _count(mine, rows, table, loop)
+                with turn:
+                    while n_done != k and not broken.is_set():
+                        turn.wait()
+                    for total, counts in zip(totals, mine, strict=True):
+                        total.take_sums(counts)
+                    n_done, n_event = n_done + 1, n_event + len(rows)
+                    turn.notify_all()
+        except BaseException:
+            with turn:
+                broken.set()
+                turn.notify_all()
+            raise
+
     if len(counters) == 1:
-        for rows in chunks:
-            yield len(rows), _count(counters[0], rows, table, loop)
-        return
-    idle, busy = list(counters), deque[tuple[int, Future[list[_Counts]]]]()
-    with ThreadPoolExecutor(len(counters)) as pool:
-        for rows in chunks:
-            if not idle:
-                n, future = busy.popleft()
-                yield n, future.result()
-                idle.append(future.result())
-            busy.append((len(rows), pool.submit(_count, idle.pop(), rows, table, loop)))
-        while busy:
-            n, future = busy.popleft()
-            yield n, future.result()
+        work(counters[0])
+    else:
+        with ThreadPoolExecutor(len(counters)) as pool:
+            for future in [pool.submit(work, mine) for mine in counters]:
+                future.result()
+    return n_event
 
 
-def _count(
-    counters: list[_Counts], rows: NDArray[np.uint8], table: EventTable, loop: Callable[..., None]
-) -> list[_Counts]:
+def _count(counters: Sequence[_Counts], rows: NDArray[np.uint8], table: EventTable, loop: Callable[..., None]) -> None:
     """Count rows for each trace: all of them for the first, those in its reach for each other."""
     first, *others = counters
     first.count(rows, table, loop)
@@ -313,7 +328,6 @@ def _count(
         for counts in others:
             low, high = counts.part.regions.reach
             counts.count(rows[(y >= low) & (y <= high)], table, loop)
-    return counters
 
 
 def _check(n_event: int, order: NDArray[np.float64]) -> None:

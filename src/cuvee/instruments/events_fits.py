@@ -18,8 +18,8 @@ from cuvee.model.photons import FIELDS, EventTable
 
 __all__ = ["CHUNK_BYTES", "Tables", "event_chunks", "event_table", "good_times", "number_columns", "read_tables"]
 
-CHUNK_BYTES = 1 << 20
-"""Bytes of rows that are read at a time."""
+CHUNK_BYTES = 2 << 20
+"""Bytes of rows that are read at a time: they stay in the processor's cache until they are counted."""
 
 _CODES = {"B": (1, 1), "I": (2, 2), "J": (3, 4), "E": (4, 4), "D": (5, 8)}
 

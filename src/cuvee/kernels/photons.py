@@ -14,12 +14,15 @@ from numba.extending import intrinsic
 
 __all__ = ["BEHIND", "N_KIND", "PULSES", "SOURCE", "row_counter"]
 
-SOURCE, BEHIND, OUTSIDE, BEYOND, BAD_PULSE, BAD_QUALITY, NO_GOOD_TIME, NOT_A_NUMBER = 0, 1, 2, 5, 6, 7, 8, 9
-"""Kinds of events: kept, by region, or left out. Of several reasons that with the greatest number holds; 3 and 4 are those of columns."""
+SOURCE, BEHIND = 0, 1
+"""Kinds of events that are kept; those up to 7 are left out for their place."""
 
-N_KIND = 10
-PULSES = 257
-"""Pulse heights 0 to 255 are counted; the last place takes those that are others."""
+BEYOND, BAD_PULSE, BAD_QUALITY, NO_GOOD_TIME, NOT_A_NUMBER = 8, 16, 24, 32, 40
+"""Events that are left out for something else; what their place says is added. Of several reasons that with the greatest number holds."""
+
+N_KIND = 48
+PULSES = 512
+"""Pulse heights 0 to 255 are counted; the places behind take what is not."""
 
 BLOCK = 512
 """Rows that go through all steps together; what is known of them stays in the processor's nearest cache."""
@@ -119,10 +122,10 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
         Counted up: events of the background regions.
     spectrum : int64 array, shape (n_col,)
         Counted up: events of the source's region by column.
-    tally : int64 array, shape (4, 10)
+    tally : int64 array, shape (4, 48)
         Counted up: events by kind, in turns.
-    pulses : int64 array, shape (10, 257)
-        Counted up: pulse heights, by what the region says of the event; quality and pulse height do not count, good time does.
+    pulses : int64 array, shape (4, 512)
+        Counted up, in turns: pulse heights of events in the source's region and in good time, whatever their quality and pulse height are.
     image : int32 array, shape (1 + n_image_row, n_image_col) or (0, n)
         Counted up: all on the detector of good time, quality and pulse height, on a grid of 4 rows; the rest goes into the first row.
     order : float64 array, shape (4,)
@@ -153,23 +156,26 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
     ):  # fmt: skip
         n_bin, n_col, n_gti = behind.shape[1], profile.shape[0], gti.shape[0]
         n_image, image_width = image.shape[0] - 1, image.shape[1]
-        flat, pulse_of = image.reshape(image.size), pulses.reshape(pulses.size)
+        flat, pulse_of, tally_of = image.reshape(image.size), pulses.reshape(pulses.size), tally.reshape(tally.size)
         keep, last_bin, top = kind_of.size > 0, n_bin - 1, n_low - 1
         # What a loop reads of arrays it reads again each time, for all that it knows they are those that it writes to.
         t_at, t_scale, t_zero = fields[0, 0], scale[0, 0], scale[0, 1]
         x_at, x_scale, x_zero = fields[1, 0], scale[1, 0], scale[1, 1]
         y_at, y_scale, y_zero = fields[2, 0], scale[2, 0], scale[2, 1]
         w_at, q_at, p_at, quiet, loud = fields[3, 0], fields[4, 0], fields[5, 0], pulse[0], pulse[1]
-        t, x, y, p = np.empty(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
+        t, x, y, w, p = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.ones(BLOCK), np.zeros(BLOCK)
         q, height, place = np.zeros(BLOCK, int32), np.zeros(BLOCK, int32), np.zeros(BLOCK, int32)
-        column, row, bin_of = np.zeros(BLOCK, int32), np.zeros(BLOCK, int32), np.zeros(BLOCK, int32)
+        column, row, bin_of, turn = (
+            np.zeros(BLOCK, int32),
+            np.zeros(BLOCK, int32),
+            np.zeros(BLOCK, int32),
+            np.zeros(BLOCK, int32),
+        )
         lit, dark = np.empty(BLOCK, int32), np.empty(BLOCK, int32)
         late, bad, kind = np.zeros(BLOCK, uint8), np.zeros(BLOCK, uint8), np.zeros(BLOCK, uint8)
         before, at, opens, closes = order[1], 0, np.inf, -np.inf
         if n_gti:
             opens, closes = gti[0, 0] - tolerance, gti[0, 1] + tolerance
-        # Sums of the bin and group that the last events were in.
-        k_now, g_now, events, weights, energies, squares, lines = int32(-1), int32(0), 0, 0.0, 0.0, 0.0, 0.0
         first_bin, final_bin = touched[0], touched[1]
         for i0 in range(0, rows.shape[0], BLOCK):
             m = min(BLOCK, rows.shape[0] - i0)
@@ -179,6 +185,8 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                     x[j] = _value(rows, i0 + j, x_at, type_x) * x_scale + x_zero
                 if type_y:
                     y[j] = _value(rows, i0 + j, y_at, type_y) * y_scale + y_zero
+                if type_w:
+                    w[j] = _value(rows, i0 + j, w_at, type_w)
                 if type_q:
                     q[j] = int32(_value(rows, i0 + j, q_at, type_q))
                 if type_p:
@@ -221,8 +229,11 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
             # Within the tolerance an event may lie before the first bin, or behind the last.
             for j in range(m):
                 bin_of[j] = int32(min(max((t[j] - start) / step, 0.0), last_bin))
+            low_bin, high_bin = bin_of[0], bin_of[0]
             for j in range(m):
-                first_bin, final_bin = min(first_bin, bin_of[j]), max(final_bin, bin_of[j])
+                low_bin, high_bin = min(low_bin, bin_of[j]), max(high_bin, bin_of[j])
+            first_bin, final_bin = min(first_bin, low_bin), max(final_bin, high_bin)
+            alike = low_bin == high_bin and sums.shape[0] == 1
 
             for j in range(m):
                 # Rows beyond what 16 bits hold are beyond any detector, too.
@@ -247,53 +258,59 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
             if n_image > 0:
                 for j in range(m):
                     flat[uint64(place[j])] += 1
+            # One thing at a time: together they need more than the processor has registers.
+            for j in range(m):
+                kind[j] = kinds[uint64(profile[uint64(column[j])]) + uint64(row[j])]
+            if type_p:
+                for j in range(m):
+                    height[j] += (256 if kind[j] | late[j] else 0) + PULSES * (j % BANKS)
+                for j in range(m):
+                    pulse_of[uint64(height[j])] += 1
+            for j in range(m):
+                kind[j] |= bad[j]
+                turn[j] = kind[j] + N_KIND * (j % BANKS)
+            for j in range(m):
+                tally_of[uint64(turn[j])] += 1
             n_lit, n_dark = 0, 0
             for j in range(m):
-                sort = kinds[uint64(profile[uint64(column[j])]) + uint64(row[j])]
-                if type_p:
-                    pulse_of[uint64(max(sort, late[j])) * uint64(PULSES) + uint64(height[j])] += 1
-                sort = max(sort, bad[j])
-                tally[uint64(j % BANKS), uint64(sort)] += 1
-                kind[j] = sort
                 lit[uint64(n_lit)] = j
-                n_lit += sort == SOURCE
+                n_lit += kind[j] == SOURCE
                 dark[uint64(n_dark)] = j
-                n_dark += sort == BEHIND
+                n_dark += kind[j] == BEHIND
             if keep:
                 kind_of[i0 : i0 + m] = kind[:m]
 
-            for s in range(n_lit):
+            # Events of one bin and piece mostly come one after the other: they are added up before anything is written.
+            s = 0
+            while s < n_lit:
                 j = uint64(lit[s])
+                k, g, end = bin_of[j], group[uint64(column[j])], s + 1
+                if alike:
+                    end = n_lit
+                while end < n_lit and bin_of[lit[end]] == k and group[column[lit[end]]] == g:
+                    end += 1
+                weights, energies, squares, lines = 0.0, 0.0, 0.0, 0.0
+                for i in range(s, end):
+                    j = uint64(lit[i])
+                    c = uint64(column[j])
+                    energy = w[j] * gain[c]
+                    spectrum[c] += 1
+                    weights += w[j]
+                    energies += energy
+                    squares += energy * energy
+                    lines += y[j]
+                sums[g, k, 0] += end - s
+                sums[g, k, 1] += weights
+                sums[g, k, 2] += energies
+                sums[g, k, 3] += squares
+                sums[g, k, 4] += lines
+                s = end
+            for i in range(n_dark):
+                j = uint64(dark[i])
                 c = uint64(column[j])
-                k, g = bin_of[j], int32(group[c])
-                if k != k_now or g != g_now:
-                    if k_now >= 0:
-                        sums[g_now, k_now, 0] += events
-                        sums[g_now, k_now, 1] += weights
-                        sums[g_now, k_now, 2] += energies
-                        sums[g_now, k_now, 3] += squares
-                        sums[g_now, k_now, 4] += lines
-                    k_now, g_now, events, weights, energies, squares, lines = k, g, 0, 0.0, 0.0, 0.0, 0.0
-                weight = _value(rows, i0 + lit[s], w_at, type_w) if type_w else 1.0
-                energy = weight * gain[c]
-                spectrum[c] += 1
-                events += 1
-                weights += weight
-                energies += energy
-                squares += energy * energy
-                lines += y[j]
-            for s in range(n_dark):
-                j = uint64(dark[s])
-                c = uint64(column[j])
-                behind[uint64(group[c]), uint64(bin_of[j])] += 1
-                weight = _value(rows, i0 + dark[s], w_at, type_w) if type_w else 1.0
-                sums[uint64(group[c]), uint64(bin_of[j]), 5] += weight * gain[c]
-        if k_now >= 0:
-            sums[g_now, k_now, 0] += events
-            sums[g_now, k_now, 1] += weights
-            sums[g_now, k_now, 2] += energies
-            sums[g_now, k_now, 3] += squares
-            sums[g_now, k_now, 4] += lines
+                k, g = bin_of[j], group[c]
+                behind[g, k] += 1
+                sums[g, k, 5] += w[j] * gain[c]
         order[1] = before
         touched[0], touched[1] = first_bin, final_bin
 
