@@ -18,9 +18,6 @@ from cuvee.model.time import DAY
 
 __all__ = ["Composite", "common_limits", "compose"]
 
-MOST_BINS = 4_000
-"""Bins up to which periods are sought in a composite: the work grows with their number, and with the time that they span."""
-
 
 @dataclass(frozen=True, slots=True)
 class Composite:
@@ -136,7 +133,7 @@ def compose(
     said = members[0].columns | {"cadence": COLUMNS["cadence"], "dataset": ("", "number of the exposure, from 1")}
     seconds = (points["time"] - points["time"][0]) * DAY
     exposure, gross, background = (points[name].astype(np.float64) for name in ("exposure", "gross", "background"))
-    found = statistics(seconds, exposure, gross, background, periods=order.size <= MOST_BINS)
+    found = statistics(seconds, exposure, gross, background)
     return Composite(tuple(members), points, {name: said[name] for name in points}, limits, left_out, found)
 
 

@@ -94,8 +94,6 @@ class PhotonCurve:
         The columns of `COLUMNS`, and those of further bands and segments.
     columns : dict of str to (str, str)
         Their units and meanings.
-    statistics : Statistics
-        How it varies.
     traces : dict of str to Trace
         By segment.
     sums : dict of str to Sums
@@ -113,7 +111,6 @@ class PhotonCurve:
     exposure: Exposure
     points: dict[str, NDArray[Any]]
     columns: dict[str, tuple[str, str]]
-    statistics: Statistics
     traces: dict[str, Trace]
     sums: dict[str, Sums]
     gti: NDArray[np.float64]
@@ -121,6 +118,15 @@ class PhotonCurve:
     clock_error: float = 0.0
     start: float = 0.0
     step: float = 0.0
+
+    @property
+    def statistics(self) -> Statistics:
+        """How it varies, found when it is asked for: a composite asks not for those of its members."""
+        seconds = np.asarray(self.start + self.step * (np.arange(self.points["time"].size) + 0.5))
+        exposure, gross, background = (
+            self.points[name].astype(np.float64) for name in ("exposure", "gross", "background")
+        )
+        return statistics(seconds, exposure, gross, background)
 
     @property
     def wavelengths(self) -> tuple[float, float]:
@@ -298,7 +304,7 @@ def bin_exposure(
         columns_said[f"{name}_flux"] = "erg/(cm2 s)", f"energy {where}, without background"
         columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
     return PhotonCurve(
-        first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
+        first, points, columns_said, traces, sums, gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step,
     )  # fmt: skip

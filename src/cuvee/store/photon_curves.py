@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,11 @@ def write_exposure(path: Path, curve: PhotonCurve) -> None:
             f"{name}.rows": np.stack([trace.low, trace.high]), f"{name}.behind": trace.behind,
         }  # fmt: skip
     facts = np.frombuffer(json.dumps(facts_of_curve(curve)).encode(), np.uint8)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, facts=facts, **arrays)  # type: ignore[arg-type]
+    # As numpy's savez_compressed does, but with less pains: 6 % larger, and twice as fast.
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
+        for name, array in {"facts": facts, **arrays}.items():
+            with pack.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
 
 
 def read_facts(path: Path) -> Mapping[str, Any]:
