@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,8 @@ __all__ = [
     "PhotonCurve",
     "bin_exposure",
     "check_exposure",
-    "facts_of_curve",
     "good_time",
-    "renamed",
     "screen_of",
-    "statistics_facts",
     "unwanted",
 ]
 
@@ -368,29 +365,3 @@ def _blocks(band: Band) -> NDArray[np.int64]:
     starts = np.arange(0, counts.size, together)
     found = bayesian_blocks(np.add.reduceat(counts, starts), np.add.reduceat(exposure, starts))
     return np.asarray(starts[found])
-
-
-def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
-    """Return what is kept of a light curve beside its points, as JSON can hold it."""
-    exposure = curve.exposure
-    return {
-        "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
-        "ra": exposure.ra, "dec": exposure.dec,
-        "scale": exposure.scale, "start": curve.start, "step": curve.step, "wavelengths": list(curve.wavelengths),
-        "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
-        "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
-        "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
-        **statistics_facts(curve.statistics),
-    }  # fmt: skip
-
-
-def statistics_facts(found: Statistics) -> dict[str, Any]:
-    """Return statistics as JSON can hold them: numbers, and period, power and false alarm of each range."""
-    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
-    return {"statistics": {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}, "peaks": peaks}
-
-
-def renamed(curve: PhotonCurve, names: Mapping[str, str]) -> PhotonCurve:
-    """Return the curve under the name that a table of names gives its target."""
-    target = names.get(curve.exposure.target, curve.exposure.target)
-    return replace(curve, exposure=replace(curve.exposure, target=target))
