@@ -133,6 +133,9 @@ CLAIMS = (
           lambda n: n["seconds"]["stingray"] / n["seconds"]["cuvee"], 3.0, "x", at_least=True, peer="stingray"),
     Claim("events", "the same: time / one pass over the bytes", lambda n: n["seconds"]["cuvee"] / n["seconds"]["reading"], 2.0, "x"),
     Claim("events", "memory, a hundred million events", lambda n: n["long"]["memory"] / 1e9, 1.0, "GB"),
+    Claim("exposures", "a folder of a thousand exposures: two workers over one", lambda n: n["speedup"], 1.5, "x", at_least=True),
+    Claim("exposures", "the same, where nothing is to do: time / with one worker", lambda n: n["idle"] / n["one"], 0.05, "x"),
+    Claim("exposures", "the same, killed on the way: units that had been done and are done again", lambda n: n["killed"]["again"], 0.0, ""),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 
