@@ -37,7 +37,8 @@ MOST_FREQUENCIES = 20_000
 FINENESS = 10
 """Time is told in tenths of the shortest period, which takes up to 3 % of its power, and less of longer ones."""
 ALIKE = 1e-5
-"""A stretch in which cosine and sine are as like as this, for it is much shorter than their period, says nothing of it."""
+"""Where cosine and sine are as like as this (or one of them is nothing), a stretch says nothing of a period: it is much shorter than it, or the period
+is two bins."""
 TOGETHER = 16
 """Light curves that are transformed at a time."""
 
@@ -179,7 +180,7 @@ def _explained(
     c, s = once.real, -once.imag
     cc, ss, cs = 0.5 * (1.0 + twice.real) - c * c, 0.5 * (1.0 - twice.real) - s * s, -0.5 * twice.imag - c * s
     below = cc * ss - cs * cs
-    sound = below > ALIKE * cc * ss
+    sound = below > ALIKE
     of_cos, of_sin, of_both = (
         np.divide(one, below, out=np.zeros_like(below), where=sound).astype(np.float32) for one in (ss, cc, 2.0 * cs)
     )
