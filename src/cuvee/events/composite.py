@@ -16,7 +16,7 @@ from cuvee.events.statistics import Statistics, statistics
 from cuvee.model.photons import Exposure, Trace
 from cuvee.model.time import DAY
 
-__all__ = ["Composite", "Member", "common_limits", "compose", "reach_of"]
+__all__ = ["Composite", "Member", "common_limits", "compose", "reach_of", "within"]
 
 
 Open = Callable[[], tuple[Sequence[EventList], int]]
@@ -138,7 +138,7 @@ def compose(exposures: Sequence[Open], params: EventParams, bits: int, n_row: in
             continue
         lists, parts = opened()
         if calibrated:
-            lists = _within(lists, limits)
+            lists = within(lists, limits)
         if not lists:
             left_out[name] = "it has no wavelength in common with the others"
             continue
@@ -189,7 +189,8 @@ def reach_of(traces: Sequence[Trace]) -> dict[str, tuple[float, float]]:
     return reach
 
 
-def _within(lists: Sequence[EventList], limits: dict[str, tuple[float, float]]) -> list[EventList]:
+def within(lists: Sequence[EventList], limits: Mapping[str, tuple[float, float]]) -> list[EventList]:
+    """Return the lists with only those segments that have limits."""
     kept = []
     for one in lists:
         traces = [trace for trace in one.traces if trace.name in limits]
