@@ -25,7 +25,7 @@ def counted(time: NDArray[np.float64], rate: float, period: float = 0.0, amplitu
 
 def test_power_is_that_of_astropy() -> None:
     rng = np.random.default_rng(3)
-    time, exposure = 2.0 * np.arange(700) + 1.0, rng.uniform(1.2, 2.0, 700)
+    time, exposure = np.arange(1.0, 1400.0, 2.0, np.float64), rng.uniform(1.2, 2.0, 700)
     there = np.ones(700, np.bool_)
     there[100:160] = False  # a gap
     time, exposure = time[there], exposure[there]
@@ -68,7 +68,9 @@ def test_brightness_that_differs_from_stretch_to_stretch_is_no_period() -> None:
 
 
 def test_a_long_light_curve_is_searched_as_finely_as_a_short_one() -> None:
-    time = 20.0 * np.arange(15_000) + 10.0  # 300 ks: finer than 20,000 frequencies of 40 to 600 s
+    time = np.asarray(
+        20.0 * np.arange(15_000) + 10.0, np.float64
+    )  # 300 ks: finer than 20,000 frequencies of 40 to 600 s
     rng = np.random.default_rng(4)
     for period in (41.37, 222.22):
         gross = rng.poisson(2.0 * (1.0 + 0.2 * np.sin(2.0 * np.pi * time / period))).astype(np.float64)
