@@ -25,7 +25,7 @@ def counted(time: NDArray[np.float64], rate: float, period: float = 0.0, amplitu
 
 def test_power_is_that_of_astropy() -> None:
     rng = np.random.default_rng(3)
-    time, exposure = np.arange(1.0, 1400.0, 2.0, np.float64), rng.uniform(1.2, 2.0, 700)
+    time, exposure = np.arange(1.0, 1400.0, 2.0), rng.uniform(1.2, 2.0, 700)
     there = np.ones(700, np.bool_)
     there[100:160] = False  # a gap
     time, exposure = time[there], exposure[there]
