@@ -109,7 +109,7 @@ def collect_all(driver: Driver, survey: Survey) -> int:
     products = {**driver.stock.take(GROUP), "footprint": survey.products["footprint"]}
     stage = BY_NAME["collect"]
     plan = make_plan(driver.stock, stage, [GROUP], products, driver.params["collect"])
-    driver._perform(stage, GROUP, plan.todo)  # noqa: SLF001 - one stage of a run, timed alone
+    driver._perform(GROUP, plan.todo)  # noqa: SLF001 - one stage of a run, timed alone
     done = driver.summary.counts["collect", "done"]
     if driver.summary.troubled or done != len(survey.products["targets"][0].meta["patches"]):
         raise SystemExit(f"only {done} patches were collected: {driver.summary.troubled[:1]}")

@@ -135,6 +135,9 @@ CLAIMS = (
     Claim("events", "the same with one thread: faster than numpy as it comes",
           lambda n: n["seconds"]["numpy"] / n["seconds"]["one thread"], 2.0, "x", at_least=True),
     Claim("events", "memory, a hundred million events", lambda n: n["long"]["memory"] / 1e9, 1.0, "GB"),
+    Claim("exposures", "a folder of a thousand exposures: two workers over one", lambda n: n["speedup"], 1.5, "x", at_least=True),
+    Claim("exposures", "the same, where nothing is to do: time / with one worker", lambda n: n["idle"] / n["one"], 0.05, "x"),
+    Claim("exposures", "the same, killed on the way: units that had been done and are done again", lambda n: n["killed"]["again"], 0.0, ""),
     Claim("catalog", "a million catalogue rows to targets on a CCD", lambda n: n["read_s"] + n["select_s"], 15.0, "s"),
 )  # fmt: skip
 

@@ -15,12 +15,13 @@ from cuvee.catalog import catalog_neighbours, catalog_scene, select_targets
 from cuvee.collect import collect
 from cuvee.errors import AlgorithmError, BadData, NoWork
 from cuvee.events.composite import Composite, compose
-from cuvee.events.exposure import PhotonCurve, bin_exposure, renamed
+from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.extract import even, extract, extract_series, stamp_images, without_psf_fluxes
 from cuvee.metrics import good_points, summarise
 from cuvee.model.flags import FLAGS, default_mask
 from cuvee.model.instrument import Instrument
 from cuvee.model.moving import Candidates, Tracks
+from cuvee.model.photons import Exposure
 from cuvee.model.prf import Prf
 from cuvee.model.psf import ModelImage, StarModel
 from cuvee.model.records import FileInfo, FluxBlock, LightCurves, Neighbours, Pixels, Reference, Targets
@@ -289,8 +290,7 @@ def bin_photons(inputs: Inputs, config: Config, device: Instrument) -> PhotonCur
     assert device.photons is not None
     lists, parts = inputs["events"]
     curve = bin_exposure(lists, config.events, device.photons.bits, device.photons.n_row, parts)
-    names = config.events.names
-    return renamed(curve, names if isinstance(names, Mapping) else {})
+    return replace(curve, exposure=_renamed(curve.exposure, config))
 
 
 def compose_exposures(inputs: Inputs, config: Config, device: Instrument) -> Composite:
@@ -299,6 +299,11 @@ def compose_exposures(inputs: Inputs, config: Config, device: Instrument) -> Com
     if len(inputs["events"]) < 2:
         raise NoWork("A composite needs two exposures.")
     found = compose(inputs["events"], config.events, device.photons.bits, device.photons.n_row)
-    names = config.events.names
-    called = names if isinstance(names, Mapping) else {}
-    return replace(found, members=tuple(renamed(one, called) for one in found.members))
+    members = (replace(one, exposure=_renamed(one.exposure, config)) for one in found.members)
+    return replace(found, members=tuple(members))
+
+
+def _renamed(exposure: Exposure, config: Config) -> Exposure:
+    """Return the exposure under the name that the table of names gives its target."""
+    names = config.events.names if isinstance(config.events.names, Mapping) else {}
+    return replace(exposure, target=names.get(exposure.target, exposure.target))

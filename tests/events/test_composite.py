@@ -12,7 +12,7 @@ from astropy.io import fits
 from tests.events.survey_of_photons import run_quietly
 
 import cuvee
-from cuvee.events.composite import common_limits
+from cuvee.events.composite import common_limits, reach_of
 from cuvee.model.photons import Trace
 from cuvee.store.ledger import Ledger
 
@@ -27,9 +27,12 @@ def trace(name: str, low: float, high: float) -> Trace:
 
 
 def test_common_wavelengths_are_those_of_all() -> None:
-    several = [[trace("A", 10.0, 20.0), trace("B", 1.0, 5.0)], [trace("A", 12.0, 25.0), trace("B", 6.0, 9.0)]]
+    several = [
+        reach_of([trace("A", 10.0, 20.0), trace("B", 1.0, 5.0)]),
+        reach_of([trace("A", 12.0, 25.0), trace("B", 6.0, 9.0)]),
+    ]
     assert common_limits(several) == {"A": (12.0, 20.0)}  # B has nothing in common
-    assert common_limits([several[0], [trace("A", 0.0, 30.0)]]) == {"A": (10.0, 20.0)}  # one has no B
+    assert common_limits([several[0], reach_of([trace("A", 0.0, 30.0)])]) == {"A": (10.0, 20.0)}  # one has no B
 
 
 def shift(path: Path, columns: int) -> None:

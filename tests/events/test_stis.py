@@ -190,7 +190,9 @@ def test_orders_that_are_counted_together_are_what_each_is_alone(
         assert alone.reasons == together[k].reasons
         assert alone.reasons["gti"] > 0
         assert alone.reasons["outside"] > 0
-        np.testing.assert_array_equal(alone.bins, together[k].bins)
+        np.testing.assert_array_equal(alone.bins[:, 0], together[k].bins[:, 0])
+        # Other rows begin a block of the loop, and so other events are added up first: rounding, nothing else.
+        np.testing.assert_allclose(alone.bins, together[k].bins, rtol=1e-13)
         np.testing.assert_array_equal(alone.behind, together[k].behind)
         np.testing.assert_array_equal(alone.spectrum, together[k].spectrum)
 

@@ -14,7 +14,7 @@ from tests.events.survey_of_photons import run_quietly
 
 import cuvee
 from cuvee.errors import ConfigError
-from cuvee.provenance import explain_target, format_target
+from cuvee.provenance import explain_composites, explain_target, format_target
 from cuvee.store.atomic import content_hash
 from cuvee.survey import Survey
 
@@ -83,3 +83,21 @@ def test_what_cannot_be_done_again_is_said(photons: Survey, tmp_path: Path) -> N
     assert f"The sums cannot be done again: {FIRST}_corrtag_a.fits is gone" in words.replace("\n     ", "")
     with pytest.raises(ConfigError, match="has no point within half a day"):
         explain_target(survey, "SIMULATED-1", 3.0)
+
+
+def test_a_bin_of_a_composite_is_counted_anew_within_its_wavelengths(photons: Survey) -> None:
+    ((facts, points),) = photons.composites("SIMULATED-1")
+    k = int(np.flatnonzero(points["dataset"] == 2)[33])
+    found = explain_composites(photons, "SIMULATED-1", float(points["time"][k]))
+    json.dumps(found, allow_nan=False)
+    (seen,) = found["observations"]
+    assert seen["point"]["exposure"] == facts["members"][1]
+    assert (seen["point"]["agree"], seen["point"]["trouble"]) == (True, "")
+    assert sum(part["events"] for part in seen["point"]["parts"]) == points["gross"][k]
+    words = format_target(found)
+    assert "2 exposures" in words
+    assert f"BIN {k} of exposure {facts['members'][1]}, at" in words
+    assert max(len(line) for line in words.splitlines()) <= 120
+    assert "point" not in explain_composites(photons, "SIMULATED-1")["observations"][0]
+    with pytest.raises(ConfigError, match="has a bin within half a day"):
+        explain_composites(photons, "SIMULATED-1", 3.0)

@@ -18,6 +18,7 @@ from cuvee.acquire.session import acquire_manifest
 from cuvee.acquire.wire import Patience, Wire
 from cuvee.config import AcquireParams, load
 from cuvee.store.paths import Paths
+from cuvee.store.sharing import shared
 
 __all__ = ["archive_at", "columns", "fetch", "hst", "kepler", "paths_of", "repeat", "tess"]
 
@@ -200,9 +201,10 @@ def fetch(
     config = load(root)
     params = config.acquire
     manifest = what.manifest if isinstance(what, Found) else what
-    with archive_at(params.archive, patience, params.parallel) as there:
+    paths, files = paths_of(root), config.files
+    with archive_at(params.archive, patience, params.parallel) as there, shared(paths, files.mode, files.group):
         return acquire_manifest(
-            paths_of(root),
+            paths,
             manifest,
             there,
             cloud=params.cloud,
@@ -227,7 +229,9 @@ def repeat(workspace: str | Path, record: str | Path, patience: Patience | None 
 
 def paths_of(root: Path) -> Paths:
     """Return the names of a workspace's files; RAW, and so what is known of it, is that of all its projects."""
-    return Paths(root, database=load(root).database.url)
+    config = load(root)
+    space = config.workspace
+    return Paths(root, space.base, space.red, space.lc, database=config.database.url)
 
 
 @contextmanager

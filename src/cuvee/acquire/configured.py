@@ -7,33 +7,38 @@ from pathlib import Path
 from cuvee.acquire.api import archive_at, fetch, paths_of
 from cuvee.acquire.journal import past
 from cuvee.acquire.manifest import Query
+from cuvee.acquire.names import HST_INSTRUMENTS
 from cuvee.acquire.outcome import Outcome, Reporter
 from cuvee.acquire.search import search
 from cuvee.acquire.sectors import parse_sectors
 from cuvee.acquire.session import cached
 from cuvee.acquire.wire import Patience
-from cuvee.config import AcquireParams, load
+from cuvee.config import Config, load
 from cuvee.errors import TransientError
 from cuvee.store.own_ledger import has_ledger, open_ledger
 
 __all__ = ["acquire_configured", "configured_query"]
 
 
-def configured_query(params: AcquireParams) -> Query:
+def configured_query(config: Config) -> Query:
     """Return what a configuration wants.
 
     Parameters
     ----------
-    params : AcquireParams
-        Its ``[acquire]``.
+    config : Config
+        Its ``[acquire]``; of Hubble, what the instrument of its ``[workspace]`` can make light curves of.
 
     Raises
     ------
     ConfigError
         If its sectors are none.
     """
+    params, name = config.acquire, config.workspace.instrument
+    counts_photons = params.mission == "hst" and name in HST_INSTRUMENTS.values()
     return Query(
         params.mission,
+        instrument=name if counts_photons else "",
+        time_tag=counts_photons,
         sectors=parse_sectors(params.sector),
         camera=params.camera,
         ccd=params.ccd,
@@ -72,10 +77,11 @@ def acquire_configured(
         If the archive cannot be reached, and was never asked for this.
     """
     root = Path(workspace)
-    params = load(root).acquire
+    config = load(root)
+    params = config.acquire
     if not (params.sector or params.target):
         return None
-    query, paths = configured_query(params), paths_of(root)
+    query, paths = configured_query(config), paths_of(root)
     if has_ledger(paths):
         with open_ledger(paths) as ledger:  # not only to read: one of an earlier cuvee is brought up to date
             earlier = past(ledger, query.key)

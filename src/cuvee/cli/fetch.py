@@ -17,7 +17,7 @@ from cuvee.cli.reduce import Json, Workspace
 
 if TYPE_CHECKING:
     from cuvee.acquire import Found, Manifest, Outcome, Query, Wanted
-    from cuvee.config import AcquireParams
+    from cuvee.config import AcquireParams, Config
 
 __all__ = ["Mission", "acquire"]
 
@@ -86,7 +86,7 @@ def acquire(
     from cuvee.config import load
     from cuvee.errors import EXIT_BAD_UNITS, EXIT_ENVIRONMENT, ConfigError, TransientError
 
-    params = load(workspace).acquire
+    config = load(workspace)
     words: dict[str, Any] = {
         "--sector": sector, "--camera": camera, "--ccd": ccd, "--target": target, "--product": product,
         "--instrument": instrument, "--programme": programme, "--grating": grating, "--time-tag": time_tag, "--where": where,
@@ -94,7 +94,7 @@ def acquire(
     given = [name for name, value in words.items() if value]
     try:
         if columns:
-            _columns(params)
+            _columns(config.acquire)
             return
         if from_ is not None:
             if given or mission or new:
@@ -103,7 +103,7 @@ def acquire(
                 )
             outcome = _repeat(workspace, from_, record, only_list, as_json, again, quiet)
         else:
-            query = _query(mission, words, params)
+            query = _query(mission, words, config)
             outcome = _search_and_fetch(workspace, query, new, record, only_list, as_json, again, quiet)
     except TransientError as error:  # whatever may pass: the network, the archive
         typer.echo(f"cuvee: {error.message}", err=True)
@@ -117,13 +117,13 @@ def acquire(
         raise typer.Exit(EXIT_BAD_UNITS)
 
 
-def _query(mission: Mission | None, words: dict[str, Any], params: AcquireParams) -> Query:
+def _query(mission: Mission | None, words: dict[str, Any], config: Config) -> Query:
     from cuvee.acquire.configured import configured_query
     from cuvee.acquire.manifest import Query
     from cuvee.acquire.sectors import parse_sectors
     from cuvee.errors import ConfigError
 
-    of = str(mission or params.mission)
+    of = str(mission or config.acquire.mission)
     foreign = {
         "tess": ("--instrument", "--programme", "--grating", "--time-tag"),
         "kepler": ("--sector", "--camera", "--ccd", "--instrument", "--programme", "--grating", "--time-tag"),
@@ -132,10 +132,10 @@ def _query(mission: Mission | None, words: dict[str, Any], params: AcquireParams
     if wrong := [name for name in foreign if words[name]]:
         raise ConfigError(f"{', '.join(wrong)} does not go with {of}; see: cuvee acquire --help")
     if not any(value for name, value in words.items() if name != "--product") and (
-        mission is None or of == params.mission
+        mission is None or of == config.acquire.mission
     ):
         # nothing was said: do what the configuration says
-        query = configured_query(params)
+        query = configured_query(config)
         return replace(query, mission=of, products=tuple(words["--product"] or query.products))
     return Query(
         of,

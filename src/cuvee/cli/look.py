@@ -95,6 +95,7 @@ def explain(
     star: Annotated[str, typer.Argument(help="Catalogue id, 'RA DEC' in degrees, or a target's name.")],
     workspace: Workspace = Path(),
     time: Annotated[float | None, typer.Option(help="Explain the point nearest this time (BTJD or BJD).")] = None,
+    composite: Annotated[bool, typer.Option("--composite", help="Photons: composites, not exposures.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say where a star's fluxes come from: products, files, parameters, versions, and every flag in words.
@@ -105,14 +106,14 @@ def explain(
 
     Example: cuvee explain 144996772 -w my-survey --time 2458530.3
     """
-    from cuvee.provenance import explain_star, explain_target, format_explanation, format_target
+    from cuvee.provenance import explain_composites, explain_star, explain_target, format_explanation, format_target
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
     if time is not None and time > _BJD_START:
         time -= 2_457_000.0
     if survey.photons:
-        target = explain_target(survey, survey.resolve(star), time)
+        target = (explain_composites if composite else explain_target)(survey, survey.resolve(star), time)
         tell(json.dumps(target, indent=1, allow_nan=False) if as_json else format_target(target))
         return
     facts = explain_star(survey, survey.resolve(star), time)

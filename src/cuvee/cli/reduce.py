@@ -257,8 +257,11 @@ def _star_ids(stars: Sequence[str]) -> tuple[int, ...]:
 
 
 def _summary_lines(summary: RunSummary, workspace: Path, dry_run: bool, stars: Sequence[int] = ()) -> list[str]:
+    from cuvee.pipeline import PIPELINE
+
     def with_outcome(wanted: str) -> str:
-        return ", ".join(f"{stage} {n}" for (stage, outcome), n in summary.counts.items() if outcome == wanted and n)
+        found = [(stage.name, summary.counts[stage.name, wanted]) for stage in PIPELINE]
+        return ", ".join(f"{name} {n}" for name, n in found if n)
 
     files = count(summary.n_files, "file")
     if dry_run:

@@ -33,6 +33,7 @@ __all__ = [
     "Config",
     "DataSources",
     "DatabaseParams",
+    "FileParams",
     "KeepParams",
     "RunParams",
     "WorkspaceParams",
@@ -120,6 +121,21 @@ class KeepParams(_Section):
     flux_blocks: bool = True
 
 
+class FileParams(_Section):
+    """``[files]``: who may read and write what is written; never changes a result.
+
+    Parameters
+    ----------
+    mode : str
+        Of new files in the workspace, octal: "0640", "0664". Empty: as the user's umask says.
+    group : str
+        Of new files in the workspace. Empty: the user's.
+    """
+
+    mode: str = Field(default="", pattern=r"^(0?6[0246]{2})?$")
+    group: str = ""
+
+
 class DatabaseParams(_Section):
     """``[database]``: where the ledger is; never changes a result.
 
@@ -138,7 +154,7 @@ class Config(_Section):
 
     Parameters
     ----------
-    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, events, collect, time, run, keep, database
+    workspace, acquire, data, catalog, targets, reference, prf, extract, moving, events, collect, time, run, keep, files, database
         One record a section.
     """
 
@@ -156,6 +172,7 @@ class Config(_Section):
     time: TimeParams = TimeParams()
     run: RunParams = RunParams()
     keep: KeepParams = KeepParams()
+    files: FileParams = FileParams()
     database: DatabaseParams = DatabaseParams()
 
     def effective(self) -> dict[str, Any]:

@@ -107,6 +107,11 @@ files = {catalog}
 # false frees disk; a repaired frame then costs its whole detector again.
 # flux_blocks = {flux_blocks}
 
+[files]
+# Mode and group of new files in this workspace, as "0640" and "hst"; without, as your umask and your group say.
+# mode = ""
+# group = ""
+
 [database]
 # Keep the ledger on a server, not in cuvee.db: in a schema of PostgreSQL for this survey alone, or a database of MySQL or MariaDB
 # (mysql://USER@HOST/SURVEY). Passwords are better kept in ~/.pgpass or ~/.my.cnf than here.
@@ -153,6 +158,11 @@ files = {data}
 # Worker processes, 0 for one a core; "process" or "serial".
 # workers = {run.workers}
 # executor = "{run.executor}"
+
+[files]
+# Mode and group of new files in this workspace, as "0640" and "hst"; without, as your umask and your group say.
+# mode = ""
+# group = ""
 
 [database]
 # Keep the ledger on a server, not in cuvee.db (docs/databases.md).

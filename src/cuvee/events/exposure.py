@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,6 @@ __all__ = [
     "COLUMNS",
     "PhotonCurve",
     "bin_exposure",
-    "facts_of_curve",
-    "renamed",
-    "statistics_facts",
 ]
 
 COLUMNS: dict[str, tuple[str, str]] = {
@@ -66,8 +63,6 @@ class PhotonCurve:
         The columns of `COLUMNS`, and those of further bands and segments.
     columns : dict of str to (str, str)
         Their units and meanings.
-    statistics : Statistics
-        How it varies.
     traces : dict of str to Trace
         By segment.
     sums : dict of str to Sums
@@ -87,7 +82,6 @@ class PhotonCurve:
     exposure: Exposure
     points: dict[str, NDArray[Any]]
     columns: dict[str, tuple[str, str]]
-    statistics: Statistics
     traces: dict[str, Trace]
     sums: dict[str, Sums]
     gti: NDArray[np.float64]
@@ -96,6 +90,15 @@ class PhotonCurve:
     start: float = 0.0
     step: float = 0.0
     resolved: Resolved | None = None
+
+    @property
+    def statistics(self) -> Statistics:
+        """How it varies, found when it is asked for: a composite asks not for those of its members."""
+        seconds = np.asarray(self.start + self.step * (np.arange(self.points["time"].size) + 0.5))
+        exposure, gross, background = (
+            self.points[name].astype(np.float64) for name in ("exposure", "gross", "background")
+        )
+        return statistics(seconds, exposure, gross, background)
 
     @property
     def wavelengths(self) -> tuple[float, float]:
@@ -199,7 +202,7 @@ def bin_exposure(
         columns_said[f"{name}_flux"] = "erg/(cm2 s)", f"energy {where}, without background"
         columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
     return PhotonCurve(
-        first, points, columns_said, statistics(middle, whole.exposure, whole.gross, whole.background), traces, sums, gti,
+        first, points, columns_said, traces, sums, gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
     )  # fmt: skip
@@ -264,29 +267,3 @@ def _blocks(band: Band) -> NDArray[np.int64]:
     starts = np.arange(0, counts.size, together)
     found = bayesian_blocks(np.add.reduceat(counts, starts), np.add.reduceat(exposure, starts))
     return np.asarray(starts[found])
-
-
-def facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
-    """Return what is kept of a light curve beside its points, as JSON can hold it."""
-    exposure = curve.exposure
-    return {
-        "rootname": exposure.rootname, "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd,
-        "ra": exposure.ra, "dec": exposure.dec,
-        "scale": exposure.scale, "start": curve.start, "step": curve.step, "wavelengths": list(curve.wavelengths),
-        "seconds": float(np.diff(curve.gti).sum()), "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
-        "segments": list(curve.traces), "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
-        "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error,
-        "resolved": curve.resolved is not None, **statistics_facts(curve.statistics),
-    }  # fmt: skip
-
-
-def statistics_facts(found: Statistics) -> dict[str, Any]:
-    """Return statistics as JSON can hold them: numbers, and period, power and false alarm of each range."""
-    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
-    return {"statistics": {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}, "peaks": peaks}
-
-
-def renamed(curve: PhotonCurve, names: Mapping[str, str]) -> PhotonCurve:
-    """Return the curve under the name that a table of names gives its target."""
-    target = names.get(curve.exposure.target, curve.exposure.target)
-    return replace(curve, exposure=replace(curve.exposure, target=target))

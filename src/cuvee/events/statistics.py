@@ -5,8 +5,8 @@ does not vary comes out as constant, however faint it is.
 
 References
 ----------
-Vaughan et al. 2003, MNRAS 345, 1271 (excess variance); Cash 1979, ApJ 228, 939 (likelihood of counts); Scargle 1982, ApJ 263, 835
-(periodogram); the periods and the Poisson factor are those of the Lightcurve Legacy of COS and STIS.
+Vaughan et al. 2003, MNRAS 345, 1271 (excess variance); Cash 1979, ApJ 228, 939 (likelihood of counts); the Poisson factor is that of the
+Lightcurve Legacy of COS and STIS.
 """
 
 from __future__ import annotations
@@ -16,38 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PERIODS", "Peak", "Statistics", "periodogram", "statistics"]
+from cuvee.events.periods import LEAST_CELLS, PERIODS, TRIALS, Peak, find_peak
+
+__all__ = ["Statistics", "statistics"]
 
 FloatArray = NDArray[np.float64]
 
-PERIODS = {"short": (5.0, 600.0), "medium": (600.0, 3600.0), "long": (3600.0, 36000.0)}
-"""Ranges in which periods are sought (s)."""
-
-TRIALS = 200
-"""Constant light curves that the height of a peak is compared with; beyond them a Gumbel distribution is fitted to theirs."""
-
-LEAST_BINS = 10
-OVERSAMPLING = 5
-MOST_FREQUENCIES = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """The highest peak of a periodogram.
-
-    Parameters
-    ----------
-    period : float
-        s; NaN where the light curve is too short for the range.
-    power : float
-        Share of the variance that it explains.
-    false_alarm : float
-        Probability that a constant source shows a peak as high as this, by simulation.
-    """
-
-    period: float
-    power: float
-    false_alarm: float
+TOGETHER = 10_000
+"""Bins that are simulated at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +66,6 @@ def statistics(
     gross: FloatArray,
     background: FloatArray,
     seed: int = 1,
-    periods: bool = True,
 ) -> Statistics:
     """Return how a light curve varies.
 
@@ -103,8 +78,6 @@ def statistics(
         the longest exposure count for no period, and those without any for nothing.
     seed : int
         Of the simulations.
-    periods : bool
-        Whether to look for periods.
 
     Returns
     -------
@@ -116,9 +89,9 @@ def statistics(
         np.asarray(one, np.float64)[used] for one in (time, exposure, gross, background)
     )
     nan = float("nan")
-    nothing = {name: Peak(nan, nan, nan) for name in PERIODS}
+    peaks = {name: Peak(nan, nan, nan) for name in PERIODS}
     if gross.size < 2:
-        return Statistics(int(gross.sum()), nan, nan, nan, nan, nan, nan, nan, nan, nothing)
+        return Statistics(int(gross.sum()), nan, nan, nan, nan, nan, nan, nan, nan, peaks)
     rate = _constant_rate(exposure, gross, background)
     expected = np.maximum(rate * exposure + background, 0.0)
     net = (gross - background) / exposure
@@ -128,17 +101,16 @@ def statistics(
     factor = float(np.sqrt(scatter / expected.mean())) if expected.mean() > 0.0 else nan
     excess, excess_err = _excess(net, expected / exposure**2, mean)
     rng = np.random.default_rng(seed)
-    fake = rng.poisson(np.maximum(expected, 0.0), (TRIALS, gross.size)).astype(np.float64)
+    constant = _constancy(gross, expected, rng)
     from scipy import stats
 
     found = stats.pearsonr(time, net) if spread > 0.0 and gross.size > 2 else None
-    peaks = dict(nothing)
     whole = exposure >= 0.5 * exposure.max()
-    if periods and np.count_nonzero(whole) >= LEAST_BINS:
-        args = time[whole], exposure[whole], gross[whole], background[whole], fake[:, whole]
-        peaks = {name: _peak(*args, low, high) for name, (low, high) in PERIODS.items()}
+    if np.count_nonzero(whole) >= LEAST_CELLS:
+        bins = time[whole], exposure[whole], gross[whole], background[whole], expected[whole]
+        peaks = {name: find_peak(*bins, span, rng) for name, span in PERIODS.items()}
     return Statistics(
-        int(gross.sum()), mean, spread, factor, excess, excess_err, _constancy(gross, expected, fake),
+        int(gross.sum()), mean, spread, factor, excess, excess_err, constant,
         float(found.statistic) if found else nan, float(found.pvalue) if found else nan, peaks,
     )  # fmt: skip
 
@@ -166,11 +138,14 @@ def _deviance(gross: FloatArray, expected: FloatArray) -> FloatArray:
     return np.asarray(2.0 * (model - gross + xlogy(gross, gross / model)).sum(axis=-1))
 
 
-def _constancy(gross: FloatArray, expected: FloatArray, fake: FloatArray) -> float:
+def _constancy(gross: FloatArray, expected: FloatArray, rng: np.random.Generator) -> float:
     """Return how often a constant source deviates as much; a normal tail stands in where no simulation came as far."""
     from scipy import stats
 
-    ours, theirs = float(_deviance(gross, expected)), _deviance(fake, expected)
+    ours, theirs = float(_deviance(gross, expected)), np.zeros(TRIALS)
+    for start in range(0, expected.size, TOGETHER):
+        some = expected[start : start + TOGETHER]
+        theirs += _deviance(rng.poisson(some, (TRIALS, some.size)).astype(np.float64), some)
     share = (np.count_nonzero(theirs >= ours) + 1) / (len(theirs) + 1)
     if share > 5.0 / len(theirs):
         return float(share)
@@ -192,77 +167,3 @@ def _excess(net: FloatArray, variance: FloatArray, mean: float) -> tuple[float, 
         (np.sqrt(2.0 / n) * share**2) ** 2 + (np.sqrt(noise / n) * 2.0 * np.sqrt(max(excess, 0.0)) / mean) ** 2
     )
     return float(excess), float(error)
-
-
-def periodogram(
-    time: FloatArray, values: FloatArray, weights: FloatArray, low: float, high: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return periods and their power.
-
-    Parameters
-    ----------
-    time, values, weights : float64 arrays, shapes (n,), (..., n), (n,)
-        s, anything, and inverse variances.
-    low, high : float
-        Range of periods (s); none shorter than two of the shortest steps, or longer than the light curve.
-
-    Returns
-    -------
-    period : float64 array, shape (n_period,)
-        s; empty where the range holds none.
-    power : float64 array, shape (..., n_period)
-        Share of the variance that a sine of the period explains.
-    """
-    span, step = float(time[-1] - time[0]), float(np.diff(time).min())
-    low, high = max(low, 2.0 * step), min(high, span)
-    if not low < high:
-        return np.zeros(0), np.zeros((*values.shape[:-1], 0))
-    n = int(np.clip(OVERSAMPLING * span * (1.0 / low - 1.0 / high), 20, MOST_FREQUENCIES))
-    frequency = np.linspace(1.0 / high, 1.0 / low, n)
-    flat = values.reshape(-1, values.shape[-1])
-    weights = weights / weights.sum()
-    flat = flat - (flat @ weights)[:, None]
-    variance = (flat**2) @ weights
-    power = np.empty((len(flat), n))
-    weighted = flat * weights
-    for k, one in enumerate(frequency):
-        phase = 2.0 * np.pi * one * time
-        cos, sin = np.cos(phase), np.sin(phase)
-        # The two are made orthogonal, and free of the mean (Zechmeister & Kuerster 2009, A&A 496, 577).
-        c, s = float(cos @ weights), float(sin @ weights)
-        cc, ss, cs = (
-            float(cos**2 @ weights) - c * c,
-            float(sin**2 @ weights) - s * s,
-            float((cos * sin) @ weights) - c * s,
-        )
-        yc, ys = weighted @ cos, weighted @ sin
-        below = cc * ss - cs * cs
-        power[:, k] = (ss * yc**2 + cc * ys**2 - 2.0 * cs * yc * ys) / below if below > 1e-12 * cc * ss else 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        power = np.where(variance[:, None] > 0.0, power / variance[:, None], 0.0)
-    return 1.0 / frequency, power.reshape(*values.shape[:-1], n)
-
-
-def _peak(
-    time: FloatArray,
-    exposure: FloatArray,
-    gross: FloatArray,
-    background: FloatArray,
-    fake: FloatArray,
-    low: float,
-    high: float,
-) -> Peak:
-    from scipy import stats
-
-    weights = exposure**2 / np.maximum(gross.mean() * exposure / exposure.mean(), 1e-12)
-    values = (np.vstack([gross, fake]) - background) / exposure
-    period, power = periodogram(time, values, weights, low, high)
-    if not period.size:
-        return Peak(float("nan"), float("nan"), float("nan"))
-    best = int(power[0].argmax())
-    theirs = power[1:].max(axis=1)
-    share = float((np.count_nonzero(theirs >= power[0, best]) + 1) / (len(theirs) + 1))
-    if share <= 5.0 / len(theirs) and np.ptp(theirs) > 1e-9:  # they are shares of one
-        place, scale = stats.gumbel_r.fit(theirs)
-        share = float(stats.gumbel_r.sf(power[0, best], place, scale))
-    return Peak(float(period[best]), float(power[0, best]), float(share))

@@ -21,7 +21,7 @@ from cuvee.survey import LightCurve, Survey
 
 __all__ = ["explain_star", "nearest", "plain_facts", "points_of"]
 
-_FAR = 0.5
+FAR = 0.5
 """A time further than this from every point of a star (d) is a slip of the user's."""
 
 
@@ -160,7 +160,7 @@ def nearest(curve: LightCurve, time: float) -> int:
     if not np.isfinite(distance).any():
         raise ConfigError(f"No point of star {curve.id} has a time.")
     i = int(np.nanargmin(distance))
-    if distance[i] > _FAR:
+    if distance[i] > FAR:
         raise ConfigError(
             f"Star {curve.id} has no point within half a day of BTJD {time:.5f}; its points run from "
             f"{np.nanmin(curve.time):.5f} to {np.nanmax(curve.time):.5f}."

@@ -11,19 +11,23 @@ import numpy as np
 from cuvee import __version__
 from cuvee.config import CONFIG_NAME
 from cuvee.errors import BadData, ConfigError, NoWork
+from cuvee.events.composite import within
 from cuvee.events.curve import band_curve, bin_edges
 from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.model.keys import DataId
 from cuvee.model.photons import REASONS
 from cuvee.provenance.chain import Chain
-from cuvee.provenance.explain import nearest, plain_facts, points_of
+from cuvee.provenance.explain import FAR, nearest, plain_facts, points_of
 from cuvee.provenance.words import run_lines, step_lines, wrapped
 from cuvee.run.software import software_versions
 from cuvee.store.own_ledger import open_ledger
 from cuvee.survey import LightCurve, Survey
 from cuvee.survey.photon_lists import raw_files
 
-__all__ = ["explain_target", "format_target"]
+__all__ = ["explain_composites", "explain_target", "format_target"]
+
+SHOWN = 20
+"""Exposures of a composite that are named."""
 
 _SINGLE = 1e-5
 """Share by which numbers may differ that are stored in single precision."""
@@ -59,16 +63,7 @@ def explain_target(survey: Survey, target: str, time: float | None = None) -> di
         If there is no such target, or no bin near ``time``.
     """
     curve = survey.light_curve(target)
-    facts: dict[str, Any] = {
-        "id": curve.id,
-        "ra": curve.ra,
-        "dec": curve.dec,
-        "instrument": curve.instrument,
-        "workspace": str(survey.path),
-        "configuration": str(survey.path / CONFIG_NAME),
-        "software_now": {"cuvee": __version__, **software_versions()},
-        "observations": [],
-    }
+    facts = _head(survey, curve)
     chosen = None if time is None else nearest(curve, time)
     with open_ledger(survey.paths, read_only=True) as ledger:
         chain = Chain(survey, ledger)
@@ -84,22 +79,91 @@ def explain_target(survey: Survey, target: str, time: float | None = None) -> di
             }
             here |= {"light_curves": step["path"] if step else "", "chain": [step] if step else []}
             if chosen is not None:
-                here["point"] = _point(survey, curve, chosen, row)
+                values = {name: column[chosen] for name, column in curve.points.items()}
+                here["point"] = _point(survey, values, int(values["cadence"]), row)
             facts["observations"].append(here)
     facts["runs"] = [chain.runs[number] for number in sorted(chain.runs)]
     return plain_facts(facts)
 
 
-def _point(survey: Survey, curve: LightCurve, chosen: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: column[chosen] for name, column in curve.points.items()}
+def explain_composites(survey: Survey, target: str, time: float | None = None) -> dict[str, Any]:
+    """Gather everything that is behind the composites of a target of photons.
+
+    Parameters
+    ----------
+    survey, target, time
+        As for `explain_target`.
+
+    Returns
+    -------
+    dict
+        As `explain_target` has it. An observation is a composite: ``series`` (what its exposures have in common), ``points``, ``facts`` (its exposures, the
+        wavelengths that they share, who is left out and why, statistics), ``chain``, and the ``point`` with the ``exposure`` that its bin is of.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such target, it has no composite, or no bin near ``time``.
+    """
+    curve = survey.light_curve(target)
+    facts = _head(survey, curve)
+    found = [one for one in survey.counted.exposures([target]) if one[0].row["segment"] == "composite"]
+    if not found:
+        raise ConfigError(
+            f"{target} has no composite: it takes two exposures in one configuration; leave --composite out."
+        )
+    if time is not None:
+        found = [min(found, key=lambda one: float(np.abs(one[0].points["time"] - time).min()))]
+        if np.abs(found[0][0].points["time"] - time).min() > FAR:
+            raise ConfigError(f"No composite of {target} has a bin within half a day of BTJD {time:.5f}.")
+    rows = {str(row["series"]): row for row in curve.observations}
+    with open_ledger(survey.paths, read_only=True) as ledger:
+        chain = Chain(survey, ledger)
+        for one, known in found:
+            key = str(one.row["series"])
+            step = chain.step("composites", DataId(survey.instrument, part=key))
+            here = {
+                "series": key,
+                "points": int(one.points["time"].size),
+                "facts": known,
+                "chain": [step] if step else [],
+            }
+            if time is not None:
+                chosen = int(np.abs(one.points["time"] - time).argmin())
+                number = one.points["dataset"][chosen]
+                k = int(np.count_nonzero(one.points["dataset"][:chosen] == number))
+                member = known["members"][number - 1]
+                values = {name: column[chosen] for name, column in one.points.items()}
+                here["point"] = {**_point(survey, values, k, rows[member], known["limits"]), "exposure": member}
+            facts["observations"].append(here)
+    facts["runs"] = [chain.runs[number] for number in sorted(chain.runs)]
+    return plain_facts(facts)
+
+
+def _head(survey: Survey, curve: LightCurve) -> dict[str, Any]:
+    return {
+        "id": curve.id, "ra": curve.ra, "dec": curve.dec, "instrument": curve.instrument, "workspace": str(survey.path),
+        "configuration": str(survey.path / CONFIG_NAME), "software_now": {"cuvee": __version__, **software_versions()}, "observations": [],
+    }  # fmt: skip
+
+
+def _point(
+    survey: Survey,
+    values: dict[str, Any],
+    k: int,
+    row: Mapping[str, Any],
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Any]:
+    """Count the events of a bin anew, the k-th of an exposure; of a composite within its limits."""
     found: dict[str, Any] = {"values": values, "parts": [], "trouble": "", "agree": None}
     params, bits = survey.counted.event_params
     assert survey.device.photons is not None
     try:
-        again = bin_exposure(survey.counted.event_lists(row), params, bits, survey.device.photons.n_row)
+        lists = survey.counted.event_lists(row)
+        lists = within(lists, limits) if limits else lists
+        again = bin_exposure(lists, params, bits, survey.device.photons.n_row, limits=limits)
     except (BadData, ConfigError, NoWork) as error:
         return {**found, "trouble": f"The sums cannot be done again: {error.message}"}
-    k = int(values["cadence"])
     if k >= again.points["time"].size:
         return {**found, "trouble": "The sums cannot be done again: [events] of cuvee.toml is not as it was."}
     found["parts"] = [_part(again, name, k) for name in again.sums]
@@ -137,7 +201,7 @@ def format_target(facts: Mapping[str, Any]) -> str:
     lines = [f"{facts['id']}, RA {facts['ra']:.6f} Dec {facts['dec']:.6f} deg, {facts['instrument']}"]
     in_full = any("point" in seen for seen in facts["observations"])
     for seen in facts["observations"]:
-        lines += _exposure_lines(seen)
+        lines += _composite_lines(seen) if "members" in seen["facts"] else _exposure_lines(seen)
         if "point" in seen:
             lines += _point_lines(seen["point"])
             lines += ["", "  WHAT IT WAS MADE FROM"]
@@ -146,6 +210,24 @@ def format_target(facts: Mapping[str, Any]) -> str:
     for run in facts["runs"]:
         lines += ["", *run_lines(run, facts, in_full)]
     return "\n".join(piece for line in lines for piece in wrapped(line))
+
+
+def _composite_lines(seen: Mapping[str, Any]) -> list[str]:
+    known = seen["facts"]
+    members = known["members"]
+    lines = [
+        "",
+        f"composite {seen['series']}: {' '.join(word for word in known['setting'] if word)}",
+        f"  {len(members)} exposures, {known['seconds']:.3f} s of good time, {seen['points']} bins; {known['statistics']['total']} events are counted",
+        f"  {', '.join(members[:SHOWN])}{f' and {len(members) - SHOWN} more' if len(members) > SHOWN else ''}",
+    ]
+    lines += [
+        f"    {name}: {low:.1f} to {high:.1f} A, which all of them have"
+        for name, (low, high) in known["limits"].items()
+    ]
+    lines += [] if known["limits"] else ["  no extracted spectra: counts and rates, no flux"]
+    lines += [f"  left out: {name}, for {why}" for name, why in known["left_out"].items()]
+    return [*lines, "  what each was made of: cuvee explain without --composite"]
 
 
 def _exposure_lines(seen: Mapping[str, Any]) -> list[str]:
@@ -184,9 +266,10 @@ _STATES = {"unchanged": "unchanged since", "touched": "changed or moved since", 
 
 def _point_lines(point: Mapping[str, Any]) -> list[str]:
     values = point["values"]
+    of = f" of exposure {point['exposure']}," if "exposure" in point else ""
     lines = [
         "",
-        f"  BIN {values['cadence']} at BJD_TDB - 2457000 = {_number(values['time'], '.7f')}, as stored",
+        f"  BIN {values['cadence']}{of} at BJD_TDB - 2457000 = {_number(values['time'], '.7f')}, as stored",
         (
             f"    gross {_number(values['gross'], '.0f')} events, of which {_number(values['background'], '.3f')} are expected to be background; "
             f"{_number(values['exposure'], '.3f')} s of good time"

@@ -1,4 +1,4 @@
-"""The figure of a composite: flux, net rate and background of all its exposures, one behind the other."""
+"""The figure of a composite: flux and its error, gross and net rate and background of all its exposures, one behind the other."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from cuvee.quicklook.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMIL
 __all__ = ["figure_composite"]
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+MOST_LETTERS = 125
+"""Of the line above the panels; longer ones are written smaller."""
 MOST_POINTS = 600
 """Points in a panel: shorter bins are put together, for the eye."""
 
@@ -36,21 +38,18 @@ def figure_composite(points: Mapping[str, NDArray[Any]], facts: Mapping[str, Any
         16:9, for a slide. Exposures follow one another without the time between them.
     """
     figure = slide(f"{facts['target']}   {' '.join(word for word in facts['setting'] if word)}   composite")
-    found = facts["statistics"]
-    n = len(facts["members"])
-    words = f"{n} exposures, {facts['seconds']:,.0f} s, {found['total']:,} events; probability of a constant source {found['constant']:.2g}"
-    if facts["limits"]:
-        words += "; " + ", ".join(f"{name} {low:.0f} to {high:.0f} Å" for name, (low, high) in facts["limits"].items())
-    has_flux = bool(np.isfinite(points["flux"]).any())
-    rows = [("flux", "flux_err")] if has_flux else []
-    rows += [("net", "net_err"), ("background", "")]
-    height = 5.6 / len(rows)
-    for k, (value, error) in enumerate(rows):
+    rows: tuple[str, ...] = ("flux", "error", "gross", "net", "background")
+    if not np.isfinite(points["flux"]).any():
+        rows = ("gross", "net", "background")
+    height = 5.75 / len(rows)
+    drawn = _put_together(points)
+    for k, value in enumerate(rows):
         top = 6.6 - k * height
-        ax = place(figure, 1.25, 12.95, top - height + 0.25, top)
-        _panel(ax, points, value, error)
+        ax = place(figure, 1.35, 12.95, top - height + 0.15, top)
+        _panel(ax, drawn, value)
         if k == 0:
-            ax.set_title(words, fontsize=12.5, color=GREY)
+            words = _words(facts)
+            ax.set_title(words, fontsize=min(12.5, 12.5 * MOST_LETTERS / len(words)), color=GREY)
         if k < len(rows) - 1:
             ax.tick_params(labelbottom=False)
         else:
@@ -59,39 +58,67 @@ def figure_composite(points: Mapping[str, NDArray[Any]], facts: Mapping[str, Any
     return figure
 
 
-def _panel(ax: Axes, points: Mapping[str, NDArray[Any]], value: str, error: str) -> None:
-    live = np.cumsum(np.nan_to_num(points["exposure"]).astype(np.float64))
-    together = -(-live.size // MOST_POINTS)
-    values = points[value].astype(np.float64)
-    if value == "background":
-        values = values / points["exposure"]
-    scale = 1.0
-    if value == "flux" and np.isfinite(values).any():
-        scale = 10.0 ** np.floor(np.log10(np.nanmax(np.abs(values)) or 1.0))
-    for k in np.unique(points["dataset"]):
-        here = np.flatnonzero((points["dataset"] == k) & (points["exposure"] > 0.0) & np.isfinite(values))
-        if not here.size:
-            continue
-        starts = np.arange(0, here.size, together)
-        n = np.diff(np.r_[starts, here.size])
-        weight = points["exposure"][here].astype(np.float64)
-        total = np.add.reduceat(weight, starts)
-        mean = np.add.reduceat(values[here] * weight, starts) / total / scale
-        at = np.add.reduceat(live[here], starts) / n
-        colour = COLOURS[(int(k) - 1) % len(COLOURS)]
-        if error:
-            spread = (
-                np.sqrt(np.add.reduceat((points[error][here].astype(np.float64) * weight) ** 2, starts)) / total / scale
-            )
-            ax.errorbar(at, mean, spread, fmt="o", ms=3.0, color=colour, elinewidth=0.8, alpha=0.85)
-        else:
-            ax.plot(at, mean, color=colour, lw=1.4)
-    ax.set_ylabel(
-        {"flux": rf"flux ($10^{{{np.log10(scale):.0f}}}$ cgs)", "net": "net (1/s)", "background": "background (1/s)"}[
-            value
-        ]
+def _words(facts: Mapping[str, Any]) -> str:
+    found = facts["statistics"]
+    words = [
+        f"{len(facts['members'])} exposures, {facts['seconds']:,.0f} s, {found['total']:,} events",
+        f"probability of a constant source {found['constant']:.2g}",
+    ]
+    if facts["limits"]:
+        words.append(", ".join(f"{name} {low:.0f} to {high:.0f} Å" for name, (low, high) in facts["limits"].items()))
+    peaks = [peak for peak in facts["peaks"].values() if np.isfinite(peak[0]) and peak[2] < 0.01]
+    if peaks:
+        best = min(peaks, key=lambda peak: float(peak[2]))
+        words.append(f"period {best[0]:.4g} s (false alarm {best[2]:.1g})")
+    return "; ".join(words)
+
+
+def _put_together(points: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return what is drawn: bins of an exposure put together for the eye, weighted by their good time."""
+    exposure = points["exposure"].astype(np.float64)
+    here = np.flatnonzero(exposure > 0.0)
+    seconds, number = exposure[here], points["dataset"][here]
+    k = np.arange(here.size)
+    first = np.maximum.accumulate(np.where(np.diff(number, prepend=-1) != 0, k, 0))
+    starts = np.flatnonzero((k - first) % -(-here.size // MOST_POINTS) == 0)
+    total = np.add.reduceat(seconds, starts)
+
+    def mean(name: str, power: int = 1) -> NDArray[np.float64]:
+        summed = np.add.reduceat((points[name][here].astype(np.float64) * seconds) ** power, starts)
+        return np.asarray(summed ** (1.0 / power) / total)
+
+    counts, behind = (
+        np.add.reduceat(points[name][here].astype(np.float64), starts) for name in ("gross", "background")
     )
-    ax.axhline(0.0, color=GREY, lw=0.8)
+    return {
+        "at": np.add.reduceat(np.cumsum(exposure)[here], starts) / np.diff(np.r_[starts, here.size]), "number": number[starts],
+        "flux": mean("flux"), "error": mean("flux_err", 2), "gross": counts / total, "gross_err": np.sqrt(counts) / total,
+        "net": mean("net"), "net_err": mean("net_err", 2), "background": behind / total,
+    }  # fmt: skip
+
+
+def _panel(ax: Axes, drawn: Mapping[str, NDArray[Any]], value: str) -> None:
+    scale = 1.0
+    if value in ("flux", "error") and np.isfinite(drawn[value]).any():
+        scale = 10.0 ** np.floor(np.log10(np.nanmax(np.abs(drawn[value])) or 1.0))
+    error = drawn.get({"flux": "error", "gross": "gross_err", "net": "net_err"}.get(value, ""))
+    for k, colour in enumerate(COLOURS):
+        own = (drawn["number"] - 1) % len(COLOURS) == k
+        spread = error[own] / scale if error is not None else None
+        ax.errorbar(
+            drawn["at"][own],
+            drawn[value][own] / scale,
+            spread,
+            fmt="o",
+            ms=2.5,
+            color=colour,
+            elinewidth=0.8,
+            alpha=0.85,
+        )
+    unit = rf"$10^{{{np.log10(scale):.0f}}}$ cgs" if value in ("flux", "error") else "count/s"
+    ax.set_ylabel(f"{value}\n({unit})", fontsize=11)
+    if value not in ("error", "background"):
+        ax.axhline(0.0, color=GREY, lw=0.8)
     tidy(ax)
 
 

@@ -41,8 +41,8 @@ from cuvee.report.markup import (
 )
 from cuvee.report.page import document, tiles
 from cuvee.report.pictures import picture
-from cuvee.store.photon_curves import read_facts
-from cuvee.survey import Survey
+from cuvee.store.photon_curves import read_exposure, read_facts
+from cuvee.survey import LightCurve, Survey
 
 __all__ = ["photon_page"]
 
@@ -114,9 +114,8 @@ def _exposures(survey: Survey) -> list[Facts]:
     except CuveeError:
         return []
     units = [DataId(survey.instrument, row["segment"], row["detector"], "events", row["series"]) for row in rows]
-    return sorted(
-        (read_facts(survey.paths.exposure(unit)) for unit in units), key=lambda one: (one["target"], one["mjd"])
-    )
+    found = ({**read_facts(survey.paths.exposure(unit)), "unit": unit} for unit in units)
+    return sorted(found, key=lambda one: (one["target"], one["mjd"]))
 
 
 def _peak(one: Facts) -> tuple[float, float]:
@@ -227,7 +226,9 @@ def _tables(survey: Survey, kinds: Mapping[str, list[Facts]]) -> list[Html]:
         more = f" The first {MOST_ROWS} of {len(every):,}." if len(every) > MOST_ROWS else ""
         part = [tag("h2", words, id=name), table(_HEAD, map(_row, every[:MOST_ROWS]), meaning + more, left=3)]
         if name == "interesting":
-            part += [_drawn(survey, one) for one in every[:MOST_PICTURES]]
+            drawn = every[:MOST_PICTURES]
+            curves = {target: survey.light_curve(target) for target in dict.fromkeys(one["target"] for one in drawn)}
+            part += [_drawn(survey, one, curves[one["target"]]) for one in drawn]
         pieces.append(tag("section", join(part)))
     return pieces
 
@@ -245,9 +246,9 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if np.isfinite(value) else NOTHING
 
 
-def _drawn(survey: Survey, one: Facts) -> Html:
-    points = survey.light_curve(one["target"]).only(one["rootname"])
-    image = picture(figure_exposure(points, survey.exposure(one["rootname"])), 96)
+def _drawn(survey: Survey, one: Facts, curve: LightCurve) -> Html:
+    points = curve.only(one["rootname"])
+    image = picture(figure_exposure(points, read_exposure(survey.paths.exposure(one["unit"]))), 96)
     return figure(
         image, f"Light curve, counts image, spectrum, pulse heights and cumulative counts of {one['rootname']}."
     )

@@ -21,6 +21,7 @@ from cuvee.report.section import Section, brief_section, group_title, make_secti
 from cuvee.report.sky import Outline, figure_sky
 from cuvee.run.start import Reporter
 from cuvee.store.atomic import atomic_path
+from cuvee.store.sharing import shared
 from cuvee.survey import Survey
 
 __all__ = ["write_report"]
@@ -78,9 +79,10 @@ def write_report(survey: Survey, run: int | None = None, reporter: Reporter | No
 
 def _put(survey: Survey, facts: RunFacts, page: str) -> Path:
     newest = survey.paths.report()
-    for path in [survey.paths.report(facts.number), newest] if facts.number else [newest]:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(page.encode())
+    with shared(survey.paths, survey.config.files.mode, survey.config.files.group):
+        for path in [survey.paths.report(facts.number), newest] if facts.number else [newest]:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(page.encode())
     return newest
 
 

@@ -33,6 +33,9 @@ from cuvee.store.paths import Paths
 
 __all__ = ["Driver"]
 
+Raw = Mapping[str, Sequence[Product]]
+Sets = Mapping[DataId, ReferenceSet]
+
 _CHUNK = 16
 """Tiny units that travel to a worker together, at most."""
 
@@ -188,18 +191,18 @@ class Driver:
     def _exposures(self, home: DataId) -> set[str]:
         """Do all exposures of a photon counter together, for a visit has few; return the stages that this were."""
         names = [stage.name for stage in self.stages.values() if "events" in stage.reads]
-        for name in names:
-            while True:
-                counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
-                everything = self.sources.photons()
-                n_bad = len(self.stock.inventory.bad)
-                raw = {kind: [p for p in found if self._wanted(p.data_id.group)] for kind, found in everything.items()}
-                self._stage(name, home, raw, groups=[group for group in self.groups if self._wanted(group)])
-                if len(self.stock.inventory.bad) == n_bad:
-                    break
-                # Files proved bad: what the others of their exposures make without them is found now, not in the next run.
-                self.summary.counts, self.summary.troubled = counts, troubled
-        return set(names)
+        while True:
+            counts, troubled = self.summary.counts.copy(), list(self.summary.troubled)
+            everything = self.sources.photons()
+            n_bad = len(self.stock.inventory.bad)
+            raw = {kind: [p for p in found if self._wanted(p.data_id.group)] for kind, found in everything.items()}
+            todo = [unit for name in names for unit in self._planned(name, home, raw)]
+            # Neither waits for the other, and a composite of many is begun while there is work for the other workers.
+            self._perform(home, sorted(todo, key=lambda unit: -len(unit.inputs)))
+            if len(self.stock.inventory.bad) == n_bad:
+                return set(names)
+            # Files proved bad: what the others of their exposures make without them is found now, not in the next run.
+            self.summary.counts, self.summary.troubled = counts, troubled
 
     def _wave(self, group: DataId) -> None:
         """Do everything for one segment, detector and kind, unless it is known to be whole."""
@@ -267,23 +270,21 @@ class Driver:
         if not self.config.keep.flux_blocks and not self.options.dry_run and "collect" in self.stages:
             self.stock.evict(group)
 
-    def _raw(self, group: DataId, sets: Mapping[DataId, ReferenceSet]) -> dict[str, list[Product]]:
+    def _raw(self, group: DataId, sets: Sets) -> dict[str, list[Product]]:
         return self.sources.products(self.groups[group], sets)
 
-    def _stage(
-        self,
-        name: str,
-        group: DataId,
-        raw: Mapping[str, Sequence[Product]],
-        sets: Mapping[DataId, ReferenceSet] | None = None,
-        groups: Sequence[DataId] = (),
-    ) -> None:
-        """Plan one stage from what exists now, and do what is to do; its units belong to ``group``, or to ``groups``."""
+    def _stage(self, name: str, group: DataId, raw: Raw, sets: Sets | None = None) -> None:
+        """Plan one stage from what exists now, and do what is to do."""
+        self._perform(group, self._planned(name, group, raw, sets))
+
+    def _planned(self, name: str, group: DataId, raw: Raw, sets: Sets | None = None) -> list[Unit]:
+        """Plan one stage from what exists now, and return what is to do."""
         stage = self.stages.get(name)
         if stage is None:
-            return
+            return []
         products = {**self.stock.take(group), **raw}
-        plan = make_plan(self.stock, stage, [group, *groups], products, self.params[name])
+        groups = [group, *filter(self._wanted, self.groups)] if "events" in stage.reads else [group]
+        plan = make_plan(self.stock, stage, groups, products, self.params[name])
         if self.places is not None and group in self.places:
             plan = only_patches(plan, self.places[group], self.stock.take(group).get("targets", ()), self.paths.root)
         for receipt in plan.settled:
@@ -297,7 +298,7 @@ class Driver:
             self.summary.counts[name, "to do"] += len(plan.todo)
             if self.device.photons is None:
                 self.outlook.note(group, raw, plan.todo)
-            return
+            return []
         self.stock.adopt()
         self._forget(plan.dropped)
         todo = plan.todo
@@ -305,13 +306,13 @@ class Driver:
             self._see_room(group, raw, todo)
         if name == "collect" and todo and sets is not None:
             todo = self._with_bytes(todo, group, sets)
-        self._perform(stage, group, todo)
+        return todo
 
     def _raw_ahead(self, group: DataId) -> dict[str, list[Product]]:
         sets = self.sources.reference_sets(self.groups[group], self.options.renew_reference)
         return self._raw(group, sets)
 
-    def _see_room(self, group: DataId, raw: Mapping[str, Sequence[Product]], units: Sequence[Unit]) -> None:
+    def _see_room(self, group: DataId, raw: Raw, units: Sequence[Unit]) -> None:
         after = [other for other in sorted(self.groups) if other > group and self.groups[other] and self._wanted(other)]
         room = self.outlook.see(group, raw, units, after, self.reporter.say)
         self.summary.room = self.summary.room or room
@@ -339,7 +340,7 @@ class Driver:
             for name in names:
                 self._forget(list(self.stock.units(name, group).values()))
 
-    def _with_bytes(self, todo: list[Unit], group: DataId, sets: Mapping[DataId, ReferenceSet]) -> list[Unit]:
+    def _with_bytes(self, todo: list[Unit], group: DataId, sets: Sets) -> list[Unit]:
         """Make evicted flux blocks again that units need; their content is the same, so the units stay."""
         lost = {p.data_id for unit in todo for p in unit.inputs if p.meta.get("evicted")}
         if not lost:
@@ -347,7 +348,7 @@ class Driver:
         for name in ("extract", "extract-series"):
             units = units_of(self.stages[name], {**self.stock.take(group), **self._raw(group, sets)})
             whole = [unit for unit in units if unit.data_id in lost and not any(map(is_gone, unit.inputs))]
-            self._perform(self.stages[name], group, whole)
+            self._perform(group, whole)
         called = {unit.data_id for unit in todo}
         units = units_of(todo[0].stage, {**self.stock.take(group), **self._raw(group, sets)})
         ready = []
@@ -364,19 +365,21 @@ class Driver:
         return ready
 
     @collector_running()
-    def _perform(self, stage: Stage, group: DataId, units: Sequence[Unit]) -> None:
+    def _perform(self, group: DataId, units: Sequence[Unit]) -> None:
         if not units:
             return
-        label = " ".join(part for part in (stage.name, group.segment, group.detector, group.kind) if part)
+        names = sorted({unit.stage.name for unit in units})
+        label = " ".join(filter(None, (" and ".join(names), group.segment, group.detector, group.kind)))
         self.reporter.begin(label, len(units))
-        params = self.params[stage.name]
-        tasks = (Task(unit, self.config, params, self.paths, self.stock.last(unit)) for unit in units)
+        tasks = (
+            Task(unit, self.config, self.params[unit.stage.name], self.paths, self.stock.last(unit)) for unit in units
+        )
         crew = Crew(SerialExecutor, 1) if len(units) < 2 else self.crew
-        if crew.workers > 1 and {"frame", "stamp"} & set(stage.reads):
+        if crew.workers > 1 and any({"frame", "stamp"} & set(self.stages[name].reads) for name in names):
             from cuvee.extract import warm_up
 
             warm_up()  # compiled once, here, and not by every worker at the same time
-        chunk = max(1, min(_CHUNK, len(units) // (8 * crew.workers)))
+        chunk = max(1, min(_CHUNK, len(units) // (8 * crew.workers))) if len(names) == 1 else 1
         for batch in crew.map_batches(perform, tasks, chunk):
             done = [(task.unit, receipt_of(task.unit, result)) for task, result in batch]
             self.stock.settle(done)

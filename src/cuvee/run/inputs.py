@@ -135,7 +135,7 @@ def open_photons(
     assert reader is not None
     known: dict[str, Spectrum] = {}
     for product in spectra:
-        if not product.content:  # else it is known, and a list may have gigabytes
+        if not product.content and product.path not in log.contents:  # else it is known, and a list may have gigabytes
             log.contents[product.path] = content_hash(Path(product.path))
         try:
             known |= reader.spectra(product.path)[1]
@@ -148,7 +148,7 @@ def open_photons(
         except BadData as error:
             log.bad.append((product.path, error.reason, error.message))
             raise
-        if not product.content:  # else it is known, and a list may have gigabytes
+        if not product.content and product.path not in log.contents:  # else it is known, and a list may have gigabytes
             log.contents[product.path] = content_hash(Path(product.path))
         before = opened.get(exposure.part)
         if before is not None and exposure.cards.get("raw") and not before.exposure.cards.get("raw"):
@@ -161,13 +161,14 @@ def open_photons(
 
 def _all_photons(
     lists: Sequence[Product], spectra: Sequence[Product], device: Instrument, log: StreamLog
-) -> list[tuple[list[EventList], int]]:
-    """Open the lists of photons of several exposures."""
-    found = []
-    for name in sorted({product.data_id.series for product in lists}):
-        own, theirs = ([one for one in each if one.data_id.series == name] for each in (lists, spectra))
-        found.append(open_photons(own, theirs, device, log))
-    return found
+) -> list[Callable[[], tuple[list[EventList], int]]]:
+    """Return what opens the lists of photons of each of several exposures: they need not all be in memory."""
+    names = sorted({product.data_id.series for product in lists})
+    own, theirs = (defaultdict(list), defaultdict(list))  # type: tuple[dict[str, list[Product]], dict[str, list[Product]]]
+    for products, sorted_out in ((lists, own), (spectra, theirs)):
+        for product in products:
+            sorted_out[product.data_id.series].append(product)
+    return [partial(open_photons, own[name], theirs[name], device, log) for name in names]
 
 
 def _in_order(products: Sequence[Product]) -> list[Product]:

@@ -6,7 +6,7 @@ First run, resume and repair are this one code path. The driver is the only writ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +27,7 @@ from cuvee.store.ledger import Ledger
 from cuvee.store.lock import workspace_lock
 from cuvee.store.own_ledger import has_ledger, open_ledger
 from cuvee.store.paths import Paths
+from cuvee.store.sharing import shared
 from cuvee.store.sky_store import TIC, find_stored
 
 __all__ = ["Reporter", "RunOptions", "RunSummary", "look_at_images", "run_workspace"]
@@ -91,7 +92,8 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         read_prf_files(prf_paths(config, root))
     read_known(config, root)
     check_kernels([root / kernel for kernel in config.time.kernel], device.naif_id, device.title)
-    with _ledger(paths, options.dry_run) as ledger:
+    sharing = nullcontext() if options.dry_run else shared(paths, config.files.mode, config.files.group)
+    with sharing, _ledger(paths, options.dry_run) as ledger:
         ledger.say = reporter.say
         return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from cuvee.catalog.stars import healpix_index
 from cuvee.errors import StoreError
 from cuvee.events.composite import Composite
-from cuvee.events.exposure import PhotonCurve, facts_of_curve, statistics_facts
+from cuvee.events.exposure import PhotonCurve
+from cuvee.events.statistics import Statistics
 from cuvee.model.keys import DataId
+from cuvee.model.photons import Exposure
 from cuvee.model.records import LightCurves, Targets
 from cuvee.store.atomic import atomic_path
 
@@ -98,8 +101,7 @@ def write_composite(path: Path, found: Composite) -> None:
         "members": [one.exposure.rootname for one in found.members], "limits": found.limits, "left_out": found.left_out,
         "exposures": [{"mjd": one.exposure.mjd, "start": one.start, "step": one.step} for one in found.members],
         "wavelengths": [min(one.wavelengths[0] for one in found.members), max(one.wavelengths[1] for one in found.members)],
-        **{name: value for name, value in facts_of_curve(found.members[0]).items() if name in ("target", "setting", "cards", "scale", "mjd", "ra", "dec")},
-        "seconds": float(sum(np.diff(one.gti).sum() for one in found.members)), **statistics_facts(found.statistics),
+        **_facts_of_exposure(found.members[0].exposure), "seconds": sum(one.seconds for one in found.members), **_facts_of_statistics(found.statistics),
     }  # fmt: skip
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")
@@ -137,9 +139,12 @@ def write_exposure(path: Path, curve: PhotonCurve) -> None:
         }  # fmt: skip
     if curve.resolved is not None:
         arrays |= {f"resolved.{name}": getattr(curve.resolved, name) for name in curve.resolved.__slots__}
-    facts = np.frombuffer(json.dumps(facts_of_curve(curve)).encode(), np.uint8)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, facts=facts, **arrays)  # type: ignore[arg-type]
+    facts = np.frombuffer(json.dumps(_facts_of_curve(curve)).encode(), np.uint8)
+    # As numpy's savez_compressed does, but with less pains: 6 % larger, and twice as fast.
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as pack:
+        for name, array in {"facts": facts, **arrays}.items():
+            with pack.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
 
 
 def read_facts(path: Path) -> Mapping[str, Any]:
@@ -171,3 +176,28 @@ def read_exposure(path: Path) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]
         return json.loads(arrays.pop("facts").tobytes()), arrays
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise StoreError(f"{path} is missing or damaged ({error}); run again to make it anew.") from error
+
+
+def _facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
+    """Return what is kept of a light curve beside its points, as JSON can hold it."""
+    return {
+        **_facts_of_exposure(curve.exposure), "rootname": curve.exposure.rootname, "start": curve.start, "step": curve.step,
+        "wavelengths": list(curve.wavelengths), "seconds": float(np.diff(curve.gti).sum()), "segments": list(curve.traces),
+        "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
+        "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error, "resolved": curve.resolved is not None,
+        **_facts_of_statistics(curve.statistics),
+    }  # fmt: skip
+
+
+def _facts_of_exposure(exposure: Exposure) -> dict[str, Any]:
+    """Return whose exposure it is, where and when, as JSON can hold it."""
+    return {
+        "target": exposure.target, "setting": list(exposure.setting), "mjd": exposure.mjd, "scale": exposure.scale, "ra": exposure.ra,
+        "dec": exposure.dec, "cards": {k: v for k, v in exposure.cards.items() if isinstance(v, str | int | float)},
+    }  # fmt: skip
+
+
+def _facts_of_statistics(found: Statistics) -> dict[str, Any]:
+    """Return statistics as JSON can hold them: numbers, and period, power and false alarm of each range."""
+    peaks = {name: [peak.period, peak.power, peak.false_alarm] for name, peak in found.peaks.items()}
+    return {"statistics": {name: getattr(found, name) for name in found.__slots__ if name != "peaks"}, "peaks": peaks}
