@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,7 @@ class SqliteDatabase(Database):
         """Change the tables of an older version of cuvee."""
         connection = self.engine.raw_connection()
         try:
-            connection.cursor().execute("PRAGMA journal_mode = WAL")
+            _keep_a_log(connection.cursor())
         finally:
             connection.close()
         super().migrate()
@@ -96,6 +97,19 @@ class SqliteDatabase(Database):
         for first in range(0, n_row, _CHUNK):
             values = [columns[name][first : first + _CHUNK].tolist() for name in names]
             driver.executemany(statement, zip(*values, strict=True))  # type: ignore[arg-type] # NaN becomes NULL
+
+
+def _keep_a_log(cursor: Any) -> None:
+    """Turn on WAL mode, which the file keeps. Of two that do so at once SQLite refuses one without letting it wait."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _engine(address: str | Path, writes: bool) -> sa.Engine:
