@@ -75,7 +75,7 @@ SET_ASIDE: dict[str, tuple[Damage, str]] = {
     "no good times": (lambda path: edit(path, lambda file: file.pop("GTI")), "good time"),
     "good times elsewhere": (lambda path: edit(path, _elsewhere), "good time"),
     "unsorted": (_times(lambda time: np.copyto(time, time[::-1].copy())), "run backwards"),
-    "not a number": (_times(lambda time: time.fill(np.nan)), "same time"),
+    "not a number": (_times(lambda time: time.fill(np.nan)), "none of its times is a number"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:50_000]), "cut short"),
     "web page": (lambda path: path.write_text("<html><body>404 Not Found</body></html>"), "FITS"),
     "no bytes": (lambda path: path.write_bytes(b""), "empty"),

@@ -126,7 +126,7 @@ def add_up_traces(
     Raises
     ------
     BadData
-        ``no-events``, ``singular-event`` (all at one time), ``non-linear-time`` (times run backwards), or ``too-long``.
+        ``no-events``, ``singular-event`` (all at one time), ``non-linear-time`` (times run backwards, or are no numbers), or ``too-long``.
     """
     parts = [
         _Part(trace, screen, np.array(bands, np.int64).reshape(-1, 2), edges, n_row if k == 0 else 0)
@@ -333,6 +333,8 @@ def _count(counters: Sequence[_Counts], rows: NDArray[np.uint8], table: EventTab
 def _check(n_event: int, order: NDArray[np.float64]) -> None:
     if n_event == 0:
         raise BadData("its table of events is empty.", "no-events")
+    if np.isnan(order[0]):
+        raise BadData("none of its times is a number.", "non-linear-time")
     if order[2] > 0.0:
         raise BadData(f"its times run backwards, {int(order[2])} times.", "non-linear-time")
     if order[3] == 0.0:
