@@ -263,7 +263,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                 kind[j] = kinds[uint64(profile[uint64(column[j])]) + uint64(row[j])]
             if type_p:
                 for j in range(m):
-                    height[j] += (256 if kind[j] | late[j] else 0) + PULSES * (j % BANKS)
+                    height[j] = (height[j] | (256 if kind[j] | late[j] else 0)) + PULSES * (j % BANKS)
                 for j in range(m):
                     pulse_of[uint64(height[j])] += 1
             for j in range(m):
