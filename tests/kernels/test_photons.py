@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cuvee.events.regions import kinds_of_reason, regions_of
 from cuvee.kernels.blocks import best_changes
-from cuvee.kernels.photons import BANKS, BEHIND, N_KIND, PULSES, SOURCE, row_counter
+from cuvee.kernels.photons import BANKS, BEHIND, N_KIND, NO_GOOD_TIME, PLACES, SOURCE, row_counter
 from cuvee.model.photons import FIELDS, Trace
 
 N_COL, N_BIN, STEP = 64, 20, 5.0
@@ -51,8 +51,7 @@ class Counted:
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, N_BIN, 6)))
     behind: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, N_BIN), np.int64))
     spectrum: NDArray[np.int64] = field(default_factory=lambda: np.zeros(N_COL, np.int64))
-    tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros((BANKS, N_KIND), np.int64))
-    pulses: NDArray[np.int64] = field(default_factory=lambda: np.zeros((BANKS, PULSES), np.int64))
+    tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros((BANKS, N_KIND, 257), np.int64))
     image: NDArray[np.int32] = field(default_factory=lambda: np.zeros((11, N_COL), np.int32))
     order: NDArray[np.float64] = field(default_factory=lambda: np.array([np.nan, np.nan, 0.0, 0.0]))
     touched: NDArray[np.int64] = field(default_factory=lambda: np.array([N_BIN, -1]))
@@ -121,7 +120,7 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
         "wavelength": reason[at] == 6, "airglow": reason[at] == 7,
     }  # fmt: skip
     rest = np.ones(rows.size, np.bool_)
-    tally = found.tally.sum(axis=0)
+    tally = found.tally.sum(axis=(0, 2))
     for name_of, mask in left.items():
         assert tally[kinds_of_reason(name_of)].sum() == np.count_nonzero(rest & mask), name_of
         rest &= ~mask
@@ -146,7 +145,8 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
     if "pulse_height" in CODES[name]:
         heights = value("pulse_height", 0.0)[good & source & (reason[at] == 0)].astype(int)
         heights = heights[(heights >= 0) & (heights < 256)]  # others have no place
-        assert np.array_equal(found.pulses.sum(axis=0)[:256], np.bincount(heights, minlength=256))
+        pulses = found.tally[:, SOURCE:NO_GOOD_TIME:PLACES, :-1].sum(axis=(0, 1))
+        assert np.array_equal(pulses, np.bincount(heights, minlength=256))
     line = r.astype(int) // 4
     seen = good & on & ~wrong & ~loud & (line >= 0) & (line < 10)
     image = np.zeros((10, N_COL), np.int32)
@@ -178,7 +178,7 @@ def test_time_is_looked_at_event_by_event_where_it_must_be() -> None:
     )  # fmt: skip
     finite = times[np.isfinite(times)]
     good = ((finite[:, None] >= GTI[:, 0]) & (finite[:, None] <= GTI[:, 1])).any(axis=1)
-    tally = found.tally.sum(axis=0)
+    tally = found.tally.sum(axis=(0, 2))
     assert tally[kinds_of_reason("time")].sum() == 4
     assert tally[kinds_of_reason("gti")].sum() == np.count_nonzero(~good)
     assert tally[SOURCE] == np.count_nonzero(good)

@@ -129,7 +129,7 @@ def add_up_traces(
         ``no-events``, ``singular-event`` (all at one time), ``non-linear-time`` (times run backwards, or are no numbers), or ``too-long``.
     """
     parts = [
-        _Part(trace, screen, np.array(bands, np.int64).reshape(-1, 2), edges, n_row if k == 0 else 0)
+        _Part(table, trace, screen, np.array(bands, np.int64).reshape(-1, 2), edges, n_row if k == 0 else 0)
         for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
     ]
     totals = [_Counts(part) for part in parts]
@@ -152,7 +152,7 @@ def source_events(
     from cuvee.kernels.photons import SOURCE, row_counter
 
     everything = np.array([[0, trace.low.size - 1]])
-    counts = _Counts(_Part(trace, screen, everything, np.array([0.0, np.inf]), 0))
+    counts = _Counts(_Part(table, trace, screen, everything, np.array([0.0, np.inf]), 0))
     loop = row_counter(tuple(table.fields[:, 1].tolist()))
     for rows in chunks:
         kind_of = np.empty(len(rows), np.uint8)
@@ -184,8 +184,15 @@ class _Part:
     """What is looked up for the events of one trace."""
 
     def __init__(
-        self, trace: Trace, screen: Screen, bands: NDArray[np.int64], edges: NDArray[np.float64], n_row: int
+        self,
+        table: EventTable,
+        trace: Trace,
+        screen: Screen,
+        bands: NDArray[np.int64],
+        edges: NDArray[np.float64],
+        n_row: int,
     ) -> None:
+        self.n_height = 257 if table.fields[FIELDS.index("pulse_height"), 1] else 1
         self.gain, self.screen, self.bands = trace.gain, screen, bands
         self.gti, self.pulse = np.ascontiguousarray(screen.gti), np.array(screen.pulse, np.float64)
         self.reason = column_reasons(trace, screen)
@@ -211,8 +218,7 @@ class _Counts:
         self.bins = np.zeros((n_piece, part.n_bin, 6))
         self.behind = np.zeros((n_piece, part.n_bin), np.int64)
         self.spectrum = np.zeros(n_col, np.int64)
-        self.tally = np.zeros((photons.BANKS, photons.N_KIND), np.int64)
-        self.pulses = np.zeros((photons.BANKS, photons.PULSES), np.int64)
+        self.tally = np.zeros((photons.BANKS, photons.N_KIND, part.n_height), np.int64)
         self.image = np.zeros(part.image_shape, np.int32)
         self.order, self.touched = np.array([np.nan, np.nan, 0.0, 0.0]), np.array([part.n_bin, -1])
 
@@ -229,7 +235,7 @@ class _Counts:
         loop(
             rows, table.fields, table.scale, part.gti, GTI_TOLERANCE, part.screen.bits, part.pulse, regions.profile, regions.kinds, regions.low,
             regions.n_low, regions.group, regions.shift, part.gain, part.start, part.step, self.bins, self.behind, self.spectrum, self.tally,
-            self.pulses, self.image, self.order, self.touched, kind_of,
+            self.image, self.order, self.touched, kind_of,
         )  # fmt: skip
 
     def take_sums(self, chunk: _Counts) -> None:
@@ -249,16 +255,25 @@ class _Counts:
 
     def take_counts(self, other: _Counts) -> None:
         """Add what is counted in whole numbers, in whatever order."""
-        for name in ("behind", "spectrum", "tally", "pulses", "image"):
+        for name in ("behind", "spectrum", "tally", "image"):
             mine: NDArray[Any] = getattr(self, name)
             mine += getattr(other, name)
+
+    def pulses(self) -> NDArray[np.int64]:
+        """Return how many events of the source's region and of good time have each pulse height, shape (256,), whatever it and the quality are."""
+        from cuvee.kernels.photons import NO_GOOD_TIME, PLACES, SOURCE
+
+        found = np.zeros(256, np.int64)
+        if self.tally.shape[2] > 1:
+            found += self.tally[:, SOURCE:NO_GOOD_TIME:PLACES, :-1].sum(axis=(0, 1))
+        return found
 
     def result(self, n_event: int, first: _Counts) -> Sums:
         """Return the sums; reasons that are the same for all traces are those of the first, and events too far off to be looked at are outside."""
         from cuvee.kernels import photons
 
         part, pieces = self.part, self.part.regions.pieces
-        tally, all_of = self.tally.sum(axis=0), first.tally.sum(axis=0)
+        tally, all_of = self.tally.sum(axis=(0, 2)), first.tally.sum(axis=(0, 2))
         same = {name: int(all_of[kinds_of_reason(name)].sum()) for name in list(REASONS)[:N_SAME]}
         own = {name: int(tally[kinds_of_reason(name)].sum()) for name in list(REASONS)[N_SAME:]}
         n_kept = int(tally[photons.SOURCE] + tally[photons.BEHIND])
@@ -267,7 +282,7 @@ class _Counts:
         behind = np.stack([self.behind[of_band].sum(axis=0) for of_band in pieces])
         return Sums(
             bins, behind, self.spectrum, same | own, n_event, part.reason == 0, part.bands, self.image[1:],
-            self.pulses[:, :256].sum(axis=0), (float(self.order[0]), float(self.order[1])),
+            self.pulses(), (float(self.order[0]), float(self.order[1])),
         )  # fmt: skip
 
 

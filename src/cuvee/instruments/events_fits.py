@@ -18,7 +18,7 @@ from cuvee.model.photons import FIELDS, EventTable
 
 __all__ = ["CHUNK_BYTES", "Tables", "event_chunks", "event_table", "good_times", "number_columns", "read_tables"]
 
-CHUNK_BYTES = 2 << 20
+CHUNK_BYTES = 3 << 19
 """Bytes of rows that are read at a time: they stay in the processor's cache until they are counted."""
 
 _CODES = {"B": (1, 1), "I": (2, 2), "J": (3, 4), "E": (4, 4), "D": (5, 8)}

@@ -12,7 +12,7 @@ from numba import float64, int16, int32, int64, njit, types, uint8, uint32, uint
 from numba.core.cgutils import ir  # the language of numba's own compiler
 from numba.extending import intrinsic
 
-__all__ = ["BEHIND", "N_KIND", "PULSES", "SOURCE", "row_counter"]
+__all__ = ["BANKS", "BEHIND", "NO_GOOD_TIME", "N_KIND", "PLACES", "SOURCE", "row_counter"]
 
 SOURCE, BEHIND = 0, 1
 """Kinds of events that are kept; those up to 7 are left out for their place."""
@@ -20,10 +20,7 @@ SOURCE, BEHIND = 0, 1
 BEYOND, BAD_PULSE, BAD_QUALITY, NO_GOOD_TIME, NOT_A_NUMBER = 8, 16, 24, 32, 40
 """Events that are left out for something else; what their place says is added. Of several reasons that with the greatest number holds."""
 
-N_KIND = 48
-PULSES = 512
-"""Pulse heights 0 to 255 are counted; the places behind take what is not."""
-
+PLACES, N_KIND = 8, 48
 BLOCK = 512
 """Rows that go through all steps together; what is known of them stays in the processor's nearest cache."""
 
@@ -86,7 +83,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
     -------
     callable
         ``count(rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
-        spectrum, tally, pulses, image, order, touched, kind_of)``.
+        spectrum, tally, image, order, touched, kind_of)``.
 
     Notes
     -----
@@ -122,10 +119,8 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
         Counted up: events of the background regions.
     spectrum : int64 array, shape (n_col,)
         Counted up: events of the source's region by column.
-    tally : int64 array, shape (4, 48)
-        Counted up: events by kind, in turns.
-    pulses : int64 array, shape (4, 512)
-        Counted up, in turns: pulse heights of events in the source's region and in good time, whatever their quality and pulse height are.
+    tally : int64 array, shape (4, 48, 257) or (4, 48, 1)
+        Counted up, in turns: events by kind, and by pulse height where there is one; the last place takes heights beyond 255.
     image : int32 array, shape (1 + n_image_row, n_image_col) or (0, n)
         Counted up: all on the detector of good time, quality and pulse height, on a grid of 4 rows; the rest goes into the first row.
     order : float64 array, shape (4,)
@@ -142,8 +137,8 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
         [
             types.void(
                 uint8[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int64, float64[::1], uint32[::1], uint8[::1], int64,
-                int64, int16[::1], int64, float64[::1], float64, float64, float64[:, :, ::1], int64[:, ::1], int64[::1], int64[:, ::1],
-                int64[:, ::1], int32[:, ::1], float64[::1], int64[::1], uint8[::1],
+                int64, int16[::1], int64, float64[::1], float64, float64, float64[:, :, ::1], int64[:, ::1], int64[::1], int64[:, :, ::1],
+                int32[:, ::1], float64[::1], int64[::1], uint8[::1],
             )
         ],
         cache=True,
@@ -152,11 +147,11 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
     )  # fmt: skip
     def count(
         rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
-        spectrum, tally, pulses, image, order, touched, kind_of,
+        spectrum, tally, image, order, touched, kind_of,
     ):  # fmt: skip
         n_bin, n_col, n_gti = behind.shape[1], profile.shape[0], gti.shape[0]
         n_image, image_width = image.shape[0] - 1, image.shape[1]
-        flat, pulse_of, tally_of = image.reshape(image.size), pulses.reshape(pulses.size), tally.reshape(tally.size)
+        flat, tally_of, n_height = image.reshape(image.size), tally.reshape(tally.size), tally.shape[2]
         keep, last_bin, top = kind_of.size > 0, n_bin - 1, n_low - 1
         # What a loop reads of arrays it reads again each time, for all that it knows they are those that it writes to.
         t_at, t_scale, t_zero = fields[0, 0], scale[0, 0], scale[0, 1]
@@ -196,7 +191,8 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
             rising = 0
             for j in range(1, m):
                 rising += t[j] >= t[j - 1]
-            if rising == m - 1 and opens <= t[0] and t[m - 1] <= closes and not t[0] < before:
+            regular = rising == m - 1 and opens <= t[0] and t[m - 1] <= closes and not t[0] < before
+            if regular:
                 if np.isnan(before):
                     order[0] = before = t[0]
                 if t[m - 1] > before:
@@ -227,11 +223,16 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                         late[j] = NO_GOOD_TIME
 
             # Within the tolerance an event may lie before the first bin, or behind the last.
-            for j in range(m):
-                bin_of[j] = int32(min(max((t[j] - start) / step, 0.0), last_bin))
-            low_bin, high_bin = bin_of[0], bin_of[0]
-            for j in range(m):
-                low_bin, high_bin = min(low_bin, bin_of[j]), max(high_bin, bin_of[j])
+            low_bin = int32(min(max((t[0] - start) / step, 0.0), last_bin))
+            high_bin = int32(min(max((t[m - 1] - start) / step, 0.0), last_bin))
+            if regular and low_bin == high_bin:
+                # Divisions take as long as all else that is done about times.
+                bin_of[:m] = low_bin
+            else:
+                for j in range(m):
+                    bin_of[j] = int32(min(max((t[j] - start) / step, 0.0), last_bin))
+                for j in range(m):
+                    low_bin, high_bin = min(low_bin, bin_of[j]), max(high_bin, bin_of[j])
             first_bin, final_bin = min(first_bin, low_bin), max(final_bin, high_bin)
             alike = low_bin == high_bin and sums.shape[0] == 1
 
@@ -244,7 +245,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                 reason = uint8(0) if on else uint8(BEYOND)
                 if type_p:
                     reason = max(reason, uint8(0) if (quiet <= p[j]) & (p[j] <= loud) else uint8(BAD_PULSE))
-                    height[j] = int32(p[j]) if (p[j] >= 0.0) & (p[j] < 256.0) else int32(256)
+                    height[j] = int32(p[j]) if (p[j] >= 0.0) & (p[j] < 256.0) else int32(n_height - 1)
                 if type_q:
                     reason = max(reason, uint8(BAD_QUALITY) if q[j] & bits else uint8(0))
                 reason = max(reason, late[j])
@@ -261,14 +262,9 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
             # One thing at a time: together they need more than the processor has registers.
             for j in range(m):
                 kind[j] = kinds[uint64(profile[uint64(column[j])]) + uint64(row[j])]
-            if type_p:
-                for j in range(m):
-                    height[j] = (height[j] | (256 if kind[j] | late[j] else 0)) + PULSES * (j % BANKS)
-                for j in range(m):
-                    pulse_of[uint64(height[j])] += 1
             for j in range(m):
                 kind[j] |= bad[j]
-                turn[j] = kind[j] + N_KIND * (j % BANKS)
+                turn[j] = (N_KIND * (j % BANKS) + kind[j]) * n_height + height[j]
             for j in range(m):
                 tally_of[uint64(turn[j])] += 1
             n_lit, n_dark = 0, 0
