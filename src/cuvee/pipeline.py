@@ -164,7 +164,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="composite",
-        version=2,
+        version=3,
         per=("instrument", "composite"),
         reads=("events", "spectrum"),
         writes=("composites",),
