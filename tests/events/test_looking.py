@@ -14,8 +14,10 @@ from tests.report.test_page import Page
 from cuvee import open as open_survey
 from cuvee.events.params import AIRGLOW
 from cuvee.provenance import explain_composites, explain_target, format_target
-from cuvee.quicklook import figure_composite
+from cuvee.quicklook import figure_composite, figure_exposure
 from cuvee.report import write_report
+from cuvee.simulate.cos import simulate_cos
+from cuvee.simulate.photon_source import Flare, Source
 from cuvee.simulate.stis import simulate_stis
 from cuvee.survey import Survey
 
@@ -75,6 +77,27 @@ def test_the_page_shows_exposures_and_what_they_are_together(echelle: Survey) ->
     exposures = {str(one["series"]) for one in echelle.light_curve("SIMULATED-1").observations}
     assert {row[1] for row in rows} == {*exposures, "2"}
     assert "together" in page.anchors
+
+
+def test_blocks_are_found_and_drawn_where_they_are_asked_for(tmp_path: Path) -> None:
+    simulate_cos(
+        tmp_path / "w", events=20_000, exposures=1, seconds=400.0, source=Source(flare=Flare(200.0, 20.0, 40.0))
+    )
+    config = tmp_path / "w" / "cuvee.toml"
+    config.write_text(config.read_text().replace("# blocks = false", "blocks = true"))
+    assert not run_quietly(tmp_path / "w").troubled
+    survey = open_survey(tmp_path / "w")
+    facts, arrays = survey.exposure("lsim01aaq")
+    assert arrays["blocks"][0] == 0
+    assert np.abs(arrays["blocks"] - 100).min() <= 2  # the flare, in bins of 2 s
+    figure = figure_exposure(survey.light_curve("SIMULATED-1").only("lsim01aaq"), (facts, arrays))
+    assert f"{arrays['blocks'].size} Bayesian blocks" in figure.axes[0].get_title(loc="left")
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert "spectrum, airglow left out" in titles
+    config.write_text(config.read_text().replace('# airglow = "windows"', 'airglow = "keep"'))
+    run_quietly(tmp_path / "w")
+    figure = figure_exposure(survey.light_curve("SIMULATED-1").only("lsim01aaq"), survey.exposure("lsim01aaq"))
+    assert "spectrum" in [ax.get_title(loc="left") for ax in figure.axes]
 
 
 @pytest.mark.parametrize(
