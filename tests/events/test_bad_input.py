@@ -120,6 +120,24 @@ def test_segment_b_without_a_is_used(cuvee: Cuvee, workspace: Path) -> None:
     assert list(survey.composites()[0][0]["limits"]) == ["FUVB"]  # what both have
 
 
+def test_good_time_is_what_both_segments_call_so(cuvee: Cuvee, workspace: Path) -> None:
+    def shorter(file: fits.HDUList) -> None:
+        file["GTI"].data["START"], file["GTI"].data["STOP"] = 50.0, 300.0
+
+    edit(workspace / "RAW" / f"{FIRST}_corrtag_b.fits", shorter)
+    assert run(cuvee, workspace)[0] == 0
+    survey = open_survey(workspace)
+    points, (facts, _) = survey.light_curve("SIMULATED-1").only(FIRST), survey.exposure(FIRST)
+    assert points["exposure"].sum() == pytest.approx(250.0, abs=0.01)
+    with (
+        fits.open(workspace / "RAW" / f"{FIRST}_corrtag_a.fits") as a,
+        fits.open(workspace / "RAW" / f"{FIRST}_corrtag_b.fits") as b,
+    ):
+        times = np.concatenate([file["EVENTS"].data["TIME"].astype(np.float64) for file in (a, b)])
+    # An event may lie a tick outside.
+    assert facts["reasons"]["gti"] == np.count_nonzero((times < 50.0 - 0.02) | (times > 300.0 + 0.02))
+
+
 def test_some_times_that_are_no_numbers_are_counted_and_left_out(cuvee: Cuvee, workspace: Path) -> None:
     run(cuvee, workspace)
     before, _ = open_survey(workspace).exposure(FIRST)

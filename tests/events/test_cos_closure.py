@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.events.survey_of_photons import survey_of
 
 from cuvee.errors import BadData
 from cuvee.events.curve import band_curve, bin_edges
@@ -97,6 +98,16 @@ def test_raw_events_within_the_pulse_heights_are_those_of_the_mission_s_image(sh
     edges = bin_edges(exposure.gti, 10.0)
     sums = add_up(cos.chunks(exposure, start), exposure.table, everywhere, screen, [(0, n_col - 1)], edges)
     assert sums.bins[0, 0].sum() == pytest.approx(300690, rel=1e-3)
+
+
+def test_a_star_that_varies_strongly_is_found_the_whole_way(shared_data: Path, tmp_path: Path) -> None:
+    for path in (shared_data / "hst_cos_swiftj1357").glob("*_rawtag_a.fits.gz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    facts, _ = survey_of("cos", tmp_path).exposure("ldfd01vpq")
+    found = facts["statistics"]
+    assert found["constant"] < 1e-20
+    assert found["poisson_factor"] > 1.3
+    assert found["excess_variance"] > 10.0 * found["excess_variance_err"]
 
 
 def test_a_spectrum_is_no_photon_list(shared_data: Path) -> None:

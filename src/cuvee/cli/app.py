@@ -51,7 +51,7 @@ for command, what in (
     (look.explain, "Say where a star's fluxes come from."),
     (look.report, "Write one page about a run, for colleagues."),
     (look.export, "Write light curves, or pixels, for other programs."),
-    (make.simulate, "Make a workspace of simulated images, with truth."),
+    (make.simulate, "Make a workspace of simulated images or photons."),
     (make.demo, "Simulate, reduce, draw, compare with the truth."),
 ):
     app.command(short_help=what)(command)

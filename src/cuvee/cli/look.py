@@ -45,6 +45,8 @@ def show(
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
+    given = {"--period": period, "--psf": psf, "--exposure": exposure, "--resolved": resolved, "--composite": composite}
+    _check_options(survey, {name for name, value in given.items() if value})
     light_curve = survey.light_curve(survey.resolve(star))
     if survey.photons and composite:
         _show_composites(survey, light_curve.id, output)
@@ -62,6 +64,20 @@ def show(
     save(show_residual(survey, light_curve) if psf else show_star(survey, light_curve, period or None), path)
     good = int(light_curve.good.sum())
     tell(f"{path}: star {light_curve.id}, {good} of {light_curve.time.size} points are good.")
+
+
+def _check_options(survey: Survey, given: set[str]) -> None:
+    """Refuse what would change nothing."""
+    from cuvee.errors import ConfigError
+
+    of_images, of_photons = {"--period", "--psf"}, {"--exposure", "--resolved", "--composite"}
+    if vain := sorted(given & (of_images if survey.photons else of_photons)):
+        here, there = ("photon lists", "images") if survey.photons else ("images", "photon lists")
+        raise ConfigError(f"{survey.path} is a survey of {here}; leave out {' and '.join(vain)} (for {there} only).")
+    if "--composite" in given and (vain := sorted(given & {"--exposure", "--resolved"})):
+        raise ConfigError(
+            f"--composite draws all exposures together, over all wavelengths; leave out {' and '.join(vain)}, or it."
+        )
 
 
 def _show_composites(survey: Survey, target: str, output: Path | None) -> None:
@@ -101,8 +117,8 @@ def explain(
     """Say where a star's fluxes come from: products, files, parameters, versions, and every flag in words.
 
     With a time, the flux of that point is written out, so that you can do the sum again by hand: pixels, weights, background, error and
-    time; cuvee does it again, too, and says whether what is stored comes out. --json has all of it, and every pixel. Of photons (cos): which
-    files, which events were left out and why; with a time, a bin's events, background and flux.
+    time; cuvee does it again, too, and says whether what is stored comes out. --json has all of it, and every pixel. Of photons (cos, stis,
+    events): which files, which events were left out and why; with a time, a bin's events, background and flux.
 
     Example: cuvee explain 144996772 -w my-survey --time 2458530.3
     """
@@ -110,6 +126,7 @@ def explain(
     from cuvee.survey import open_survey
 
     survey = open_survey(workspace)
+    _check_options(survey, {"--composite"} if composite else set())
     if time is not None and time > _BJD_START:
         time -= 2_457_000.0
     if survey.photons:
@@ -152,7 +169,7 @@ def export(
     With --format tpf the pixels around the stars, cut out of the raw frames: target pixel files, less the background
     that the light curve subtracted. With hdf5 the raw pixels as Vineyard's stamps.
 
-    Of photons (cos) one file an exposure, and one of each composite. With events the source's events themselves, screened as for the light
+    Of photons (cos, stis, events) one file an exposure, and one of each composite. With events the source's events themselves, screened as for the light
     curve, at the barycentre: what stingray's EventList.read opens.
 
     Example: cuvee export 144996772 -w my-survey --format fits -o out

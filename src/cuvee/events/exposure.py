@@ -18,10 +18,10 @@ from cuvee.events.params import EventParams
 from cuvee.events.resolved import Resolved, cell_columns, cell_edges, resolve
 from cuvee.events.screen import EventList, good_time, screen_of
 from cuvee.events.statistics import Statistics, statistics
-from cuvee.events.sums import GTI_TOLERANCE, Screen, Sums, add_up_traces
+from cuvee.events.sums import GTI_TOLERANCE, N_SAME, Screen, Sums, add_up_traces
 from cuvee.events.trace import columns_of
 from cuvee.model import flags
-from cuvee.model.photons import Exposure, Trace
+from cuvee.model.photons import REASONS, Exposure, Trace
 
 __all__ = [
     "COLUMNS",
@@ -67,6 +67,8 @@ class PhotonCurve:
         By segment.
     sums : dict of str to Sums
         By segment.
+    lists : sequence of sequence of str
+        Segments, stripes or orders of each photon list.
     gti : float64 array, shape (n, 2)
         Good time of all segments together (s).
     blocks : int64 array, shape (n_block,)
@@ -84,6 +86,7 @@ class PhotonCurve:
     columns: dict[str, tuple[str, str]]
     traces: dict[str, Trace]
     sums: dict[str, Sums]
+    lists: Sequence[Sequence[str]]
     gti: NDArray[np.float64]
     blocks: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     clock_error: float = 0.0
@@ -108,12 +111,26 @@ class PhotonCurve:
         return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
     @property
+    def events(self) -> dict[str, int]:
+        """Events of each photon list, by the names of what lies on it."""
+        return {
+            names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}": self.sums[names[0]].n_event
+            for names in self.lists
+        }
+
+    @property
     def reasons(self) -> dict[str, int]:
-        """Events left out, by reason."""
-        total: dict[str, int] = {}
-        for sums in self.sums.values():
-            for name, n in sums.reasons.items():
-                total[name] = total.get(name, 0) + n
+        """Events left out, by reason.
+
+        Of several orders in one list, each looks at all its events: what does not depend on the order counts once, and an event in the regions of two counts
+        in both. How many lie in the regions of none is not known then; ``outside`` does not count them.
+        """
+        total = dict.fromkeys(REASONS, 0)
+        for names in self.lists:
+            orders = [self.sums[name].reasons for name in names]
+            for k, name in enumerate(REASONS):
+                if name != "outside" or len(orders) == 1:
+                    total[name] += sum(one[name] for one in (orders[:1] if k < N_SAME else orders))
         return total
 
 
@@ -202,7 +219,7 @@ def bin_exposure(
         columns_said[f"{name}_flux"] = "erg/(cm2 s)", f"energy {where}, without background"
         columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
     return PhotonCurve(
-        first, points, columns_said, traces, sums, gti,
+        first, points, columns_said, traces, sums, [[trace.name for trace in one.traces] for one in lists], gti,
         _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from cuvee.instruments.events_fits import Tables, event_chunks, event_table, goo
 from cuvee.instruments.fits_bytes import Cards, bad
 from cuvee.instruments.photon_files import SETTING, check_maker, check_rates, is_of, no_pixels, photon_info
 from cuvee.model.instrument import Instrument, PhotonReader
-from cuvee.model.photons import Boxes, Exposure, Spectrum, Timeline, Trace
+from cuvee.model.photons import FIELDS, Boxes, Exposure, Spectrum, Timeline, Trace
 from cuvee.model.records import FileInfo
 
 __all__ = ["COS", "SERIOUS", "chunks", "parts", "read_exposure", "read_spectra", "scan", "stripes", "traces"]
@@ -37,6 +37,8 @@ _CORRTAG = {
 }  # fmt: skip
 _RAWTAG = {"time": "TIME", "x": "RAWX", "y": "RAWY", "pulse_height": "PHA"}
 _COLUMNS = {"FUV": 16384, "NUV": 1274}
+"""Of an image and a spectrum; the NUV's are wider than the detector, for spectra are shifted."""
+_DETECTOR = {"FUV": 16384, "NUV": 1024}
 
 
 def read_exposure(path: str) -> tuple[Exposure, int]:
@@ -74,11 +76,13 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
         "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
         "optical": primary.text("OBSTYPE", ""), **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
     }  # fmt: skip
+    table = event_table(cards, _RAWTAG if raw else _CORRTAG)
+    table.scale[FIELDS.index("x"), 1] += cards.whole("X_OFFSET", 0)  # columns of a spectrum: calcos, ccos.c, binevents
     mjd = cards.real("EXPSTART")
     span = max(seconds, 86400.0 * (cards.real("EXPEND", mjd) - mjd))
     exposure = Exposure(
         path, primary.text("ROOTNAME").lower(), part, primary.text("TARGNAME", ""), primary.real("RA_TARG"), primary.real("DEC_TARG"), setting,
-        mjd, "utc", False, seconds, _gti(tables, path, span), event_table(cards, _RAWTAG if raw else _CORRTAG), kept,
+        mjd, "utc", False, seconds, _gti(tables, path, span), table, kept,
         _timeline(tables),
     )  # fmt: skip
     return exposure, tables.start
@@ -99,21 +103,25 @@ def _gti(tables: Tables, path: str, span: float) -> NDArray[np.float64]:
 
 
 def _boxes(cards: Cards, detector: str, part: str) -> dict[str, Boxes]:
-    """Return source and background boxes by segment or stripe."""
-    found = {}
+    """Return source and background boxes by segment or stripe.
+
+    The header has the source's row in the middle of the image, and those of the background in the middle of the detector, which the image of the
+    NUV surrounds (calcos, extract.py, updateExtractionKeywords).
+    """
+    found, n_col = {}, _COLUMNS.get(detector, 16384)
+    middle = cards.whole("X_OFFSET", 0) + _DETECTOR.get(detector, 16384) / 2.0
     for letter in part[-1:] or "ABC":
         if f"SP_LOC_{letter}" not in cards:
             continue
+        slope = cards.real(f"SP_SLP_{letter}", 0.0)
         behind = tuple(
-            (cards.real(f"B_BKG{k}_{letter}"), cards.real(f"B_HGT{k}_{letter}"))
+            (cards.real(f"B_BKG{k}_{letter}") - slope * middle, cards.real(f"B_HGT{k}_{letter}"))
             for k in (1, 2)
             if f"B_BKG{k}_{letter}" in cards
         )
         source = cards.real(f"SP_LOC_{letter}"), cards.real(f"SP_HGT_{letter}", 0.0)
         if source[0] > 0.0 and source[1] > 0.0:
-            found[f"{detector}{letter}"] = Boxes(
-                _COLUMNS.get(detector, 16384), source, behind, cards.real(f"SP_SLP_{letter}", 0.0)
-            )
+            found[f"{detector}{letter}"] = Boxes(n_col, (source[0] - slope * (n_col // 2), source[1]), behind, slope)
     return found
 
 

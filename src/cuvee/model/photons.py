@@ -21,6 +21,7 @@ __all__ = [
     "Trace",
     "composite_key",
     "setting_words",
+    "short_limits",
 ]
 
 FIELDS = ("time", "x", "y", "weight", "quality", "pulse_height")
@@ -242,3 +243,21 @@ def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
 def setting_words(setting: Sequence[str]) -> str:
     """Join what makes exposures comparable to one text, of which no word is lost."""
     return "_".join(word.replace("_", "-") for word in setting)
+
+
+def short_limits(limits: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Return the wavelengths of segments or stripes as they are, and of the many orders of an echelle from first to last: ``44 orders``.
+
+    Parameters
+    ----------
+    limits : mapping of str to (float, float)
+        Shortest and longest wavelength of each (Angstrom).
+    """
+    if len(limits) <= _MOST_STRIPES:
+        return dict(limits)
+    lows, highs = zip(*limits.values(), strict=True)
+    return {f"{len(limits)} orders": (min(lows), max(highs))}
+
+
+_MOST_STRIPES = 3
+"""On one detector; more are orders of an echelle."""

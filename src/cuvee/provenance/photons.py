@@ -15,7 +15,7 @@ from cuvee.events.composite import within
 from cuvee.events.curve import band_curve, bin_edges
 from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.model.keys import DataId
-from cuvee.model.photons import REASONS
+from cuvee.model.photons import REASONS, short_limits
 from cuvee.provenance.chain import Chain
 from cuvee.provenance.explain import FAR, nearest, plain_facts, points_of
 from cuvee.provenance.words import run_lines, step_lines, wrapped
@@ -223,7 +223,7 @@ def _composite_lines(seen: Mapping[str, Any]) -> list[str]:
     ]
     lines += [
         f"    {name}: {low:.1f} to {high:.1f} A, which all of them have"
-        for name, (low, high) in known["limits"].items()
+        for name, (low, high) in short_limits(known["limits"]).items()
     ]
     lines += [] if known["limits"] else ["  no extracted spectra: counts and rates, no flux"]
     lines += [f"  left out: {name}, for {why}" for name, why in known["left_out"].items()]
@@ -235,6 +235,7 @@ def _exposure_lines(seen: Mapping[str, Any]) -> list[str]:
     total, kept = sum(known["events"].values()), known["statistics"]["total"]
     gone = {name: n for name, n in known["reasons"].items() if n}
     behind = total - kept - sum(gone.values())
+    shared = len(known["segments"]) > len(known["events"])
     lines = [
         "",
         f"{seen['segment']} {seen['detector']}, exposure {seen['series']}: {' '.join(word for word in known['setting'] if word)}",
@@ -246,14 +247,19 @@ def _exposure_lines(seen: Mapping[str, Any]) -> list[str]:
         f"  {total} events in {' and '.join(known['events'])}:",
         f"    {kept:>9}  are in the source's region, and counted",
     ]
-    lines += [f"    {behind:>9}  are in the background's region, or in no bin"] if behind > 0 else []
+    lines += [f"    {behind:>9}  are in the background's region, or in no bin"] if behind > 0 and not shared else []
     lines += [f"    {n:>9}  left out: {REASONS.get(name, name)}" for name, n in gone.items()]
+    if shared:
+        lines.append(
+            "    the others are in a background's region, or in none; what is in the regions of two counts in both"
+        )
     low, high = known["wavelengths"]
-    lines.append(
-        f"  flux is calibrated, by the exposure's extracted spectrum, from {low:.1f} to {high:.1f} A"
-        if known["calibrated"]
-        else "  no extracted spectrum of this exposure: counts and rates, no flux"
-    )
+    if known["calibrated"]:
+        lines.append(f"  flux is calibrated, by the exposure's extracted spectrum, from {low:.1f} to {high:.1f} A")
+    elif known["cards"].get("raw"):
+        lines.append("  a raw list, whose columns have no wavelengths: counts and rates, no flux")
+    else:
+        lines.append("  no extracted spectrum of this exposure: counts and rates, no flux")
     lines += ["  files"] + [
         f"    {one['content']}  {one['kind']} {Path(one['path']).name or 'that the ledger has lost'}, {_STATES[one['state']]}"
         for one in seen["files"]

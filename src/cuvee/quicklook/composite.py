@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cuvee.model.photons import short_limits
 from cuvee.quicklook.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, place, slide, styled, tidy
 
 __all__ = ["figure_composite"]
@@ -65,7 +66,11 @@ def _words(facts: Mapping[str, Any]) -> str:
         f"probability of a constant source {found['constant']:.2g}",
     ]
     if facts["limits"]:
-        words.append(", ".join(f"{name} {low:.0f} to {high:.0f} Å" for name, (low, high) in facts["limits"].items()))
+        words.append(
+            ", ".join(
+                f"{name} {low:.0f} to {high:.0f} Å" for name, (low, high) in short_limits(facts["limits"]).items()
+            )
+        )
     peaks = [peak for peak in facts["peaks"].values() if np.isfinite(peak[0]) and peak[2] < 0.01]
     if peaks:
         best = min(peaks, key=lambda peak: float(peak[2]))

@@ -20,6 +20,12 @@ MOST_POINTS = 150
 
 MOST_COLUMNS = 600
 
+_THOUSANDS = 2000
+"""Events in one step of a histogram, from which they are counted in thousands."""
+
+MOST_LETTERS = 115
+"""Of the line above the light curve; longer ones are written smaller."""
+
 Counted = tuple[Mapping[str, Any], Mapping[str, NDArray[Any]]]
 """Facts and arrays of an exposure, as `cuvee.store.photon_curves.read_exposure` returns them."""
 
@@ -44,7 +50,7 @@ def figure_exposure(points: Mapping[str, NDArray[Any]], counted: Counted) -> Fig
     instrument, detector, grating, cenwave, aperture = [*facts["setting"], "", "", "", "", ""][:5]
     words = " ".join(word for word in (instrument, detector, grating, cenwave, aperture) if word)
     figure = slide(f"{facts['target']}   {words}   {facts['rootname']}")
-    _light_curve(place(figure, 1.15, 12.95, 4.35, 6.6), points, facts)
+    _light_curve(place(figure, 1.15, 12.95, 4.35, 6.6), points, facts, arrays["blocks"])
     has_places = arrays[f"{facts['segments'][0]}.wavelength"].size > 1
     has_pulses = any(arrays[f"{name}.pulses"].any() for name in facts["segments"])
     right = 8.35 if has_pulses else 10.85
@@ -74,7 +80,9 @@ def _together(points: Mapping[str, NDArray[Any]], names: tuple[str, str]) -> tup
     return (time[good] - points["time"][0]) * 86400.0, mean[good], spread[good]
 
 
-def _light_curve(ax: Axes, points: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+def _light_curve(
+    ax: Axes, points: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], blocks: NDArray[np.int64]
+) -> None:
     has_flux = bool(np.isfinite(points["flux"]).any())
     names = ("flux", "flux_err") if has_flux else ("net", "net_err")
     time, value, error = _together(points, names)
@@ -99,8 +107,29 @@ def _light_curve(ax: Axes, points: Mapping[str, NDArray[Any]], facts: Mapping[st
         words.append(f"period {best[0]:.4g} s (false alarm {best[2]:.1g})")
     if not has_flux:
         words.append("no calibration: counts, no flux")
-    ax.set_title("; ".join(words), fontsize=12.5, color=GREY)
+    if blocks.size:
+        _blocks(ax, points, names[0], scale, blocks)
+        words.append(f"{blocks.size} Bayesian block{'s' if blocks.size > 1 else ''}")
+    title = "; ".join(words)
+    ax.set_title(title, fontsize=min(12.5, 12.5 * MOST_LETTERS / len(title)), color=GREY)
     tidy(ax)
+
+
+def _blocks(ax: Axes, points: Mapping[str, NDArray[Any]], name: str, scale: float, blocks: NDArray[np.int64]) -> None:
+    """Draw Bayesian blocks, each at the mean of its bins."""
+    seconds = (points["time"] - points["time"][0]) * 86400.0
+    half = 0.5 * float(seconds[1] - seconds[0]) if seconds.size > 1 else 0.5
+    weight = np.where(np.isfinite(points[name]), points["exposure"], 0.0).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.add.reduceat(weight * np.nan_to_num(points[name]), blocks) / np.add.reduceat(weight, blocks)
+    ax.stairs(
+        mean / scale,
+        np.r_[seconds[blocks], seconds[-1] + 2.0 * half] - half,
+        baseline=None,
+        color=VERMILION,
+        lw=1.6,
+        zorder=4,
+    )
 
 
 def _image(ax: Axes, segments: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -152,16 +181,19 @@ def _spectrum(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[A
     ax.set_ylabel("counts/s/Å" if by_wavelength else "counts/s a step")
     if len(facts["segments"]) <= 3:
         ax.legend(loc="upper right", fontsize=11)
-    ax.set_title("spectrum, airglow left out", fontsize=12.5, color=GREY)
+    words = "spectrum, airglow left out" if facts["reasons"]["airglow"] else "spectrum"
+    ax.set_title(words, fontsize=12.5, color=GREY)
     tidy(ax)
 
 
 def _pulses(ax: Axes, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
     total = np.sum([arrays[f"{name}.pulses"] for name in facts["segments"]], axis=0)
     last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
-    ax.step(np.arange(max(last, 32)), total[: max(last, 32)] / 1e3, where="mid", color=BLUE)
+    scale, unit = (1e3, "thousand events") if total.max() >= _THOUSANDS else (1.0, "events")
+    ax.step(np.arange(max(last, 32)), total[: max(last, 32)] / scale, where="mid", color=BLUE)
+    ax.set_ylim(bottom=0.0)
     ax.set_xlabel("pulse height" if last < total.size else "pulse height (up to 255)")
-    ax.set_ylabel("thousand events")
+    ax.set_ylabel(unit)
     everywhere = arrays[f"{facts['segments'][0]}.wavelength"].size == 1
     ax.set_title("all events" if everywhere else "in source region", fontsize=12.5, color=GREY)
     tidy(ax)

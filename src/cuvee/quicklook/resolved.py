@@ -70,7 +70,7 @@ def figure_resolved(points: Mapping[str, NDArray[Any]], counted: Counted) -> Fig
     image.set_ylabel("wavelength (Å)")
     image.set_facecolor("#D8D8D8")
     image.grid(visible=False)
-    bar = figure.colorbar(shown, cax=place(figure, 12.35, 12.6, 0.85, 4.95))
+    bar = figure.colorbar(shown, cax=place(figure, 12.1, 12.35, 0.85, 4.95))
     bar.set_label(f"flux ({unit}/Å)")
     _light_curve(place(figure, 1.25, 9.6, 5.3, 6.6), time_edges, _mean(flux, _sum(width, cell_starts), 0) / scale, unit)
     _spectrum(

@@ -13,7 +13,7 @@ from cuvee.errors import CuveeError
 from cuvee.instruments.registry import instrument
 from cuvee.model.keys import DataId
 from cuvee.model.photons import REASONS
-from cuvee.quicklook import figure_exposure
+from cuvee.quicklook import figure_composite, figure_exposure
 from cuvee.quicklook.style import BLUE, place, styled
 from cuvee.report.appendix import (
     Versions,
@@ -88,6 +88,7 @@ def photon_page(survey: Survey, run: RunFacts, versions: Versions) -> str:
         Html("<main>"),
         _first(run, found),
         *_tables(survey, kinds),
+        *_together(survey),
         *_of_all(found),
         bad_files_part(run, survey.path),
         work_part(run),
@@ -132,14 +133,18 @@ def _kind(one: Facts) -> str:
 
 
 def _numbers(run: RunFacts, found: Sequence[Facts], n_interesting: int) -> Html:
-    n_event = sum(sum(one["events"].values()) for one in found)
+    n_event, n_target = sum(sum(one["events"].values()) for one in found), len({one["target"] for one in found})
     size = sum(files.size for files in run.files.values())
     took = duration(run.seconds) if run.finished else "not finished" if run.number else NOTHING
     cells = [
-        (f"{len({one['target'] for one in found}):,}", "targets", False),
-        (f"{len(found):,}", f"exposures, {duration(sum(one['seconds'] for one in found))} of good time", False),
+        (f"{n_target:,}", "target" if n_target == 1 else "targets", False),
+        (
+            f"{len(found):,}",
+            f"exposure{'' if len(found) == 1 else 's'}, {duration(sum(one['seconds'] for one in found))} of good time",
+            False,
+        ),
         (f"{n_event:,}", f"events in {bytes_text(size)}", False),
-        (f"{n_interesting:,}", "exposures that vary", False),
+        (f"{n_interesting:,}", "exposure that varies" if n_interesting == 1 else "exposures that vary", False),
         (
             f"{len(run.bad):,}",
             "files that cannot be used" if len(run.bad) != 1 else "file that cannot be used",
@@ -217,10 +222,7 @@ def _tables(survey: Survey, kinds: Mapping[str, list[Facts]]) -> list[Html]:
     }
     pieces = []
     for name, (words, meaning) in said.items():
-        every = sorted(
-            kinds[name],
-            key=lambda one: one["statistics"]["constant"] if np.isfinite(one["statistics"]["constant"]) else 1.0,
-        )
+        every = sorted(kinds[name], key=_or_one)
         if not every:
             continue
         more = f" The first {MOST_ROWS} of {len(every):,}." if len(every) > MOST_ROWS else ""
@@ -233,10 +235,34 @@ def _tables(survey: Survey, kinds: Mapping[str, list[Facts]]) -> list[Html]:
     return pieces
 
 
+def _together(survey: Survey) -> list[Html]:
+    """Return the composites, those that vary first and drawn."""
+    every = sorted(survey.composites(), key=lambda one: (_kind(one[0]) != "interesting", _or_one(one[0])))
+    if not every:
+        return []
+    more = f" The first {MOST_ROWS} of {len(every):,}." if len(every) > MOST_ROWS else ""
+    part = [
+        tag("h2", "Exposures of one configuration together", id="together"),
+        table(
+            ["exposures" if name == "exposure" else name for name in _HEAD], [_row(one) for one, _ in every[:MOST_ROWS]],
+            "Those that vary first: a period may show that no exposure shows alone." + more, left=3,
+        ),
+    ]  # fmt: skip
+    for facts, points in [one for one in every if _kind(one[0]) == "interesting"][:MOST_PICTURES]:
+        words = f"Flux, error, rates and background of {len(facts['members'])} exposures of {facts['target']}, one behind the other."
+        part.append(figure(picture(figure_composite(points, facts), 96), words))
+    return [tag("section", join(part))]
+
+
+def _or_one(one: Facts) -> float:
+    chance = float(one["statistics"]["constant"])
+    return chance if np.isfinite(chance) else 1.0
+
+
 def _row(one: Facts) -> tuple[object, ...]:
     found, (period, chance) = one["statistics"], _peak(one)
     return (
-        one["target"], one["rootname"], " ".join(word for word in one["setting"] if word), number(one["seconds"], 0), f"{found['total']:,}",
+        one["target"], one.get("rootname") or len(one["members"]), " ".join(word for word in one["setting"] if word), number(one["seconds"], 0), f"{found['total']:,}",
         _short(found["mean"]), number(found["poisson_factor"], 2), _short(found["constant"]), _short(period), _short(chance),
         number(found["pearson_r"], 2),
     )  # fmt: skip
@@ -268,14 +294,17 @@ def _of_all(found: Sequence[Facts]) -> list[Html]:
         tag("h2", "What was left out", id="screened"),
         table(
             ("reason", "an event is left out when", "events", "share"), rows, "For the first reason that holds.", left=2
-        ),
+        )
+        if rows
+        else tag("p", "None: every event was counted."),
     ]
     seconds: dict[str, float] = defaultdict(float)
     for one in found:
         seconds[one["target"]] += one["seconds"]
     settings = Counter(" ".join(word for word in one["setting"] if word) for one in found)
     most = sorted(seconds.items(), key=lambda item: -item[1])[:MOST_TARGETS]
-    words = f"Good time of the {len(most)} targets that have most of it, and exposures by configuration."
+    those = f"the {len(most)} targets that have most of it" if len(seconds) > len(most) else "each target"
+    words = f"Good time of {those}, and exposures by configuration."
     drawn = [
         tag("h2", "Exposure times and configurations", id="times"),
         figure(picture(_bars(most, settings.most_common(MOST_TARGETS)), 96), words, words),

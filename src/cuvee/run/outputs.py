@@ -189,7 +189,7 @@ def _write_binned(unit: Unit, curve: PhotonCurve, paths: Paths) -> Written:
     counted = paths.exposure(data_id)
     photon_curves.write_exposure(counted, curve)
     counts = {
-        "events": sum(one.n_event for one in curve.sums.values()),
+        "events": sum(curve.events.values()),
         "points": int(curves.offsets[-1]),
         **curve.reasons,
     }

@@ -183,7 +183,7 @@ def _facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
     return {
         **_facts_of_exposure(curve.exposure), "rootname": curve.exposure.rootname, "start": curve.start, "step": curve.step,
         "wavelengths": list(curve.wavelengths), "seconds": float(np.diff(curve.gti).sum()), "segments": list(curve.traces),
-        "events": {name: sums.n_event for name, sums in curve.sums.items()}, "reasons": curve.reasons,
+        "events": curve.events, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error, "resolved": curve.resolved is not None,
         **_facts_of_statistics(curve.statistics),
     }  # fmt: skip

@@ -305,6 +305,10 @@ class Survey:
                 )
             if format == "events":
                 return export_events(self.counted, ids, Path(folder), progress)
+            if format not in FORMATS:
+                raise ConfigError(
+                    f"There is no export format {format!r}; choose from {', '.join([*FORMATS, 'events'])}."
+                )
             return export_photons(self.counted, ids, format, Path(folder), progress)
         if format in PIXEL_FORMATS:
             return export_pixels(self, ids, format, Path(folder), size, progress)
