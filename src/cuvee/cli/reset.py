@@ -21,7 +21,9 @@ _SHOWN = 5
 def reset(
     workspace: Workspace = Path(),
     database: Annotated[bool, typer.Option("--database", help="Empty the ledger's tables of what was made.")] = False,
-    files: Annotated[bool, typer.Option("--files", help="Delete what was made: in LC, RED, report, REDTEMP.")] = False,
+    files: Annotated[
+        bool, typer.Option("--files", help="Delete what was made: in LC, RED, report, REDTEMP, TARGETS.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Put a survey back to its beginning: says what will go, asks, and takes it away.

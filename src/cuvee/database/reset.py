@@ -84,6 +84,7 @@ def plan_reset(survey: Survey, database: bool, files: bool) -> Reset:
         for path in _files(folder):
             mine = folder == paths.temporary or path.name.endswith(TEMPORARY_SUFFIX) or _place(path) in ours
             mine = mine or (path.suffix == ".json" and receipts in path.parents)
+            mine = mine or (folder == paths.filed and path.is_symlink())
             mine = mine or (folder == paths.report().parent and _REPORT.fullmatch(path.name) is not None)
             (gone[folder] if mine else left).append(path)
     return Reset(rows, gone, left)
@@ -127,7 +128,7 @@ def reset(survey: Survey, database: bool, files: bool) -> Reset:
 
 def _folders(paths: Paths) -> list[Path]:
     # What of the products lies in LC goes before their receipts in RED do.
-    return [paths.root / paths.lc, paths.root / paths.red, paths.report().parent, paths.temporary]
+    return [paths.root / paths.lc, paths.root / paths.red, paths.report().parent, paths.temporary, paths.filed]
 
 
 def _place(path: Path) -> Path:

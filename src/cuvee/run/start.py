@@ -5,7 +5,7 @@ First run, resume and repair are this one code path. The driver is the only writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from cuvee.instruments.registry import find_files, instrument
 from cuvee.instruments.spacecraft import check_kernels
 from cuvee.instruments.tess_prf import read_prf_files
 from cuvee.run.driver import Driver
+from cuvee.run.filing import file_under_targets
 from cuvee.run.garbage import collector_paused
 from cuvee.run.inputs import prf_paths, read_mask
 from cuvee.run.known_objects import read_known
@@ -75,6 +76,9 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     raw = find_files(config.data.files, device.patterns, root)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
+    raw = [
+        path for path in raw if paths.filed not in Path(path).parents
+    ]  # where data are all that lies in the workspace
     stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
     plain = [source for source in config.catalog.files if source not in stored]
     if TIC in plain and not (root / TIC).exists():
@@ -95,7 +99,17 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     sharing = nullcontext() if options.dry_run else shared(paths, config.files.mode, config.files.group)
     with sharing, _ledger(paths, options.dry_run) as ledger:
         ledger.say = reporter.say
-        return Driver(config, device, paths, ledger, stages, options, reporter).run(raw, tables, list(stored.values()))
+        driver = Driver(config, device, paths, ledger, stages, options, reporter)
+        summary = driver.run(raw, tables, list(stored.values()))
+        if device.photons is not None and not options.dry_run:
+            called = config.events.names if isinstance(config.events.names, Mapping) else {}
+            try:
+                file_under_targets(paths.filed, driver.stock.inventory, called)
+            except OSError as error:
+                reporter.say(
+                    f"Raw files are not filed under their targets: {paths.filed} cannot hold links ({error.strerror})."
+                )
+        return summary
 
 
 def look_at_images(root: Path, reporter: Reporter, options: RunOptions | None = None) -> list[Product]:

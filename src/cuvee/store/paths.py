@@ -121,6 +121,11 @@ class Paths:
         return self.root / "REDTEMP"
 
     @property
+    def filed(self) -> Path:
+        """Links to raw photon lists, filed under their targets."""
+        return self.root / f"TARGETS{self._tag}"
+
+    @property
     def products(self) -> list[Path]:
         """The folders of all that is made, but for reports."""
         return [self.root / folder for folder in (self.base, self.red, self.lc)]
