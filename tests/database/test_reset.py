@@ -67,7 +67,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(finished: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "w"
-    shutil.copytree(finished, folder)
+    shutil.copytree(finished, folder, symlinks=True)
     run_quietly(folder)
     return folder
 

@@ -90,7 +90,9 @@ def test_blocks_are_found_and_drawn_where_they_are_asked_for(tmp_path: Path) -> 
     facts, arrays = survey.exposure("lsim01aaq")
     assert arrays["blocks"][0] == 0
     assert np.abs(arrays["blocks"] - 100).min() <= 2  # the flare, in bins of 2 s
-    figure = figure_exposure(survey.light_curve("SIMULATED-1").only("lsim01aaq"), (facts, arrays))
+    points = survey.light_curve("SIMULATED-1").only("lsim01aaq")
+    assert np.array_equal(np.flatnonzero(np.diff(points["block"], prepend=-1)), arrays["blocks"])
+    figure = figure_exposure(points, (facts, arrays))
     assert f"{arrays['blocks'].size} Bayesian blocks" in figure.axes[0].get_title(loc="left")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert "spectrum, airglow left out" in titles

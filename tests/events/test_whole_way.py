@@ -227,7 +227,7 @@ def damage(path: Path, how: str) -> None:
     ("how", "reason"),
     [
         ("html", "not-fits"), ("truncated", "truncated"), ("empty", "no-events"), ("backwards", "non-linear-time"),
-        ("one time", "singular-event"), ("nan", "singular-event"), ("expflag", "bad-expflag"), ("short", "short-exposure"),
+        ("one time", "singular-event"), ("nan", "non-linear-time"), ("expflag", "bad-expflag"), ("short", "short-exposure"),
         ("proposal", "bad-proposal"), ("no gti", "no-gti"), ("gti elsewhere", "no-gti"), ("accum", "not-time-tag"),
     ],
 )  # fmt: skip

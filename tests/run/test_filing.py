@@ -101,6 +101,14 @@ def test_links_are_no_further_files(tmp_path: Path) -> None:
     assert len({os.path.realpath(link) for link in links(root).values()}) == 6
 
 
+def test_a_copy_that_followed_the_links_is_used_as_it_is(survey: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(survey, copy)
+    assert not run_quietly(copy).troubled
+    assert not links(copy)
+    assert len(list((copy / "TARGETS").rglob("*.fits"))) == 6
+
+
 def test_nothing_is_filed_where_links_cannot_be_made(survey: Path) -> None:
     shutil.rmtree(survey / "TARGETS")
     (survey / "TARGETS").write_text("a file")

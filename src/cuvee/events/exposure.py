@@ -218,9 +218,13 @@ def bin_exposure(
         )
         columns_said[f"{name}_flux"] = "erg/(cm2 s)", f"energy {where}, without background"
         columns_said[f"{name}_flux_err"] = "erg/(cm2 s)", f"half of the 68.27 % interval of {name}_flux"
+    blocks = _blocks(whole) if params.blocks else np.zeros(0, np.int64)
+    if params.blocks:
+        points["block"] = (np.searchsorted(blocks, points["cadence"], side="right") - 1).astype(np.int32)
+        columns_said["block"] = "", "number of the Bayesian block that the bin lies in, from 0"
     return PhotonCurve(
         first, points, columns_said, traces, sums, [[trace.name for trace in one.traces] for one in lists], gti,
-        _blocks(whole) if params.blocks else np.zeros(0, np.int64), clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
+        blocks, clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
     )  # fmt: skip
 

@@ -165,7 +165,8 @@ def _first(run: RunFacts, found: Sequence[Facts]) -> Html:
         )
     if run.troubles:
         items.append(join([link("work", f"{plural(len(run.troubles), 'unit')} of work did not succeed"), "."]))
-    if dull := [one["rootname"] for one in found if not one["calibrated"]]:
+    # X-ray missions have no such spectrum, and nobody misses it.
+    if dull := [one["rootname"] for one in found if not one["calibrated"] and one["setting"][0] in ("COS", "STIS")]:
         items.append(
             f"{plural(len(dull), 'exposure')} without an extracted spectrum (x1d): rates, but no fluxes ({', '.join(dull[:5])}{' ...' if len(dull) > 5 else ''})."
         )

@@ -58,7 +58,8 @@ def file_under_targets(folder: Path, inventory: Inventory, names: Mapping[str, s
             Path(here).rmdir()
     for link, to in wanted.items():
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(to)
+        with suppress(FileExistsError):  # a file of somebody, or a link that was copied as one
+            link.symlink_to(to)
 
 
 def _word(target: str) -> str:

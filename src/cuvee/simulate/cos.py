@@ -38,6 +38,10 @@ AIRGLOW = {
 APERTURE = 113.0
 """Columns over which a line of light that fills the aperture spreads."""
 STIM, STIM_PULSE = 0.92, 19
+STIMS = ((389.0, 984.0), (16000.0, 33.0))
+"""Where the two stims are once heat and distortion are out of the coordinates (column, row): outside of the active area."""
+RAW_STIMS = ((408.7, 980.2), (16033.2, 27.5))
+"""Where they were counted, in an exposure of 2021: what lies between them was stretched alike."""
 LAMP = ((0.5, 12.5, 90.0), (2400.5, 2412.5, 90.0))
 """When the lamp flashes (s), and how brightly (counts/s)."""
 
@@ -239,13 +243,13 @@ def _of_detector(rng: np.random.Generator, start: float, stop: float) -> _Kind:
         _pulses(rng, n), np.ones(n, np.bool_),
     )  # fmt: skip
     pieces: list[_Kind] = [dark]
-    for stim_col, stim_row in ((408.0, 981.0), (16031.0, 28.0)):
+    for stim_col, stim_row in STIMS:
         n = rng.poisson(STIM * length)
         pieces.append(
             (
                 rng.uniform(start, stop, n),
-                rng.normal(stim_col, 2.0, n),
-                rng.normal(stim_row, 2.0, n),
+                rng.normal(stim_col, 1.7, n),
+                rng.normal(stim_row, 0.5, n),
                 np.full(n, float(STIM_PULSE)),
                 np.zeros(n, np.bool_),
             )
@@ -277,14 +281,17 @@ def _rows(
     lit: NDArray[np.bool_],
 ) -> NDArray[np.void]:
     rows = np.zeros(time.size, EVENTS)
-    shift = -34.0
+    # The shifts that the lamp tells are those of light; stims have none.
+    across, along = x - np.where(lit, 34.0, 0.0), y + np.where(lit, 0.16, 0.0)
     rows["TIME"], rows["XFULL"], rows["YFULL"] = time, x, y
-    rows["XCORR"], rows["XDOPP"], rows["YCORR"] = x + shift, x + shift, y + 0.16
-    rows["RAWX"], rows["RAWY"] = np.clip(np.rint(x + shift), 0, N_COL - 1), np.clip(np.rint(y), 0, N_ROW - 1)
+    rows["XCORR"], rows["XDOPP"], rows["YCORR"] = across, across, along
+    for name, values, n, k in (("RAWX", across, N_COL, 0), ("RAWY", along, N_ROW, 1)):
+        stretch = (RAW_STIMS[1][k] - RAW_STIMS[0][k]) / (STIMS[1][k] - STIMS[0][k])
+        rows[name] = np.clip(np.rint(RAW_STIMS[0][k] + stretch * (values - STIMS[0][k])), 0, n - 1)
     inside = lit & (x >= ACTIVE[0] - 0.5) & (x <= ACTIVE[1] + 0.5)
     rows["WAVELENGTH"] = np.where(inside, SEGMENTS[part.name][1] + DISPERSION * (x - 8192.0), 0.0)
     rows["EPSILON"] = 1.0
-    rows["DQ"] = np.where((pulse < 2) | (pulse > 23), 512, 0) | np.where(inside, 0, 128)
+    rows["DQ"] = np.where((pulse < 2) | (pulse > 23), 512, 0) | np.where(lit & ~inside, 128, 0)
     rows["PHA"] = pulse
     return rows
 
