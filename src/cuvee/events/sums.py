@@ -133,8 +133,9 @@ def add_up_traces(
         for k, (trace, screen, bands) in enumerate(zip(traces, screens, columns, strict=True))
     ]
     totals = [_Counts(part) for part in parts]
-    counters = [[_Counts(part) for part in parts] for _ in range(threads)]
-    n_event = _count_all(chunks, table, counters, totals)
+    # A thread that is done before its turn goes on with the next chunk, in a counter more.
+    counters = [[_Counts(part) for part in parts] for _ in range(2 * threads - 1)]
+    n_event = _count_all(chunks, table, counters, totals, threads)
     for counted in counters:
         for total, counts in zip(totals, counted, strict=True):
             total.take_counts(counts)
@@ -291,8 +292,9 @@ def _count_all(
     table: EventTable,
     counters: Sequence[Sequence[_Counts]],
     totals: Sequence[_Counts],
+    threads: int,
 ) -> int:
-    """Count all chunks, with a thread for each of the counters; return how many rows there are.
+    """Count all chunks, and return how many rows there are.
 
     A thread reads what it counts, for then it is near; one at a time, for a compressed file has one order. Sums are taken over in the order
     of the chunks: what is added in another order is rounded in another way.
@@ -300,36 +302,46 @@ def _count_all(
     from cuvee.kernels.photons import row_counter
 
     loop = row_counter(tuple(table.fields[:, 1].tolist()))
-    numbered, reading, turn, broken = enumerate(chunks), Lock(), Condition(), Event()
-    n_done = n_event = 0
+    numbered, reading, change, broken = enumerate(chunks), Lock(), Condition(), Event()
+    idle = list(counters)
+    counted: dict[int, tuple[int, Sequence[_Counts]]] = {}
+    n_taken = n_event = 0
 
-    def work(mine: Sequence[_Counts]) -> None:
-        nonlocal n_done, n_event
+    def work() -> None:
+        nonlocal n_taken, n_event
         try:
-            while not broken.is_set():
+            while True:
+                with change:
+                    while not idle and not broken.is_set():
+                        change.wait()
+                    if broken.is_set():
+                        return
+                    mine = idle.pop()
                 with reading:
                     k, rows = next(numbered, (-1, None))
                 if rows is None:
                     return
                 _count(mine, rows, table, loop)
-                with turn:
-                    while n_done != k and not broken.is_set():
-                        turn.wait()
-                    for total, counts in zip(totals, mine, strict=True):
-                        total.take_sums(counts)
-                    n_done, n_event = n_done + 1, n_event + len(rows)
-                    turn.notify_all()
+                with change:
+                    counted[k] = len(rows), mine
+                    while n_taken in counted:
+                        n, theirs = counted.pop(n_taken)
+                        for total, counts in zip(totals, theirs, strict=True):
+                            total.take_sums(counts)
+                        n_taken, n_event = n_taken + 1, n_event + n
+                        idle.append(theirs)
+                    change.notify_all()
         except BaseException:
-            with turn:
-                broken.set()
-                turn.notify_all()
+            broken.set()
+            with change:
+                change.notify_all()
             raise
 
-    if len(counters) == 1:
-        work(counters[0])
+    if threads == 1:
+        work()
     else:
-        with ThreadPoolExecutor(len(counters)) as pool:
-            for future in [pool.submit(work, mine) for mine in counters]:
+        with ThreadPoolExecutor(threads) as pool:
+            for future in [pool.submit(work) for _ in range(threads)]:
                 future.result()
     return n_event
 

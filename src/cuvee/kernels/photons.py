@@ -271,8 +271,13 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
             for j in range(m):
                 lit[uint64(n_lit)] = j
                 n_lit += kind[j] == SOURCE
-                dark[uint64(n_dark)] = j
+            for j in range(m):
                 n_dark += kind[j] == BEHIND
+            if n_dark > 0:
+                n_dark = 0
+                for j in range(m):
+                    dark[uint64(n_dark)] = j
+                    n_dark += kind[j] == BEHIND
             if keep:
                 kind_of[i0 : i0 + m] = kind[:m]
 
