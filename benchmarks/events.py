@@ -27,7 +27,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cuvee.events.curve import band_curve, bin_edges
-from cuvee.events.sums import Screen, Sums, add_up
+from cuvee.events.regions import Screen
+from cuvee.events.sums import Sums, add_up
 from cuvee.events.trace import columns_of, spectrum_trace
 from cuvee.instruments import cos
 from cuvee.simulate.cos import simulate_cos

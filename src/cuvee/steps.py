@@ -305,5 +305,4 @@ def compose_exposures(inputs: Inputs, config: Config, device: Instrument) -> Com
 
 def _renamed(exposure: Exposure, config: Config) -> Exposure:
     """Return the exposure under the name that the table of names gives its target."""
-    names = config.events.names if isinstance(config.events.names, Mapping) else {}
-    return replace(exposure, target=names.get(exposure.target, exposure.target))
+    return replace(exposure, target=config.events.called.get(exposure.target, exposure.target))

@@ -10,7 +10,8 @@ from tests.events.survey_of_photons import survey_of
 
 from cuvee.errors import BadData
 from cuvee.events.curve import band_curve, bin_edges
-from cuvee.events.sums import Screen, Sums, add_up
+from cuvee.events.regions import Screen
+from cuvee.events.sums import Sums, add_up
 from cuvee.events.trace import box_trace, columns_of, spectrum_trace
 from cuvee.instruments import cos
 from cuvee.model.photons import Exposure, Spectrum, Trace

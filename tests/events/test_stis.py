@@ -31,8 +31,9 @@ from cuvee.errors import BadData
 from cuvee.events.curve import bin_edges
 from cuvee.events.exposure import PhotonCurve, bin_exposure
 from cuvee.events.params import EventParams
+from cuvee.events.regions import Screen
 from cuvee.events.screen import EventList
-from cuvee.events.sums import Screen, Sums, add_up, add_up_traces
+from cuvee.events.sums import Sums, add_up, add_up_traces
 from cuvee.instruments import stis
 from cuvee.model import flags
 from cuvee.simulate.stis_events import START, Scene

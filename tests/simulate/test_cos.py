@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import stats
 
+from cuvee.errors import ConfigError
 from cuvee.simulate.cos import simulate_cos
 
 SECONDS = 2600.0
@@ -19,6 +22,12 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.void]:
     simulate_cos(folder, events=30_000, exposures=1, seconds=SECONDS)
     with fits.open(next((folder / "RAW").glob("*_corrtag_a.fits"))) as file:
         return np.array(file["EVENTS"].data)
+
+
+def test_there_are_no_more_exposures_than_names(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="1,296 exposures at most"):
+        simulate_cos(tmp_path / "w", events=100, exposures=1297, seconds=10.0)
+    assert not (tmp_path / "w").exists()
 
 
 def test_stims_come_at_their_rate_at_two_corners(rows: NDArray[np.void]) -> None:

@@ -15,10 +15,11 @@ from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
 from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
 from cuvee.events.gti import common_gti, night_gti, open_times
 from cuvee.events.params import EventParams
+from cuvee.events.regions import Screen
 from cuvee.events.resolved import Resolved, cell_columns, cell_edges, resolve
 from cuvee.events.screen import EventList, good_time, screen_of
 from cuvee.events.statistics import Statistics, statistics
-from cuvee.events.sums import GTI_TOLERANCE, N_SAME, Screen, Sums, add_up_traces
+from cuvee.events.sums import GTI_TOLERANCE, N_SAME, Sums, add_up_traces
 from cuvee.events.trace import columns_of
 from cuvee.model import flags
 from cuvee.model.photons import REASONS, Exposure, Trace

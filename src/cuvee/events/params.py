@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -54,6 +55,11 @@ class EventParams(BaseModel):
     resolve: float = Field(default=0.0, ge=0.0)
     blocks: bool = False
     names: str | dict[str, str] = {}
+
+    @property
+    def called(self) -> Mapping[str, str]:
+        """What targets are called, by what the files call them; nothing while ``names`` is a file that nobody has read."""
+        return {} if isinstance(self.names, str) else self.names
 
     @field_validator("band", "bands")
     @classmethod

@@ -15,7 +15,7 @@ from cuvee.errors import BadData
 from cuvee.events.regions import Screen, column_reasons, kinds_of_reason, regions_of
 from cuvee.model.photons import FIELDS, REASONS, EventTable, Trace
 
-__all__ = ["GTI_TOLERANCE", "Screen", "Sums", "add_up", "add_up_traces", "row_values", "source_events"]
+__all__ = ["GTI_TOLERANCE", "N_SAME", "Sums", "add_up", "add_up_traces", "row_values", "source_events"]
 
 GTI_TOLERANCE = 0.02
 """Seconds by which an event's time may lie outside of an interval: both are rounded to ticks."""

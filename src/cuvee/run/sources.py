@@ -14,7 +14,7 @@ from cuvee.model.keys import DataId
 from cuvee.model.photons import composite_key
 from cuvee.run.facts import BadFile, FileFacts, stat_files
 from cuvee.run.refset import ReferenceSet, reference_set
-from cuvee.run.stage import NOTHING, Product
+from cuvee.run.stage import Product
 from cuvee.run.stock import Stock
 from cuvee.store.atomic import content_hash
 from cuvee.store.paths import Paths
@@ -98,7 +98,7 @@ class Sources:
     def photons(self) -> dict[str, list[Product]]:
         """Return all files of a photon counter, by kind: lists of events, and spectra that the mission extracted from them."""
         inventory = self._stock.inventory
-        names = self._params.names if isinstance(self._params.names, Mapping) else NOTHING
+        names = self._params.called
         found: dict[str, list[Product]] = {"events": [], "spectrum": []}
         for facts in (*inventory.good.values(), *inventory.gone.values()):
             if facts.is_photons:

@@ -5,7 +5,7 @@ First run, resume and repair are this one code path. The driver is the only writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,9 +102,8 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         driver = Driver(config, device, paths, ledger, stages, options, reporter)
         summary = driver.run(raw, tables, list(stored.values()))
         if device.photons is not None and not options.dry_run:
-            called = config.events.names if isinstance(config.events.names, Mapping) else {}
             try:
-                file_under_targets(paths.filed, driver.stock.inventory, called)
+                file_under_targets(paths.filed, driver.stock.inventory, config.events.called)
             except OSError as error:
                 reporter.say(
                     f"Raw files are not filed under their targets: {paths.filed} cannot hold links ({error.strerror})."

@@ -12,7 +12,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from cuvee.simulate.photon_lists import PIECE, TARGET, make_workspace, write_list
-from cuvee.simulate.photon_source import Flare, Source, spectrum, sun_altitude
+from cuvee.simulate.photon_source import Source, spectrum, sun_altitude, varying_star
 
 __all__ = ["simulate_cos"]
 
@@ -122,7 +122,7 @@ def simulate_cos(
     StoreError
         If the workspace cannot be written.
     """
-    varies = source or Source(131.0, 0.3, Flare(0.6 * seconds, 4.0, 40.0))
+    varies = source or varying_star(seconds)
 
     def write(
         folder: Path, rootname: str, mjd: float, phase: float, rng: np.random.Generator

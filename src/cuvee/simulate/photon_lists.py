@@ -26,6 +26,9 @@ TARGET = {
 }  # fmt: skip
 """Cards of the primary header that say what was observed, and how."""
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+"""Of which two tell the exposures of a visit apart."""
+
 ORBIT_STEP = 5760.0
 """From one exposure's start to the next one's (s)."""
 
@@ -87,6 +90,10 @@ def make_workspace(
         raise ConfigError(
             f"A simulation needs 100 events, one exposure and 10 to 20,000 seconds (got {events}, {exposures}, {seconds:g})."
         )
+    if exposures > len(LETTERS) ** 2:
+        raise ConfigError(
+            f"A visit has names for {len(LETTERS) ** 2:,} exposures at most (got {exposures:,}); make several simulations."
+        )
     truth: dict[str, Any] = {"source": asdict(source), "seconds": seconds, "exposures": {}}
     total = 0
     try:
@@ -110,8 +117,7 @@ def make_workspace(
 
 def letters(k: int) -> str:
     """Return two letters or digits that tell exposures apart."""
-    digits = "abcdefghijklmnopqrstuvwxyz0123456789"
-    return digits[k // len(digits) % len(digits)] + digits[k % len(digits)]
+    return LETTERS[k // len(LETTERS)] + LETTERS[k % len(LETTERS)]
 
 
 def write_list(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ORBIT", "Flare", "Source", "spectrum", "sun_altitude"]
+__all__ = ["ORBIT", "Flare", "Source", "spectrum", "sun_altitude", "varying_star"]
 
 FloatArray = NDArray[np.float64]
 
@@ -67,6 +67,11 @@ class Source:
     def mean(self, seconds: float) -> float:
         """Return the mean light of an exposure."""
         return float(self.light((np.arange(200_000) + 0.5) * seconds / 200_000).mean())
+
+
+def varying_star(seconds: float) -> Source:
+    """Return how the star of a simulation varies where nobody says: a sine of 131 s and 30 %, and a flare."""
+    return Source(131.0, 0.3, Flare(0.6 * seconds, 4.0, 40.0))
 
 
 def spectrum(wavelength: FloatArray) -> FloatArray:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cuvee.errors import ConfigError
 from cuvee.simulate.photon_lists import TARGET, make_workspace, write_list
-from cuvee.simulate.photon_source import Flare, Source
+from cuvee.simulate.photon_source import Source, varying_star
 from cuvee.simulate.stis_events import ROWS, SPEED, TICK, Scene, draw
 from cuvee.simulate.stis_settings import LOW, SETTINGS
 
@@ -79,7 +79,7 @@ def simulate_stis(
         raise ConfigError(
             f"There is no simulation of the STIS grating {grating!r}; choose one of {', '.join(SETTINGS)}."
         )
-    varies = source or Source(131.0, 0.3, Flare(0.6 * seconds, 4.0, 40.0))
+    varies = source or varying_star(seconds)
 
     def write(
         folder: Path, rootname: str, mjd: float, phase: float, rng: np.random.Generator
