@@ -153,7 +153,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="bin",
-        version=3,
+        version=4,
         per=(*_DETECTOR, "series"),
         reads=("events", "spectrum"),
         writes=("lightcurves", "exposures"),
@@ -164,7 +164,7 @@ PIPELINE: tuple[Stage, ...] = (
     ),
     Stage(
         name="composite",
-        version=3,
+        version=4,
         per=("instrument", "composite"),
         reads=("events", "spectrum"),
         writes=("composites",),

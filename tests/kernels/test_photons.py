@@ -76,7 +76,9 @@ CODES = {
     "stis": {"time": 3, "x": 2, "y": 2},
     "rows as doubles": {"time": 5, "x": 5, "y": 5, "weight": 5, "quality": 3, "pulse_height": 2},
     "only times": {"time": 5},
+    "raw cos": {"time": 4, "x": 2, "y": 2, "pulse_height": 1},
 }
+WALK = {"raw cos": 0.47}
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -98,7 +100,7 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
     kind_of = np.empty(rows.size, np.uint8)
     for part in (slice(0, 1700), slice(1700, None)):  # chunk by chunk
         count(
-            np.ascontiguousarray(bytes_of[part]), fields, scale, GTI, 0.02, BITS, np.array([2.0, 23.0]), regions.profile, regions.kinds,
+            np.ascontiguousarray(bytes_of[part]), fields, scale, WALK.get(name, 0.0), GTI, 0.02, BITS, np.array([2.0, 23.0]), regions.profile, regions.kinds,
             regions.low, regions.n_low, regions.group, regions.shift, trace.gain, start, STEP, *found.everything(), kind_of[part],
         )  # fmt: skip
 
@@ -106,6 +108,7 @@ def test_counts_are_those_of_the_reference(name: str) -> None:
         return rows[field].astype(np.float64) if field in (kind.names or ()) else np.full(rows.size, default)
 
     t, x, y = value("time", 0.0) * scale[0, 0], value("x", 0.0), value("y", 0.0)
+    y = y - WALK.get(name, 0.0) * value("pulse_height", 0.0)
     finite = np.isfinite(t)
     good = finite & ((t[:, None] >= GTI[:, 0] - 0.02) & (t[:, None] <= GTI[:, 1] + 0.02)).any(axis=1)
     c, r = np.rint(x).astype(int), np.rint(y)
@@ -173,7 +176,7 @@ def test_time_is_looked_at_event_by_event_where_it_must_be() -> None:
         np.zeros((0, 1), np.int32), np.zeros(1, np.int64), np.zeros((1, N_BIN, 6)), np.zeros((1, N_BIN), np.int64),
     )  # fmt: skip
     row_counter((5, 0, 0, 0, 0, 0))(
-        rows.view(np.uint8).reshape(rows.size, kind.itemsize), fields, scale, GTI, 0.0, BITS, np.array([-np.inf, np.inf]), regions.profile,
+        rows.view(np.uint8).reshape(rows.size, kind.itemsize), fields, scale, 0.0, GTI, 0.0, BITS, np.array([-np.inf, np.inf]), regions.profile,
         regions.kinds, regions.low, regions.n_low, regions.group, regions.shift, column, 2.0, STEP, *found.everything(), np.empty(0, np.uint8),
     )  # fmt: skip
     finite = times[np.isfinite(times)]

@@ -178,7 +178,10 @@ def row_values(rows: NDArray[np.uint8], table: EventTable, field: str) -> NDArra
     if not code:
         return np.full(len(rows), 1.0 if field == "weight" else 0.0)
     record = np.dtype({"names": ["value"], "formats": [_NUMPY[code]], "offsets": [offset], "itemsize": table.width})
-    return np.asarray(rows.view(record)["value"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
+    values = np.asarray(rows.view(record)["value"][:, 0] * table.scale[at, 0] + table.scale[at, 1])
+    if field == "y" and table.walk:
+        values -= table.walk * row_values(rows, table, "pulse_height")
+    return values
 
 
 class _Part:
@@ -234,7 +237,7 @@ class _Counts:
         part, regions = self.part, self.part.regions
         self.order[:], self.touched[:] = (np.nan, np.nan, 0.0, 0.0), (part.n_bin, -1)
         loop(
-            rows, table.fields, table.scale, part.gti, GTI_TOLERANCE, part.screen.bits, part.pulse, regions.profile, regions.kinds, regions.low,
+            rows, table.fields, table.scale, table.walk, part.gti, GTI_TOLERANCE, part.screen.bits, part.pulse, regions.profile, regions.kinds, regions.low,
             regions.n_low, regions.group, regions.shift, part.gain, part.start, part.step, self.bins, self.behind, self.spectrum, self.tally,
             self.image, self.order, self.touched, kind_of,
         )  # fmt: skip

@@ -8,6 +8,7 @@ COS Data Handbook, sections 2.4 and 3.4 (file contents, quality bits, calibratio
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,14 @@ ROUNDED = 2.0
 """Seconds by which good time may reach beyond the start and the end that the header has."""
 
 RAW_SHIFT = 8.0
-"""Rows by which raw and corrected places may differ."""
+"""Rows by which raw and corrected places may differ once the walk is out."""
+
+WALK, STIM_PULSE = 0.4697, 19.0
+"""Rows that an event of the FUV lies too high per unit of its pulse height, and the height of stims, which heat and distortion are measured by.
+
+The first is YCORR - RAWY in the mission's list ld9m10ujq_corrtag_a (2017), which a straight line in PHA meets within its noise on all of
+segment A (tests/events/test_walk.py); calcos takes it out with a reference file (YWLKFILE), which raw lists come without.
+"""
 
 _CORRTAG = {
     "time": "TIME", "x": "XFULL", "y": "YFULL", "weight": "EPSILON", "quality": "DQ", "pulse_height": "PHA",
@@ -74,10 +82,13 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
         "proposal": primary.whole("PROPOSID", 0), "flag": cards.text("EXPFLAG", ""), "raw": raw, "kind": "rawtag" if raw else "corrtag",
         "sdqflags": cards.whole("SDQFLAGS", 0), "boxes": _boxes(cards, primary.text("DETECTOR"), part), "pulse": _pulse(cards, part, raw),
         "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
-        "optical": primary.text("OBSTYPE", ""), **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
+        "optical": primary.text("OBSTYPE", ""), "walk": WALK if raw and part else 0.0, **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
     }  # fmt: skip
     table = event_table(cards, _RAWTAG if raw else _CORRTAG)
     table.scale[FIELDS.index("x"), 1] += cards.whole("X_OFFSET", 0)  # columns of a spectrum: calcos, ccos.c, binevents
+    if raw and part:
+        table.scale[FIELDS.index("y"), 1] += WALK * STIM_PULSE
+        table = replace(table, walk=WALK)
     mjd = cards.real("EXPSTART")
     span = max(seconds, 86400.0 * (cards.real("EXPEND", mjd) - mjd))
     exposure = Exposure(

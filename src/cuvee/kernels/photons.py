@@ -82,7 +82,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
     Returns
     -------
     callable
-        ``count(rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
+        ``count(rows, fields, scale, walk, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
         spectrum, tally, image, order, touched, kind_of)``.
 
     Notes
@@ -91,7 +91,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
 
     rows : uint8 array, shape (n_row, width)
         The rows, as they lie in the file.
-    fields, scale : arrays, shapes (6, 2)
+    fields, scale, walk : arrays of shape (6, 2), float
         As `cuvee.model.photons.EventTable` has them.
     gti : float64 array, shape (n, 2)
         Good time intervals (s), in order.
@@ -136,7 +136,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
     @njit(
         [
             types.void(
-                uint8[:, ::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64, int64, float64[::1], uint32[::1], uint8[::1], int64,
+                uint8[:, ::1], int64[:, ::1], float64[:, ::1], float64, float64[:, ::1], float64, int64, float64[::1], uint32[::1], uint8[::1], int64,
                 int64, int16[::1], int64, float64[::1], float64, float64, float64[:, :, ::1], int64[:, ::1], int64[::1], int64[:, :, ::1],
                 int32[:, ::1], float64[::1], int64[::1], uint8[::1],
             )
@@ -146,7 +146,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
         error_model="numpy",
     )  # fmt: skip
     def count(
-        rows, fields, scale, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
+        rows, fields, scale, walk, gti, tolerance, bits, pulse, profile, kinds, low, n_low, group, shift, gain, start, step, sums, behind,
         spectrum, tally, image, order, touched, kind_of,
     ):  # fmt: skip
         n_bin, n_col, n_gti = behind.shape[1], profile.shape[0], gti.shape[0]
@@ -186,6 +186,9 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                     q[j] = int32(_value(rows, i0 + j, q_at, type_q))
                 if type_p:
                     p[j] = _value(rows, i0 + j, p_at, type_p)
+            if walk != 0.0:
+                for j in range(m):
+                    y[j] -= walk * p[j]
 
             # Times mostly rise, and most blocks lie in one interval: then no event needs to be looked at.
             rising = 0

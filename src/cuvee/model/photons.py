@@ -52,12 +52,15 @@ class EventTable:
         Byte offset and type of each of `FIELDS`: 0 absent, 1 uint8, 2 int16, 3 int32, 4 float32, 5 float64, all big-endian.
     scale : float64 array, shape (6, 2)
         Factor and zero of each.
+    walk : float
+        Rows that an event lies too high for each unit of its pulse height; the zero of rows in ``scale`` says of which height none does.
     """
 
     n_row: int
     width: int
     fields: NDArray[np.int64]
     scale: NDArray[np.float64]
+    walk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

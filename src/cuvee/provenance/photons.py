@@ -258,6 +258,8 @@ def _exposure_lines(seen: Mapping[str, Any]) -> list[str]:
         lines.append(f"  flux is calibrated, by the exposure's extracted spectrum, from {low:.1f} to {high:.1f} A")
     elif known["cards"].get("raw"):
         lines.append("  a raw list, whose columns have no wavelengths: counts and rates, no flux")
+        walk = known["cards"].get("walk", 0.0)
+        lines += [f"  the detector's walk is out of its rows, {walk:g} a unit of pulse height"] if walk else []
     else:
         lines.append("  no extracted spectrum of this exposure: counts and rates, no flux")
     lines += ["  files"] + [

@@ -41,7 +41,9 @@ STIM, STIM_PULSE = 0.92, 19
 STIMS = ((389.0, 984.0), (16000.0, 33.0))
 """Where the two stims are once heat and distortion are out of the coordinates (column, row): outside of the active area."""
 RAW_STIMS = ((408.7, 980.2), (16033.2, 27.5))
-"""Where they were counted, in an exposure of 2021: what lies between them was stretched alike."""
+"""Where they were counted, in an exposure of 2017: what lies between them was stretched alike."""
+WALK = 0.4697
+"""Rows that an event is placed too high per unit of its pulse height, where a stim lies right: as in an exposure of 2017."""
 LAMP = ((0.5, 12.5, 90.0), (2400.5, 2412.5, 90.0))
 """When the lamp flashes (s), and how brightly (counts/s)."""
 
@@ -287,7 +289,8 @@ def _rows(
     rows["XCORR"], rows["XDOPP"], rows["YCORR"] = across, across, along
     for name, values, n, k in (("RAWX", across, N_COL, 0), ("RAWY", along, N_ROW, 1)):
         stretch = (RAW_STIMS[1][k] - RAW_STIMS[0][k]) / (STIMS[1][k] - STIMS[0][k])
-        rows[name] = np.clip(np.rint(RAW_STIMS[0][k] + stretch * (values - STIMS[0][k])), 0, n - 1)
+        walk = WALK * (pulse - STIM_PULSE) if name == "RAWY" else 0.0
+        rows[name] = np.clip(np.rint(RAW_STIMS[0][k] + stretch * (values - STIMS[0][k]) + walk), 0, n - 1)
     inside = lit & (x >= ACTIVE[0] - 0.5) & (x <= ACTIVE[1] + 0.5)
     rows["WAVELENGTH"] = np.where(inside, SEGMENTS[part.name][1] + DISPERSION * (x - 8192.0), 0.0)
     rows["EPSILON"] = 1.0
