@@ -32,7 +32,7 @@ from unittest.mock import patch
 from benchmarks.planning_survey import Star, Work, make_survey, quiet
 
 from cuvee.pipeline import PIPELINE
-from cuvee.run import driver, inventory, plan, stock
+from cuvee.run import driver, inventory, plan, scanning, stock
 from cuvee.run import start as door
 from cuvee.run.options import RunOptions
 from cuvee.run.sources import Sources
@@ -108,9 +108,9 @@ PLACES = (
     ("the rest of the driver", door, "run_workspace"),
     ("finding files", door, "find_files"),
     ("stat of raw files", inventory, "stat_files"),
-    ("inventory", driver, "take_inventory"),
+    ("inventory", scanning, "take_inventory"),
     ("rows of the ledger", Ledger, "columns"),
-    ("facts of files", driver, "facts_from_columns"),
+    ("facts of files", scanning, "facts_from_columns"),
     ("records of units and products", stock.Stock, "__init__"),
     ("raw files as products", Sources, "products"),
     ("which units there are", plan, "units_of"),
@@ -152,7 +152,7 @@ def measure(folder: Path, n_unit: int, each: int) -> dict[str, Any]:
     first_run(root, stars, until="targets")
     planned = cuvee("run", "-w", str(root), "--until", "extract-series", "--dry-run")
     assert f"extract-series {n_unit};" in planned[2], planned[2]
-    to_plan = json.loads(command(sys.executable, __file__, "--parts", str(root), "--dry")[2])
+    to_plan = json.loads(command(sys.executable, "-m", "benchmarks.planning", "--parts", str(root), "--dry")[2])
     units, driver = first_run(root, stars)
     idle = cuvee("run", "-w", str(root))
     assert idle[2].startswith("Nothing to do"), idle[2]
@@ -161,7 +161,7 @@ def measure(folder: Path, n_unit: int, each: int) -> dict[str, Any]:
     return {
         "units": n_unit, "all_units": units, "plan_s": planned[:2], "idle_s": idle[:2], "status_s": status[:2],
         "settle_ms": 1e3 * driver / units, "floor_s": min(floor(root) for _ in range(TURNS)),
-        "plan_parts_s": to_plan, "idle_parts_s": json.loads(command(sys.executable, __file__, "--parts", str(root))[2]),
+        "plan_parts_s": to_plan, "idle_parts_s": json.loads(command(sys.executable, "-m", "benchmarks.planning", "--parts", str(root))[2]),
         "ledger_bytes": (root / "cuvee.db").stat().st_size, "took_s": time.perf_counter() - start,
     }  # fmt: skip
 
