@@ -5,6 +5,7 @@ First run, resume and repair are this one code path. The driver is the only writ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -76,9 +77,8 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
     raw = find_files(config.data.files, device.patterns, root)
     space = config.workspace
     paths = Paths.of_project(root, space.base, space.red, space.lc, space.project, config.database.url)
-    raw = [
-        path for path in raw if paths.filed not in Path(path).parents
-    ]  # where data are all that lies in the workspace
+    links = f"{paths.filed}{os.sep}"  # they lie among the data where these are all that is in the workspace
+    raw = [path for path in raw if not path.startswith(links)]
     stored = {source: where for source in config.catalog.files if (where := find_stored(source, root, paths.catalogs))}
     plain = [source for source in config.catalog.files if source not in stored]
     if TIC in plain and not (root / TIC).exists():
