@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from tests.events.survey_of_photons import survey_of
 
 from cuvee.errors import BadData
 from cuvee.events.curve import band_curve, bin_edges
+from cuvee.events.exposure import bin_exposure
+from cuvee.events.params import EventParams
 from cuvee.events.regions import Screen
+from cuvee.events.screen import EventList
 from cuvee.events.sums import Sums, add_up
 from cuvee.events.trace import box_trace, columns_of, spectrum_trace
 from cuvee.instruments import cos
@@ -99,6 +104,27 @@ def test_raw_events_within_the_pulse_heights_are_those_of_the_mission_s_image(sh
     edges = bin_edges(exposure.gti, 10.0)
     sums = add_up(cos.chunks(exposure, start), exposure.table, everywhere, screen, [(0, n_col - 1)], edges)
     assert sums.bins[0, 0].sum() == pytest.approx(300690, rel=1e-3)
+
+
+@pytest.mark.parametrize("limits", [None, (2, 23), (4, 30)])
+def test_pulse_heights_of_a_raw_list_are_those_that_its_spectrum_names(
+    shared_data: Path, limits: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    folder = shared_data / "hst_cos_swiftj1357"
+    exposure, start = cos.read_exposure(str(folder / "ldfd01vpq_rawtag_a.fits.gz"))
+    spectra = {}
+    if limits:
+        with fits.open(folder / "ldfd01vpq_x1d.fits.gz") as file:
+            file["SCI"].header["PHALOWRA"], file["SCI"].header["PHAUPPRA"] = limits
+            file.writeto(tmp_path / "ldfd01vpq_x1d.fits")
+        spectra = cos.read_spectra(str(tmp_path / "ldfd01vpq_x1d.fits"))[1]
+    one = EventList(exposure, partial(cos.chunks, exposure, start), cos.traces(exposure, spectra))
+    curve = bin_exposure([one], EventParams(step=10.0), cos.SERIOUS, n_row=1024)
+    rows = fits.getdata(folder / "ldfd01vpq_rawtag_a.fits.gz", 1)
+    low, high = limits or (2, 23)
+    beyond = (rows["PHA"] < low) | (rows["PHA"] > high)
+    in_time = ((rows["TIME"][:, None] >= exposure.gti[:, 0]) & (rows["TIME"][:, None] <= exposure.gti[:, 1])).any(axis=1)
+    assert curve.reasons["pulse_height"] == np.count_nonzero(beyond & in_time)
 
 
 def test_a_star_that_varies_strongly_is_found_the_whole_way(shared_data: Path, tmp_path: Path) -> None:

@@ -123,7 +123,9 @@ def screen_of(
 ) -> Screen:
     """Return what is left out of the events of a segment, stripe or order; arguments as `bin_exposure` has them."""
     windows: tuple[tuple[float, float], ...] = AIRGLOW if params.airglow == "windows" else ()
-    raw = bool(exposure.cards.get("raw"))
-    pulse = exposure.cards.get("pulse", (-np.inf, np.inf)) if raw or not bits else (-np.inf, np.inf)
+    everything = (-np.inf, np.inf)
+    # Where there are bits, the mission's bit for pulse heights says it.
+    told = exposure.cards.get("raw") or not bits
+    pulse = (trace.pulse or exposure.cards.get("pulse", everything)) if told else everything
     low, high = (limits or {}).get(trace.name, params.band)
     return Screen(gti, bits | params.quality, pulse, windows, (max(low, params.band[0]), min(high, params.band[1])))

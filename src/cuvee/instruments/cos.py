@@ -33,6 +33,9 @@ ROUNDED = 2.0
 RAW_SHIFT = 8.0
 """Rows by which raw and corrected places may differ once the walk is out."""
 
+PHOTONS, ANY = (2.0, 23.0), (-np.inf, np.inf)
+"""Pulse heights that calcos has taken for a photon's since December 2012, where no file of the exposure says; and where there are none."""
+
 WALK, STIM_PULSE = 0.4697, 19.0
 """Rows that an event of the FUV lies too high per unit of its pulse height, and the height of stims, which heat and distortion are measured by.
 
@@ -80,7 +83,7 @@ def read_exposure(path: str) -> tuple[Exposure, int]:
     seconds = cards.real(f"EXPTIME{part[-1:]}", cards.real("EXPTIME", 0.0))
     kept = {
         "proposal": primary.whole("PROPOSID", 0), "flag": cards.text("EXPFLAG", ""), "raw": raw, "kind": "rawtag" if raw else "corrtag",
-        "sdqflags": cards.whole("SDQFLAGS", 0), "boxes": _boxes(cards, primary.text("DETECTOR"), part), "pulse": _pulse(cards, part, raw),
+        "sdqflags": cards.whole("SDQFLAGS", 0), "boxes": _boxes(cards, primary.text("DETECTOR"), part), "pulse": _pulse(cards, part[-1:]) or (PHOTONS if raw and part else ANY),
         "fppos": primary.text("FPPOS", ""), "description": primary.text("TARDESCR", ""), "end": cards.real("EXPEND", 0.0),
         "optical": primary.text("OBSTYPE", ""), "walk": WALK if raw and part else 0.0, **{f"seconds{letter}": cards.real(f"EXPTIME{letter}", seconds) for letter in "AB"},
     }  # fmt: skip
@@ -136,13 +139,10 @@ def _boxes(cards: Cards, detector: str, part: str) -> dict[str, Boxes]:
     return found
 
 
-def _pulse(cards: Cards, part: str, raw: bool) -> tuple[float, float]:
-    """Return the pulse heights of photons; rawtag headers hold -1, and the NUV has none."""
-    letter = part[-1:]
+def _pulse(cards: Cards, letter: str) -> tuple[float, float] | None:
+    """Return the pulse heights of photons on a segment; headers of raw lists hold -1, and the NUV has none."""
     low, high = cards.real(f"PHALOWR{letter}", -1.0), cards.real(f"PHAUPPR{letter}", -1.0)
-    if letter and 0.0 <= low < high:
-        return low, high
-    return (2.0, 23.0) if letter and raw else (-np.inf, np.inf)
+    return (low, high) if 0.0 <= low < high else None
 
 
 def _timeline(tables: Tables) -> Timeline | None:
@@ -200,7 +200,7 @@ def read_spectra(path: str) -> tuple[str, dict[str, Spectrum]]:
 
         spectra[name] = Spectrum(
             name, float(row["EXPTIME"]), column("WAVELENGTH"), column("FLUX"), column("NET"), column("BACKGROUND"), column("ACTUAL_EE", 1.0),
-            column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)),
+            column("Y_LOWER_OUTER"), column("Y_UPPER_OUTER"), column("GCOUNTS"), np.zeros((0, 2, n)), _pulse(tables.cards["SCI", 1], name.removeprefix("FUV")),
         )  # fmt: skip
     check_rates(path, spectra.values())
     return primary.text("ROOTNAME").lower(), spectra
@@ -238,7 +238,7 @@ def traces(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> list[Trace]:
         if spectrum is not None and not raw and is_of(spectrum, exposure):
             found.append(spectrum_trace(spectrum, boxes))
         else:
-            found.append(box_trace(name, boxes))
+            found.append(replace(box_trace(name, boxes), pulse=spectrum.pulse if raw and spectrum is not None else None))
     return found
 
 

@@ -180,6 +180,8 @@ class Spectrum:
         Events in the source's region by the mission's count; NaN where it does not say.
     behind : float64 array, shape (n_region, 2, n_col)
         First and last row of background regions, where the spectrum says; else of shape (0, 2, n_col).
+    pulse : tuple of float, optional
+        Lowest and highest pulse height that the mission took for a photon's, where the spectrum says.
     """
 
     name: str
@@ -193,6 +195,7 @@ class Spectrum:
     high: NDArray[np.float64]
     counts: NDArray[np.float64]
     behind: NDArray[np.float64]
+    pulse: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,8 @@ class Trace:
         Background in the source's region by the mission's own spectrum (count/s); NaN where it has none.
     calibrated : bool
         Whether ``gain`` is known.
+    pulse : tuple of float, optional
+        Lowest and highest pulse height of a photon, where the list itself does not say.
     """
 
     name: str
@@ -225,6 +230,7 @@ class Trace:
     gain: NDArray[np.float64]
     dark: NDArray[np.float64]
     calibrated: bool
+    pulse: tuple[float, float] | None = None
 
 
 def composite_key(facts: Mapping[str, str], names: Mapping[str, str]) -> str:
