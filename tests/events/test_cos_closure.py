@@ -123,7 +123,9 @@ def test_pulse_heights_of_a_raw_list_are_those_that_its_spectrum_names(
     rows = fits.getdata(folder / "ldfd01vpq_rawtag_a.fits.gz", 1)
     low, high = limits or (2, 23)
     beyond = (rows["PHA"] < low) | (rows["PHA"] > high)
-    in_time = ((rows["TIME"][:, None] >= exposure.gti[:, 0]) & (rows["TIME"][:, None] <= exposure.gti[:, 1])).any(axis=1)
+    in_time = ((rows["TIME"][:, None] >= exposure.gti[:, 0]) & (rows["TIME"][:, None] <= exposure.gti[:, 1])).any(
+        axis=1
+    )
     assert curve.reasons["pulse_height"] == np.count_nonzero(beyond & in_time)
 
 

@@ -238,7 +238,9 @@ def traces(exposure: Exposure, spectra: Mapping[str, Spectrum]) -> list[Trace]:
         if spectrum is not None and not raw and is_of(spectrum, exposure):
             found.append(spectrum_trace(spectrum, boxes))
         else:
-            found.append(replace(box_trace(name, boxes), pulse=spectrum.pulse if raw and spectrum is not None else None))
+            found.append(
+                replace(box_trace(name, boxes), pulse=spectrum.pulse if raw and spectrum is not None else None)
+            )
     return found
 
 
