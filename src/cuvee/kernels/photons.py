@@ -158,7 +158,7 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
         x_at, x_scale, x_zero = fields[1, 0], scale[1, 0], scale[1, 1]
         y_at, y_scale, y_zero = fields[2, 0], scale[2, 0], scale[2, 1]
         w_at, q_at, p_at, quiet, loud = fields[3, 0], fields[4, 0], fields[5, 0], pulse[0], pulse[1]
-        t, x, y, w, p = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.ones(BLOCK), np.zeros(BLOCK)
+        t, x, y, p = np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK), np.zeros(BLOCK)
         q, height, place = np.zeros(BLOCK, int32), np.zeros(BLOCK, int32), np.zeros(BLOCK, int32)
         column, row, bin_of, turn = (
             np.zeros(BLOCK, int32),
@@ -180,8 +180,6 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                     x[j] = _value(rows, i0 + j, x_at, type_x) * x_scale + x_zero
                 if type_y:
                     y[j] = _value(rows, i0 + j, y_at, type_y) * y_scale + y_zero
-                if type_w:
-                    w[j] = _value(rows, i0 + j, w_at, type_w)
                 if type_q:
                     q[j] = int32(_value(rows, i0 + j, q_at, type_q))
                 if type_p:
@@ -295,11 +293,12 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                     end += 1
                 weights, energies, squares, lines = 0.0, 0.0, 0.0, 0.0
                 for i in range(s, end):
-                    j = uint64(lit[i])
+                    j = uint64(lit[uint64(i)])
                     c = uint64(column[j])
-                    energy = w[j] * gain[c]
+                    weight = _value(rows, i0 + j, w_at, type_w) if type_w else 1.0
+                    energy = weight * gain[c]
                     spectrum[c] += 1
-                    weights += w[j]
+                    weights += weight
                     energies += energy
                     squares += energy * energy
                     lines += y[j]
@@ -310,11 +309,11 @@ def row_counter(codes: tuple[int, ...]) -> Callable[..., None]:
                 sums[g, k, 4] += lines
                 s = end
             for i in range(n_dark):
-                j = uint64(dark[i])
+                j = uint64(dark[uint64(i)])
                 c = uint64(column[j])
                 k, g = bin_of[j], group[c]
                 behind[g, k] += 1
-                sums[g, k, 5] += w[j] * gain[c]
+                sums[g, k, 5] += (_value(rows, i0 + j, w_at, type_w) if type_w else 1.0) * gain[c]
         order[1] = before
         touched[0], touched[1] = first_bin, final_bin
 
