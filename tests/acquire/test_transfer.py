@@ -36,7 +36,7 @@ def test_pauses_double_with_jitter_up_to_a_limit() -> None:
     ("told", "low", "high"),
     [
         ("7", 6.0, 7.0),
-        (format_datetime(datetime.now(UTC) + timedelta(seconds=500), usegmt=True), 100.0, 500.0),
+        ("a date", 498.0, 500.0),
         ("1e9", 599.0, 600.0),  # an archive that asks for a day is asked again after ten minutes
         ("", 0.0, 0.0),
         ("-5", 0.0, 0.0),
@@ -44,6 +44,8 @@ def test_pauses_double_with_jitter_up_to_a_limit() -> None:
     ],
 )
 def test_everybody_waits_as_long_as_the_archive_asks_for(told: str, low: float, high: float) -> None:
+    if told == "a date":  # made here: two test processes that collect tests have two clocks
+        told = format_datetime(datetime.now(UTC) + timedelta(seconds=500), usegmt=True)
     with Wire() as wire:
         waits: list[float] = []
         wire.sleep = waits.append  # type: ignore[method-assign, assignment]
