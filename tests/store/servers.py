@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _read(path: Path) -> str:
+    """Return what a file of ``/proc`` says; nothing where there is none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _answers(url: str) -> bool:
@@ -62,9 +71,16 @@ class OwnServer:
     def kill(self) -> None:
         """Stop it at once, as a crash of the machine would."""
         if self._process is not None:
+            # A backend of PostgreSQL is a process in a session of its own, and may answer once more when its parent is gone.
+            parts = _read(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")).split()
             self._process.kill()
             self._process.wait()
             self._process = None
+            for pid in parts:
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+                while _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[:1] not in ([], ["Z"]):
+                    time.sleep(0.01)
 
 
 @contextmanager
