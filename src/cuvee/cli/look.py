@@ -54,7 +54,8 @@ def show(
     if survey.photons:
         series = exposure or _longest(light_curve)
         points = light_curve.only(series)
-        path = output or Path(f"{light_curve.id}-{series}{'-resolved' if resolved else ''}.png")
+        name = light_curve.id.replace("/", "-")
+        path = output or Path(f"{name}-{series}{'-resolved' if resolved else ''}.png")
         draw = figure_resolved if resolved else figure_exposure
         save(draw(points, survey.exposure(series)), path)
         n = len(light_curve.observations)
@@ -90,7 +91,7 @@ def _show_composites(survey: Survey, target: str, output: Path | None) -> None:
             f"{target} has no composite: it takes two exposures in one configuration; leave --composite out."
         )
     for k, (facts, points) in enumerate(found):
-        name = "-".join(word for word in (target, *facts["setting"]) if word)
+        name = "-".join(word for word in (target, *facts["setting"]) if word).replace("/", "-")
         path = output or Path(f"{name}.png")
         if k and output is not None:
             path = output.with_stem(f"{output.stem}-{k + 1}")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cuvee.cli.output import tell
+from cuvee.errors import ConfigError
 
 __all__ = ["Simulated", "demo", "simulate"]
 
@@ -35,7 +36,7 @@ def simulate(
     plain: Annotated[bool, typer.Option("--plain", help="Only stars and background: none of what TESS adds.")] = False,
     events: Annotated[int, typer.Option(min=100, help="cos, stis: events of an exposure, about.")] = 200_000,
     exposures: Annotated[int, typer.Option(min=1, help="cos, stis: number of exposures.")] = 2,
-    grating: Annotated[str, typer.Option(help="stis: G140L, G140M, E140M, E140H or E230M.")] = "E140M",
+    grating: Annotated[str, typer.Option(help="stis: G140L, G140M, E140M, E140H or E230M.", show_default="E140M")] = "",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -47,11 +48,13 @@ def simulate(
     """
     from cuvee.cli.progress import TerminalReporter
 
+    if grating and what is not Simulated.STIS:
+        raise ConfigError(f"--grating is an option of stis; {what.value} takes none.")
     if what is not Simulated.TESS:
         from cuvee.simulate.cos import simulate_cos
         from cuvee.simulate.stis import simulate_stis
 
-        make = simulate_cos if what is Simulated.COS else partial(simulate_stis, grating=grating.upper())
+        make = simulate_cos if what is Simulated.COS else partial(simulate_stis, grating=grating.upper() or "E140M")
         with TerminalReporter(quiet) as reporter:
             reporter.begin(f"Simulating {what.value}", exposures)
             total = make(

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvee.errors import BadData
+from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
-from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
-from cuvee.events.gti import common_gti, night_gti, open_times
+from cuvee.events.curve import Band, band_curve, bin_edges, columns_used, parts_curve
+from cuvee.events.gti import common_gti, mean_times, night_gti, open_times
 from cuvee.events.params import EventParams
 from cuvee.events.regions import Screen
 from cuvee.events.resolved import Resolved, cell_columns, cell_edges, resolve
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 COLUMNS: dict[str, tuple[str, str]] = {
-    "time": ("d", "BJD_TDB - 2457000 in the middle of the bin, at the target"),
+    "time": ("d", "BJD_TDB - 2457000, mean of the good time in the bin"),
     "cadence": ("", "number of the bin, from 0"),
     "exposure": ("s", "good time in the bin"),
     "flux": ("erg/(cm2 s)", "energy in the band, without background"),
@@ -47,6 +47,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "flag": ("", "cuvee's flag bits"),
 }
 """Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
+
+MOST_CELLS_RESOLVED = 10_000
+"""Cells by wavelength, at most: each is binned as a band is."""
 
 PARTIAL = 0.99
 """Share of a bin's length that its good time must reach to be all of it."""
@@ -80,6 +83,8 @@ class PhotonCurve:
         Where the first bin begins, since the exposure's zero, and how long each is (s).
     resolved : Resolved, optional
         The same by wavelength, where that was asked for and wavelengths are known.
+    missing : int
+        Segments that the exposure should have and that are missing or set aside.
     """
 
     exposure: Exposure
@@ -94,6 +99,7 @@ class PhotonCurve:
     start: float = 0.0
     step: float = 0.0
     resolved: Resolved | None = None
+    missing: int = 0
 
     @property
     def statistics(self) -> Statistics:
@@ -186,6 +192,11 @@ def bin_exposure(
         if params.resolve
         else np.zeros(1)
     )
+    if grid.size - 1 > MOST_CELLS_RESOLVED:
+        raise BadData(
+            f"{first.path} has wavelengths from {grid[0]:.6g} to {grid[-1]:.6g} A, more than {MOST_CELLS_RESOLVED:,} cells of [events] resolve = {params.resolve:g}.",
+            "too-long", first.path,
+        )  # fmt: skip
     for one in lists:
         screens = [screen_of(one.exposure, trace, gti, params, bits, limits) for trace in one.traces]
         columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
@@ -200,13 +211,18 @@ def bin_exposure(
         for k, name in enumerate(bands)
     }
     whole = curves.pop("")
+    if not any(columns_used(one, 0).any() for one in sums.values()):
+        known = np.concatenate([trace.wavelength[trace.wavelength > 0.0] for trace in traces.values()])
+        low, high = params.band
+        raise NoWork(
+            f"{first.rootname} has light from {known.min():.6g} to {known.max():.6g} A, and none that counts from {low:g} to {high:g} A ([events] band)."
+        )
     segments = (
         {part.lower(): band_curve(traces[part], sums[part], 0, gti, edges) for part in traces}
         if len(traces) > 1
         else {}
     )
-    middle = 0.5 * (edges[:-1] + edges[1:])
-    points = _points(whole, middle, first, params.step)
+    points = _points(whole, mean_times(gti, edges), first, params.step)
     points["flag"] |= np.int32(0 if all(one.calibrated for one in traces.values()) else flags.NO_CALIBRATION)
     points["flag"] |= np.int32(flags.PART_MISSING if len(lists) < parts else 0)
     points["flag"] |= _daylight(first, gti, edges)
@@ -227,6 +243,7 @@ def bin_exposure(
         first, points, columns_said, traces, sums, [[trace.name for trace in one.traces] for one in lists], gti,
         blocks, clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
+        max(parts - len(lists), 0),
     )  # fmt: skip
 
 
@@ -252,13 +269,13 @@ def _added(
     return {trace.name: sums for trace, sums in zip(one.traces, found, strict=True)}
 
 
-def _points(band: Band, middle: NDArray[np.float64], exposure: Exposure, step: float) -> dict[str, NDArray[Any]]:
+def _points(band: Band, when: NDArray[np.float64], exposure: Exposure, step: float) -> dict[str, NDArray[Any]]:
     closed = band.exposure <= 0.0
     flag = np.where(closed, flags.NO_EXPOSURE, 0) | np.where(
         ~closed & (band.exposure < PARTIAL * step), flags.PARTIAL, 0
     )
     time = barycentric(
-        middle, exposure.mjd, exposure.scale, exposure.ra, exposure.dec, exposure.timeline, exposure.barycentred
+        when, exposure.mjd, exposure.scale, exposure.ra, exposure.dec, exposure.timeline, exposure.barycentred
     )
     single = {
         "exposure": band.exposure, "flux": band.flux, "flux_err": band.flux_err, "flux_err_low": band.flux_err_low,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["common_gti", "live_time", "night_gti", "open_times", "tidy_gti"]
+__all__ = ["common_gti", "live_time", "mean_times", "night_gti", "open_times", "tidy_gti"]
 
 FloatArray = NDArray[np.float64]
 
@@ -97,6 +97,33 @@ def open_times(gti: FloatArray, edges: FloatArray) -> FloatArray:
         s.
     """
     return np.diff(live_time(gti, edges))
+
+
+def mean_times(gti: FloatArray, edges: FloatArray) -> FloatArray:
+    """Return the mean of the good time in each bin, its middle where it has none.
+
+    Parameters
+    ----------
+    gti : float64 array, shape (n, 2)
+        Tidy intervals (s).
+    edges : float64 array, shape (n_bin + 1,)
+        s.
+
+    Returns
+    -------
+    float64 array, shape (n_bin,)
+        s.
+    """
+    middle = 0.5 * (edges[:-1] + edges[1:])
+    seconds, moment = np.zeros(middle.size), np.zeros(middle.size)
+    for low, high in gti:
+        first, last = np.clip(np.searchsorted(edges, (low, high)), (1, 1), middle.size) - 1
+        which = slice(first, last + 1)
+        start, stop = np.clip(edges[which], low, high), np.clip(edges[first + 1 : last + 2], low, high)
+        seconds[which] += stop - start
+        # Relative to the middle: a whole bin's mean is its middle to the last bit.
+        moment[which] += (stop - start) * (0.5 * (start + stop) - middle[which])
+    return np.where(seconds > 0.0, middle + moment / np.maximum(seconds, 1e-300), middle)
 
 
 def night_gti(time: FloatArray, sun_altitude: FloatArray) -> FloatArray:

@@ -186,6 +186,8 @@ def _hstlc_columns(points: Mapping[str, NDArray[Any]], facts: Facts) -> dict[str
 def who_cards(instrument: str, row: Mapping[str, Any], facts: Facts) -> list[Card]:
     """Return the cards that say what was observed, where it is, and with what."""
     device, detector, *rest = (_ascii(word) for word in facts["setting"])
+    if instrument == "events":  # X-ray missions: the telescope comes first, and the instrument is the detector
+        device = detector
     grating, cenwave, aperture = (*rest, "", "", "")[:3]
     cards: list[Card] = [
         ("TELESCOP", _ascii(telescope(instrument, facts)), "telescope"),

@@ -165,7 +165,7 @@ FLAGS: tuple[Bit, ...] = (
     Bit(
         NO_CALIBRATION,
         "no_calibration",
-        "photons: no extracted spectrum says what a count is worth, so there is no flux",
+        "photons: what a count is worth is not known, so there is no flux: no extracted spectrum of the exposure, or a raw list",
         False,
     ),
     Bit(NO_EXPOSURE, "no_exposure", "photons: the bin holds no good time", True),

@@ -260,8 +260,13 @@ def _exposure_lines(seen: Mapping[str, Any]) -> list[str]:
         lines.append("  a raw list, whose columns have no wavelengths: counts and rates, no flux")
         walk = known["cards"].get("walk", 0.0)
         lines += [f"  the detector's walk is out of its rows, {walk:g} a unit of pulse height"] if walk else []
+    elif any(one["kind"] == "spectrum" for one in seen["files"]):
+        lines.append(
+            "  its extracted spectrum took another time, or lacks its segments, and is not used: counts and rates, no flux"
+        )
     else:
         lines.append("  no extracted spectrum of this exposure: counts and rates, no flux")
+    lines += ["  a segment of the detector is missing or set aside"] if known.get("missing") else []
     lines += ["  files"] + [
         f"    {one['content']}  {one['kind']} {Path(one['path']).name or 'that the ledger has lost'}, {_STATES[one['state']]}"
         for one in seen["files"]

@@ -151,6 +151,8 @@ class RunFacts:
         In the order of the floor plan.
     made : frozenset of DataId
         Detectors whose light curves this run has made or made anew.
+    idle : tuple of Trouble
+        Exposures and composites of photons that nothing was made of, as nothing was asked of them or can be.
     """
 
     number: int = 0
@@ -172,6 +174,7 @@ class RunFacts:
     troubles: tuple[Trouble, ...] = ()
     stages: tuple[StageWork, ...] = ()
     made: frozenset[DataId] = frozenset()
+    idle: tuple[Trouble, ...] = ()
 
 
 def gather_run(paths: Paths, config: Config, run: int | None = None) -> RunFacts:
@@ -241,6 +244,11 @@ def gather_run(paths: Paths, config: Config, run: int | None = None) -> RunFacts
             DataId.parse(unit["data_id"]).group
             for unit in units
             if unit["stage"] == "collect" and unit["outcome"] == "done" and unit["run_id"] == number
+        ),
+        tuple(
+            Trouble(row["stage"], row["data_id"], row["outcome"], row["message"])
+            for row in units
+            if row["stage"] in ("bin", "composite") and row["outcome"] == "no-work"
         ),
     )
 

@@ -155,6 +155,14 @@ def _numbers(run: RunFacts, found: Sequence[Facts], n_interesting: int) -> Html:
     return tiles(cells)
 
 
+MOST_IDLE = 5
+"""Exposures and composites that nothing was made of, and that are told."""
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+
+
 def _first(run: RunFacts, found: Sequence[Facts]) -> Html:
     items: list[object] = []
     if run.number and not run.finished:
@@ -166,10 +174,20 @@ def _first(run: RunFacts, found: Sequence[Facts]) -> Html:
     if run.troubles:
         items.append(join([link("work", f"{plural(len(run.troubles), 'unit')} of work did not succeed"), "."]))
     # X-ray missions have no such spectrum, and nobody misses it.
-    if dull := [one["rootname"] for one in found if not one["calibrated"] and one["setting"][0] in ("COS", "STIS")]:
+    dull = [one for one in found if not one["calibrated"] and one["setting"][0] in ("COS", "STIS")]
+    why = {
+        True: "in raw lists, whose columns have no wavelengths: rates, but no fluxes",
+        False: "without an extracted spectrum (x1d) of the same exposure time: rates, but no fluxes",
+    }
+    for raw, words in why.items():
+        if names := [one["rootname"] for one in dull if bool(one["cards"].get("raw")) == raw]:
+            items.append(f"{plural(len(names), 'exposure')} {words} ({_some(names)}).")
+    if names := [one["rootname"] for one in found if one.get("missing")]:
         items.append(
-            f"{plural(len(dull), 'exposure')} without an extracted spectrum (x1d): rates, but no fluxes ({', '.join(dull[:5])}{' ...' if len(dull) > 5 else ''})."
+            f"{plural(len(names), 'exposure')} without one of the detector's segments: what is counted is of the other alone, as in composites with "
+            f"such an exposure ({_some(names)})."
         )
+    items += [one.message for one in run.idle[:MOST_IDLE]]
     if poor := [one["rootname"] for one in found if one["clock_error"] > 1e-3]:
         items.append(
             f"{plural(len(poor), 'exposure')} without a TIMELINE: barycentric times are good to {1e3 * max(one['clock_error'] for one in found):.0f} ms."

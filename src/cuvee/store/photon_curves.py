@@ -185,6 +185,7 @@ def _facts_of_curve(curve: PhotonCurve) -> Mapping[str, Any]:
         "wavelengths": list(curve.wavelengths), "seconds": float(np.diff(curve.gti).sum()), "segments": list(curve.traces),
         "events": curve.events, "reasons": curve.reasons,
         "calibrated": all(trace.calibrated for trace in curve.traces.values()), "clock_error": curve.clock_error, "resolved": curve.resolved is not None,
+        "missing": curve.missing,
         **_facts_of_statistics(curve.statistics),
     }  # fmt: skip
 
