@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from tests.cli.conftest import Cuvee
+from tests.cli.conftest import cuvee as cuvee_said
 from tests.events.survey_of_photons import Silent, run_quietly
 
 import cuvee
@@ -134,3 +136,20 @@ def test_too_many_cells_by_wavelength_are_refused(small: Path) -> None:
     summary, _ = run(small, "resolve = 0.001")
     assert {one.reason for one in summary.bad.values()} == {"too-long"}
     assert "more than 10,000 cells of [events] resolve = 0.001" in next(iter(summary.bad.values())).message
+
+
+def test_a_target_with_a_slash_has_its_picture_here(
+    cuvee_said: Cuvee, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(small, 'names = { "SIMULATED-1" = "A/B" }')
+    monkeypatch.chdir(tmp_path)
+    assert cuvee_said("show", "A/B", "--exposure", FIRST, "-w", small).code == 0
+    assert cuvee_said("show", "A/B", "--composite", "-w", small).code == 0
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"A-B-{FIRST}.png", "A-B-COS-FUV-G130M-1291-PSA.png"}
+
+
+def test_an_option_that_would_do_nothing_is_refused(cuvee_said: Cuvee, tmp_path: Path) -> None:
+    answer = cuvee_said("simulate", "cos", tmp_path / "a", "--grating", "G130M")
+    assert answer.code == 2
+    assert "--grating is an option of stis" in answer.err
+    assert not (tmp_path / "a").exists()
