@@ -22,6 +22,8 @@ from cuvee.provenance import explain_target, format_target
 from cuvee.report import write_report
 from cuvee.run.start import RunOptions, RunSummary, run_workspace
 
+__all__ = ["cuvee_said"]  # a fixture
+
 FIRST, SECOND = "lsim01aaq", "lsim01abq"
 
 
