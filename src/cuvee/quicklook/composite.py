@@ -120,7 +120,7 @@ def _panel(ax: Axes, drawn: Mapping[str, NDArray[Any]], value: str) -> None:
             elinewidth=0.8,
             alpha=0.85,
         )
-    unit = rf"$10^{{{np.log10(scale):.0f}}}$ erg/s/cm$^2$" if value in ("flux", "error") else "count/s"
+    unit = rf"$10^{{{np.log10(scale):.0f}}}$" "\nerg/s/cm$^2$" if value in ("flux", "error") else "count/s"
     ax.set_ylabel(f"{value}\n({unit})", fontsize=11)
     if value not in ("error", "background"):
         ax.axhline(0.0, color=GREY, lw=0.8)
