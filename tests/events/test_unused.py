@@ -20,6 +20,7 @@ from cuvee.events.gti import mean_times
 from cuvee.pipeline import PIPELINE
 from cuvee.provenance import explain_target, format_target
 from cuvee.report import write_report
+from cuvee.run import start
 from cuvee.run.start import RunOptions, RunSummary, run_workspace
 
 __all__ = ["cuvee_said"]  # a fixture
@@ -78,6 +79,15 @@ def test_where_nothing_of_what_is_wanted_was_seen_it_is_said(small: Path) -> Non
     assert f"{FIRST} has light from" in page(small)
 
 
+def test_of_many_such_exposures_some_are_named_and_the_others_counted(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "TOLD", 1)
+    _, said = run(small, "band = [5000.0, 6000.0]")
+    assert sum("has light from" in one for one in said) == 1
+    assert "Nothing was made of 2 more exposures or composites." in said
+
+
 def test_an_exposure_by_day_is_named_where_only_nights_count(small: Path) -> None:
     for path in (small / "RAW").glob(f"{FIRST}_corrtag_*.fits"):
         with fits.open(path, mode="update") as file:
@@ -134,10 +144,11 @@ def test_mean_times_are_those_of_a_slow_reference() -> None:
         assert found[k] == pytest.approx(inside.mean() if inside.size else 0.5 * (low + high), abs=2e-5)
 
 
-def test_too_many_cells_by_wavelength_are_refused(small: Path) -> None:
-    summary, _ = run(small, "resolve = 0.001")
+@pytest.mark.parametrize("width", ["0.001", "1e-12"])
+def test_too_many_cells_by_wavelength_are_refused(small: Path, width: str) -> None:
+    summary, _ = run(small, f"resolve = {width}")
     assert {one.reason for one in summary.bad.values()} == {"too-long"}
-    assert "more than 10,000 cells of [events] resolve = 0.001" in next(iter(summary.bad.values())).message
+    assert f"more than 10,000 cells of [events] resolve = {width}" in next(iter(summary.bad.values())).message
 
 
 def test_a_target_with_a_slash_has_its_picture_here(

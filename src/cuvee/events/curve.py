@@ -13,7 +13,7 @@ from cuvee.events.limits import weighted_errors
 from cuvee.events.sums import Sums
 from cuvee.model.photons import Trace
 
-__all__ = ["LEAST_BEHIND", "Band", "Part", "band_curve", "bin_edges", "columns_used", "parts_curve"]
+__all__ = ["LEAST_BEHIND", "Band", "Part", "band_curve", "bin_edges", "parts_curve"]
 
 FloatArray = NDArray[np.float64]
 
@@ -143,9 +143,8 @@ def parts_curve(parts: Sequence[Part], gti: FloatArray, edges: FloatArray) -> Ba
         low, high = weighted_errors(energy, squares, energy.sum() / total if total else float(np.mean(gains)))
         flux = energy / time - of_energy
         below, above = (np.hypot(one / time, np.sqrt(energy_var)) for one in (low, high))
-        if not all(trace.calibrated for trace, _, _ in parts) or not any(
-            columns_used(one, k).any() for _, one, k in parts
-        ):
+        # Where no column that is used has a worth, the band was not observed.
+        if not all(trace.calibrated for trace, _, _ in parts) or not any(gains):
             flux, below, above = (np.full(n_bin, np.nan) for _ in range(3))
         _, sums, band = parts[0]
         events, rows = sums.bins[band, 0], sums.bins[band, 4]
@@ -156,17 +155,11 @@ def parts_curve(parts: Sequence[Part], gti: FloatArray, edges: FloatArray) -> Ba
         )  # fmt: skip
 
 
-def columns_used(sums: Sums, band: int) -> NDArray[np.bool_]:
-    """Return which columns of a segment count for a band, shape (n_col,)."""
+def _behind(trace: Trace, sums: Sums, band: int, exposure: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the background's weighted rate (count/s), its energy (erg/s/cm2) and their relative error, bin by bin."""
     used = np.zeros(sums.kept.size, np.bool_)
     first, last = sums.columns[band]
     used[first : last + 1] = sums.kept[first : last + 1]
-    return used
-
-
-def _behind(trace: Trace, sums: Sums, band: int, exposure: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the background's weighted rate (count/s), its energy (erg/s/cm2) and their relative error, bin by bin."""
-    used = columns_used(sums, band)
     seconds = exposure.sum()
     level, error = _drift(sums.behind[0], exposure)
     if used.any() and np.isfinite(trace.dark[used]).all():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cuvee.errors import BadData, NoWork
 from cuvee.events.blocks import MOST_CELLS, bayesian_blocks
 from cuvee.events.clock import LOW_ORBIT, barycentric, clock_error
-from cuvee.events.curve import Band, band_curve, bin_edges, columns_used, parts_curve
+from cuvee.events.curve import Band, band_curve, bin_edges, parts_curve
 from cuvee.events.gti import common_gti, mean_times, night_gti, open_times
 from cuvee.events.params import EventParams
 from cuvee.events.regions import Screen
@@ -47,9 +47,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "flag": ("", "cuvee's flag bits"),
 }
 """Unit and meaning of the columns of a light curve of photons; ``NAME_flux`` and ``NAME_flux_err`` of further bands and segments come on top."""
-
-MOST_CELLS_RESOLVED = 10_000
-"""Cells by wavelength, at most: each is binned as a band is."""
 
 PARTIAL = 0.99
 """Share of a bin's length that its good time must reach to be all of it."""
@@ -187,16 +184,7 @@ def bin_exposure(
     traces: dict[str, Trace] = {}
     sums: dict[str, Sums] = {}
     numbers: dict[str, dict[int, int]] = {}
-    grid = (
-        cell_edges([trace for one in lists for trace in one.traces], params.band, params.resolve)
-        if params.resolve
-        else np.zeros(1)
-    )
-    if grid.size - 1 > MOST_CELLS_RESOLVED:
-        raise BadData(
-            f"{first.path} has wavelengths from {grid[0]:.6g} to {grid[-1]:.6g} A, more than {MOST_CELLS_RESOLVED:,} cells of [events] resolve = {params.resolve:g}.",
-            "too-long", first.path,
-        )  # fmt: skip
+    grid = _grid(lists, params)
     for one in lists:
         screens = [screen_of(one.exposure, trace, gti, params, bits, limits) for trace in one.traces]
         columns = [[columns_of(trace, *edge) for edge in bands.values()] for trace in one.traces]
@@ -211,7 +199,7 @@ def bin_exposure(
         for k, name in enumerate(bands)
     }
     whole = curves.pop("")
-    if not any(columns_used(one, 0).any() for one in sums.values()):
+    if not any(one.kept.any() for one in sums.values()):
         known = np.concatenate([trace.wavelength[trace.wavelength > 0.0] for trace in traces.values()])
         low, high = params.band
         raise NoWork(
@@ -224,7 +212,8 @@ def bin_exposure(
     )
     points = _points(whole, mean_times(gti, edges), first, params.step)
     points["flag"] |= np.int32(0 if all(one.calibrated for one in traces.values()) else flags.NO_CALIBRATION)
-    points["flag"] |= np.int32(flags.PART_MISSING if len(lists) < parts else 0)
+    missing = max(parts - len(lists), 0)
+    points["flag"] |= np.int32(flags.PART_MISSING if missing else 0)
     points["flag"] |= _daylight(first, gti, edges)
     columns_said = dict(COLUMNS)
     for name, band in {**curves, **segments}.items():
@@ -243,8 +232,19 @@ def bin_exposure(
         first, points, columns_said, traces, sums, [[trace.name for trace in one.traces] for one in lists], gti,
         blocks, clock_error(first.timeline, first.barycentred, first.cards.get("reach", LOW_ORBIT)),
         float(edges[0]), params.step, resolve([(traces[part], sums[part], numbers[part]) for part in traces], grid, gti, edges) if grid.size > 1 else None,
-        max(parts - len(lists), 0),
+        missing,
     )  # fmt: skip
+
+
+def _grid(lists: Sequence[EventList], params: EventParams) -> NDArray[np.float64]:
+    """Return the edges of cells by wavelength; one edge where none are asked for, or no wavelength is known."""
+    if not params.resolve:
+        return np.zeros(1)
+    try:
+        return cell_edges([trace for one in lists for trace in one.traces], params.band, params.resolve)
+    except BadData as error:
+        path = lists[0].exposure.path
+        raise BadData(f"{path} cannot be used: {error.message}", error.reason, path) from error
 
 
 def _added(

@@ -100,24 +100,11 @@ def open_times(gti: FloatArray, edges: FloatArray) -> FloatArray:
 
 
 def mean_times(gti: FloatArray, edges: FloatArray) -> FloatArray:
-    """Return the mean of the good time in each bin, its middle where it has none.
-
-    Parameters
-    ----------
-    gti : float64 array, shape (n, 2)
-        Tidy intervals (s).
-    edges : float64 array, shape (n_bin + 1,)
-        s.
-
-    Returns
-    -------
-    float64 array, shape (n_bin,)
-        s.
-    """
+    """Return the mean of the good time in each bin (s), its middle where it has none; all else as in `open_times`."""
     middle = 0.5 * (edges[:-1] + edges[1:])
     seconds, moment = np.zeros(middle.size), np.zeros(middle.size)
     for low, high in gti:
-        first, last = np.clip(np.searchsorted(edges, (low, high)), (1, 1), middle.size) - 1
+        first, last = np.clip(np.searchsorted(edges, (low, high)), 1, middle.size) - 1
         which = slice(first, last + 1)
         start, stop = np.clip(edges[which], low, high), np.clip(edges[first + 1 : last + 2], low, high)
         seconds[which] += stop - start

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvee.errors import BadData
 from cuvee.events.curve import Part, parts_curve
 from cuvee.events.sums import Sums
 from cuvee.events.trace import column_widths, columns_of
 from cuvee.model.photons import Trace
 
-__all__ = ["Resolved", "cell_columns", "cell_edges", "resolve"]
+__all__ = ["MOST_CELLS", "Resolved", "cell_columns", "cell_edges", "resolve"]
 
 FloatArray = NDArray[np.float64]
+
+MOST_CELLS = 10_000
+"""Cells by wavelength, at most: each is binned as a band is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,24 @@ def cell_edges(traces: Sequence[Trace], band: tuple[float, float], width: float)
     -------
     float64 array, shape (n_cell + 1,)
         Of shape (1,) where there is no wavelength.
+
+    Raises
+    ------
+    BadData
+        ``too-long``, if they are more than `MOST_CELLS`.
     """
     known = np.concatenate([one.wavelength[one.wavelength > 0.0] for one in traces])
     known = known[(known >= band[0]) & (known < band[1])]
     if not known.size:
         return np.zeros(1)
+    low, high = known.min(), known.max()
+    if (high - low) / width > MOST_CELLS:
+        raise BadData(
+            f"its wavelengths from {low:.6g} to {high:.6g} A are more than {MOST_CELLS:,} cells of [events] resolve = {width:g}.",
+            "too-long",
+        )
     # The end of the last cell lies beyond the last wavelength, not on it.
-    return np.asarray(width * np.arange(np.floor(known.min() / width), np.floor(known.max() / width) + 2.0))
+    return np.asarray(width * np.arange(np.floor(low / width), np.floor(high / width) + 2.0))
 
 
 def cell_columns(trace: Trace, edges: FloatArray) -> dict[int, tuple[int, int]]:

@@ -155,12 +155,12 @@ def _numbers(run: RunFacts, found: Sequence[Facts], n_interesting: int) -> Html:
     return tiles(cells)
 
 
-MOST_IDLE = 5
-"""Exposures and composites that nothing was made of, and that are told."""
+_TOLD = 5
+"""Exposures that are named of a kind; more are counted."""
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
+    return f"{', '.join(names[:_TOLD])}{' ...' if len(names) > _TOLD else ''}"
 
 
 def _first(run: RunFacts, found: Sequence[Facts]) -> Html:
@@ -187,7 +187,9 @@ def _first(run: RunFacts, found: Sequence[Facts]) -> Html:
             f"{plural(len(names), 'exposure')} without one of the detector's segments: what is counted is of the other alone, as in composites with "
             f"such an exposure ({_some(names)})."
         )
-    items += [one.message for one in run.idle[:MOST_IDLE]]
+    items += [one.message for one in run.idle[:_TOLD]]
+    if len(run.idle) > _TOLD:
+        items.append(f"Nothing was made of {len(run.idle) - _TOLD} more exposures or composites.")
     if poor := [one["rootname"] for one in found if one["clock_error"] > 1e-3]:
         items.append(
             f"{plural(len(poor), 'exposure')} without a TIMELINE: barycentric times are good to {1e3 * max(one['clock_error'] for one in found):.0f} ms."

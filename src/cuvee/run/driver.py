@@ -87,7 +87,8 @@ class Driver:
         self.wave = [stage.name for stage in self.stages.values() if "detector" in stage.per]
         self.known = known_params(config, paths.root)
         self.params = {stage.name: params_of(stage, self.known) for stage in self.stages.values()}
-        self.options, self.reporter = options, reporter
+        self.options = options
+        self.reporter = reporter
         engine = options.executor or config.run.executor
         workers = 1 if engine == "serial" else options.workers or config.run.workers or cores()
         self.crew = Crew(functools.partial(open_executor, engine, workers), workers)
@@ -133,11 +134,11 @@ class Driver:
         for stage in self.stages.values():
             if stage.name not in done:
                 self._stage(stage.name, home, {kind: self.stock.everywhere(kind) for kind in stage.reads})
-        settled = self.options.dry_run or self.device.photons is not None or "collect" not in self.stages
-        if not settled and not self.stock.everywhere("lightcurves"):
+        of_images = self.device.photons is None and "collect" in self.stages
+        if of_images and not self.options.dry_run and not self.stock.everywhere("lightcurves"):
             # Nothing at all has come out: then a detector without stars is news, not routine.
-            named = f" Catalogue: {', '.join(self.config.catalog.files)}."
-            self.summary.troubled += [one._replace(message=one.message + named) for one in self.idle]
+            named = ", ".join(self.config.catalog.files)
+            self.summary.troubled += [one._replace(message=f"{one.message} Catalogue: {named}.") for one in self.idle]
         if self.options.dry_run and self.device.photons is None:
             groups = [group for group in sorted(self.groups) if self.groups[group] and self._wanted(group)]
             self.summary.room = self.outlook.foresee(groups, tables)
@@ -386,8 +387,7 @@ class Driver:
             for _, receipt in done:
                 self._count(receipt)
                 self.summary.worked += receipt.outcome != "have"
-                # Stars without light are many; exposures that are left out are few, and told.
-                if receipt.message and receipt.outcome in ("done", "no-work" if self.device.photons else ""):
+                if receipt.outcome == "done" and receipt.message:
                     self.reporter.say(receipt.message)
             self.reporter.advance(len(done))
         self.reporter.end()

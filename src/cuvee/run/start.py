@@ -32,7 +32,10 @@ from cuvee.store.paths import Paths
 from cuvee.store.sharing import shared
 from cuvee.store.sky_store import TIC, find_stored
 
-__all__ = ["Reporter", "RunOptions", "RunSummary", "look_at_images", "run_workspace"]
+__all__ = ["TOLD", "Reporter", "RunOptions", "RunSummary", "look_at_images", "run_workspace"]
+
+TOLD = 5
+"""Exposures and composites of photons that nothing was made of, and that a run names; more are counted."""
 
 
 def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, reporter: Reporter) -> RunSummary:
@@ -102,6 +105,10 @@ def run_workspace(root: Path, stages: Sequence[Stage], options: RunOptions, repo
         driver = Driver(config, device, paths, ledger, stages, options, reporter)
         summary = driver.run(raw, tables, list(stored.values()))
         if device.photons is not None and not options.dry_run:
+            for one in driver.idle[:TOLD]:
+                reporter.say(one.message)
+            if len(driver.idle) > TOLD:
+                reporter.say(f"Nothing was made of {len(driver.idle) - TOLD} more exposures or composites.")
             try:
                 file_under_targets(paths.filed, driver.stock.inventory, config.events.called)
             except OSError as error:
